@@ -1,0 +1,182 @@
+//! An edge as the kernel sees it: one process, one role, one far end.
+
+use crate::Histogram;
+
+/// A socket whose role is not known.
+pub const ROLE_NONE: u8 = 0;
+/// The process connected: an edge to a remote address and port.
+pub const ROLE_CLIENT: u8 = 1;
+/// The process accepted: an edge from a remote address to its listening port.
+pub const ROLE_SERVER: u8 = 2;
+
+/// Length of a task's comm, terminator included (`TASK_COMM_LEN`).
+pub const COMM_LEN: usize = 16;
+/// Length kept of an executable's file name; longer names are cut.
+pub const EXE_LEN: usize = 32;
+
+/// The slot that takes every edge beyond the limit.
+pub const OTHER_EDGE: u32 = 0;
+
+/// `EdgeRecord::state` of a slot that no edge uses.
+pub const SLOT_FREE: u32 = 0;
+/// `EdgeRecord::state` of a slot in use; written last, so a reader that sees it sees the header too.
+pub const SLOT_LIVE: u32 = 1;
+
+/// What makes two sockets belong to the same edge.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EdgeKey {
+    /// Client role: the address dialled. Server role with a peer on this host: the address that peer dialled, so
+    /// that both keys name the same pair. Server role otherwise: the client's address.
+    pub address: [u8; 16],
+    /// Process (thread group) that owns this end.
+    pub tgid: u32,
+    /// Server role: the client's process when it is on this host, else 0.
+    pub peer_tgid: u32,
+    /// Network namespace (inode number) of this end.
+    pub netns: u32,
+    /// The port dialled, as seen by whoever dialled it (host order); without a local peer, the listening port.
+    pub port: u16,
+    /// Server role: the local listening port; differs from `port` behind a port-changing NAT.
+    pub listen_port: u16,
+    /// `ROLE_*`.
+    pub role: u8,
+    #[doc(hidden)]
+    pub _pad: [u8; 3],
+}
+
+/// How a connect ended.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectOutcome {
+    /// SYN_SENT to ESTABLISHED.
+    Ok = 0,
+    /// A reset answered the SYN (`ECONNREFUSED`).
+    Refused = 1,
+    /// The kernel gave up retransmitting the SYN (`ETIMEDOUT`).
+    Timeout = 2,
+    /// No route, or ICMP said so (`ENETUNREACH`, `EHOSTUNREACH`).
+    Unreachable = 3,
+    /// Reset during the handshake, but not as an answer to the SYN (`ECONNRESET`).
+    Reset = 4,
+    /// The caller closed the socket before any answer came.
+    Cancelled = 5,
+    /// No local address or port was free (`EADDRNOTAVAIL`).
+    AddressNotAvailable = 6,
+    /// Any other error, such as `EACCES` from a local firewall.
+    Other = 7,
+}
+
+/// Number of `ConnectOutcome`s.
+pub const N_CONNECT_OUTCOMES: usize = 8;
+
+/// Why an established connection reported an error (`sk_err`).
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketError {
+    /// `ETIMEDOUT`: retransmissions or keep-alives went unanswered.
+    Timeout = 0,
+    /// `ECONNRESET`, `EPIPE`: the peer reset the connection.
+    Reset = 1,
+    /// `EHOSTUNREACH`, `ENETUNREACH` and kin.
+    Unreachable = 2,
+    /// Anything else.
+    Other = 3,
+}
+
+/// Number of `SocketError`s.
+pub const N_SOCKET_ERRORS: usize = 4;
+
+/// One edge's slot: header written once, counters that only grow (and wrap), read in place by user space.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EdgeRecord {
+    /// The edge.
+    pub key: EdgeKey,
+    /// `SLOT_*`.
+    pub state: u32,
+    /// Process name (`comm` of the thread group leader).
+    pub comm: [u8; COMM_LEN],
+    /// File name of the process's executable.
+    pub exe: [u8; EXE_LEN],
+    /// The process's start, nanoseconds since boot: tells a reused pid from the old one.
+    pub process_start_ns: u64,
+    /// The process's cgroup (v2 id, 0 on a host without a v2 hierarchy).
+    pub cgroup_id: u64,
+    /// This end's own address.
+    pub local_address: [u8; 16],
+    /// Server role with a local peer: the peer's network namespace.
+    pub peer_netns: u32,
+    /// Smoothed round-trip time of the last socket that moved data, microseconds.
+    pub srtt_us: u32,
+    /// Monotonic time of the last ring event about this edge, for its rate limit.
+    pub last_event_ns: u64,
+
+    /// Connects by `ConnectOutcome`; server role: accepted connections under `Ok`.
+    pub connects: [u64; N_CONNECT_OUTCOMES],
+    /// Of the cancelled: those whose SYN had been retransmitted, so the far end was silent for a second or more.
+    pub cancelled_unanswered: u64,
+    /// Connections that became established while attached to this edge, pre-existing ones included.
+    pub opened: u64,
+    /// Connections of `opened` that have left ESTABLISHED and CLOSE_WAIT.
+    pub closed: u64,
+    /// Connections of `opened` that were first seen in mid-life.
+    pub partial: u64,
+    /// Sockets that took this slot; with `detached`, how many may still write to it.
+    pub attached: u64,
+    /// Sockets that let go of this slot.
+    pub detached: u64,
+
+    /// Rounds opened: a request began.
+    pub rounds_started: u64,
+    /// Rounds ended by this end's close before any answer.
+    pub rounds_abandoned: u64,
+    /// Rounds ended by the peer's close or reset before any answer.
+    pub rounds_broken: u64,
+    /// Sum over ended rounds of (end - start), kept as minus start at the start and plus end at the end: with the
+    /// rounds in flight it is the time integral of concurrency, independent of the latency histogram (wraps).
+    pub in_flight_ns: u64,
+    /// Connections newly found multiplexed (a request sent while another was in flight).
+    pub multiplexed_set: u64,
+    /// Connections that were, and are no more (closed).
+    pub multiplexed_cleared: u64,
+    /// Connections newly found to carry pushes (data that answers no request).
+    pub push_set: u64,
+    /// Connections that were, and are no more (closed).
+    pub push_cleared: u64,
+    /// Requests whose head was compared with what follows it (a sample).
+    pub pipeline_sampled: u64,
+    /// Of those: the same head came again, so one round carried several requests.
+    pub pipeline_repeated: u64,
+
+    /// Payload bytes that the process sent.
+    pub bytes_sent: u64,
+    /// Payload bytes that the process received.
+    pub bytes_received: u64,
+    /// Segments sent again, SYNs and SYN-ACKs included (the kernel's `RetransSegs`).
+    pub retransmitted_segments: u64,
+    /// RSTs sent.
+    pub resets_sent: u64,
+    /// RSTs received.
+    pub resets_received: u64,
+    /// Errors of established connections by `SocketError`.
+    pub errors: [u64; N_SOCKET_ERRORS],
+
+    /// Client: first send to first byte of the answer. Server: request read to answer sent (service time).
+    pub latency: Histogram,
+    /// First operation of a round to the last of its answer.
+    pub full_latency: Histogram,
+    /// Data's arrival at the socket to the read that took it, at the turn of a round. Server: the request waited for
+    /// the worker. Client: the answer waited for the caller.
+    pub receive_queue_wait: Histogram,
+    /// Client: SYN to ESTABLISHED, of the connects that succeeded.
+    pub connect_latency: Histogram,
+    /// Client: SYN to failure, of those that failed.
+    pub connect_failed_latency: Histogram,
+    /// The handshake's round trip as the kernel sampled it (`srtt` at ESTABLISHED): no SYN retransmission in it.
+    pub handshake: Histogram,
+}
+
+const _: () = assert!(size_of::<EdgeKey>() == 36, "EdgeKey is a map key: no implicit padding");
+const _: () = assert!(size_of::<EdgeRecord>() % 8 == 0, "array values are read in place as 8-byte words");
+const _: () = assert!(size_of::<EdgeRecord>() <= 3072, "4096 edges must fit 12 MiB");

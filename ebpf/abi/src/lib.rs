@@ -1,0 +1,22 @@
+//! What the kernel half and the user half agree on: records, map keys, names of counters.
+//!
+//! Layout only. Every record is `repr(C)` with explicit padding and plain integers, so that any bit pattern is a
+//! valid value; addresses are network-order byte arrays with IPv4 in its IPv6-mapped form.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod counter;
+mod edge;
+mod event;
+mod histogram;
+mod offsets;
+
+pub use counter::{Counter, N_COUNTERS};
+pub use edge::{
+    COMM_LEN, ConnectOutcome, EXE_LEN, EdgeKey, EdgeRecord, N_CONNECT_OUTCOMES, N_SOCKET_ERRORS, OTHER_EDGE,
+    ROLE_CLIENT, ROLE_NONE, ROLE_SERVER, SLOT_FREE, SLOT_LIVE, SocketError,
+};
+pub use event::ConnectFailed;
+pub use histogram::{BUCKETS, Histogram, MIN_EXPONENT, OCTAVES, SCALE, UNIT_EXPONENT};
+pub use offsets::Offsets;
