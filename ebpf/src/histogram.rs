@@ -3,7 +3,7 @@
 use weir_abi::{BUCKETS, MIN_EXPONENT, OCTAVES, SCALE, UNIT_EXPONENT};
 
 /// 2^30 / 10^9 = 1 + 0.073741824: one nanosecond in units of 2^-30 s, as `1 + FRACTION / 2^24` (rounded down: error 3e-8).
-const UNITS_PER_NS_FRACTION: u64 = 1_237_162;
+const UNITS_PER_NS_FRACTION: u64 = 1_237_182;
 /// Above this the product would overflow; it is 2.4 hours, far above the last boundary.
 const MAX_NS: u64 = 1 << 43;
 /// `2^(j/4)` for j = 1, 2, 3 with 31 fraction bits.

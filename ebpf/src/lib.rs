@@ -7,3 +7,4 @@
 
 pub mod histogram;
 pub mod round;
+pub mod socket;

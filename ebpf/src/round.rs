@@ -8,8 +8,6 @@
 //! For strictly alternating protocols rounds are requests. Where several requests share a round, or data answers
 //! nothing, the machine gathers evidence and says so (`Evidence`): such an edge's rounds are a lower bound.
 
-/// No data has moved, or the role's first word was the responder's (a banner).
-const TURN_NONE: u8 = 0;
 /// The initiator moved last.
 const TURN_INITIATOR: u8 = 1;
 /// The responder moved last.
@@ -43,7 +41,7 @@ pub struct Round {
     pub late: u32,
     /// Responder runs that answered nothing.
     pub pushes: u32,
-    /// Who moved last.
+    /// Who moved last; 0 while nobody has.
     turn: u8,
     /// A round is open and unanswered.
     in_flight: u8,

@@ -1,1 +1,19 @@
-//! x
+//! weir's engine: a stream of inputs in, snapshots out.
+//!
+//! No I/O, no clock, no way to fail: time arrives in the inputs, and whatever cannot be true is counted rather than
+//! refused. What `weir record` stores is exactly this stream, so everything decided here can be decided again.
+
+#![forbid(unsafe_code)]
+
+mod delta;
+mod distribution;
+mod engine;
+mod input;
+mod join;
+mod snapshot;
+
+pub use delta::View;
+pub use distribution::{Distribution, bounds_s};
+pub use engine::{Engine, Window};
+pub use input::{AgentCost, Input, ProbeState, ProgramCost, Started};
+pub use snapshot::{Absent, Cost, Coverage, Edge, End, Failure, LittlesLaw, Losses, Process, ServerProcess, Snapshot};

@@ -48,6 +48,8 @@ counters! {
     ListenersOverLimit = 10 "listeners_over_limit",
     /// Failed connects whose target could not be read.
     UnreadableConnects = 11 "unreadable_connects",
+    /// SYN-ACKs sent again. Those of handshakes that complete are in their edge's retransmitted segments too.
+    SynackRetransmits = 12 "synack_retransmits",
 }
 
 /// Number of counters.

@@ -1,0 +1,198 @@
+//! What one end saw of an edge in a window: the difference of two cumulative records.
+
+use weir_abi::{EdgeRecord, N_CONNECT_OUTCOMES, N_SOCKET_ERRORS};
+
+use crate::{distribution::Distribution, snapshot::LittlesLaw};
+
+/// One end's view. Counters are of the window; `open_connections` and `in_flight` are as of its end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// Connects by `weir_abi::ConnectOutcome`; a server's accepted connections are under `Ok`.
+    pub connects: [u64; N_CONNECT_OUTCOMES],
+    /// Cancelled connects whose SYN had gone unanswered for a second or more.
+    pub cancelled_unanswered: u64,
+    /// Established connections, now.
+    pub open_connections: u64,
+    /// Connections closed.
+    pub closed: u64,
+    /// Connections first seen in mid-life, of those ever open here.
+    pub partial: u64,
+    /// Rounds answered.
+    pub rounds: u64,
+    /// Requests waiting for an answer, now.
+    pub in_flight: u64,
+    /// Rounds ended by this end's close before an answer.
+    pub abandoned: u64,
+    /// Rounds ended by the far end's close before an answer.
+    pub broken: u64,
+    /// Time integral of rounds in flight over the window.
+    pub in_flight_ns: u64,
+    /// Some connections carry overlapping requests.
+    pub multiplexed: bool,
+    /// Some connections carry data nobody asked for.
+    pub push: bool,
+    /// Sampled requests, and those that held several at once.
+    pub pipelined: (u64, u64),
+    /// Payload bytes sent by this end.
+    pub bytes_sent: u64,
+    /// Payload bytes received by this end.
+    pub bytes_received: u64,
+    /// Segments this end sent again.
+    pub retransmitted_segments: u64,
+    /// Resets sent by this end.
+    pub resets_sent: u64,
+    /// Resets received by this end.
+    pub resets_received: u64,
+    /// Errors of established connections by `weir_abi::SocketError`.
+    pub errors: [u64; N_SOCKET_ERRORS],
+    /// Smoothed round-trip time of the connection that last moved data, microseconds; 0 if never sampled.
+    pub srtt_us: u32,
+    /// Client: time to first byte. Server: service time.
+    pub latency: Distribution,
+    /// Whole rounds.
+    pub full_latency: Distribution,
+    /// How long data waited for the process to read it.
+    pub receive_queue_wait: Distribution,
+    /// Successful connects.
+    pub connect_latency: Distribution,
+    /// Failed connects.
+    pub connect_failed_latency: Distribution,
+    /// Round trip of the handshake.
+    pub handshake: Distribution,
+}
+
+impl View {
+    /// The difference of two readings of one edge at `from_ns` and `to_ns`. `before` is all zeroes for an edge that is
+    /// new in the window.
+    pub fn between(before: &EdgeRecord, after: &EdgeRecord, from_ns: u64, to_ns: u64) -> Self {
+        let d = |f: fn(&EdgeRecord) -> u64| f(after).wrapping_sub(f(before));
+        let each = |f: fn(&EdgeRecord) -> &[u64; N_CONNECT_OUTCOMES]| {
+            std::array::from_fn(|i| f(after)[i].wrapping_sub(f(before)[i]))
+        };
+        let latency = Distribution::between(&before.latency, &after.latency);
+        // Requests open at the window's start count from there, those open at its end up to there.
+        let integral = d(|r| r.in_flight_ns)
+            .wrapping_add(in_flight(after).wrapping_mul(to_ns))
+            .wrapping_sub(in_flight(before).wrapping_mul(from_ns));
+        Self {
+            connects: each(|r| &r.connects),
+            cancelled_unanswered: d(|r| r.cancelled_unanswered),
+            open_connections: gauge(after.opened, after.closed),
+            closed: d(|r| r.closed),
+            partial: after.partial,
+            rounds: latency.count,
+            in_flight: in_flight(after),
+            abandoned: d(|r| r.rounds_abandoned),
+            broken: d(|r| r.rounds_broken),
+            // A round may end between two words of a reading; what then comes out negative was nothing.
+            in_flight_ns: if integral > i64::MAX as u64 { 0 } else { integral },
+            multiplexed: gauge(after.multiplexed_set, after.multiplexed_cleared) > 0 || d(|r| r.multiplexed_set) > 0,
+            push: gauge(after.push_set, after.push_cleared) > 0 || d(|r| r.push_set) > 0,
+            pipelined: (d(|r| r.pipeline_sampled), d(|r| r.pipeline_repeated)),
+            bytes_sent: d(|r| r.bytes_sent),
+            bytes_received: d(|r| r.bytes_received),
+            retransmitted_segments: d(|r| r.retransmitted_segments),
+            resets_sent: d(|r| r.resets_sent),
+            resets_received: d(|r| r.resets_received),
+            errors: std::array::from_fn(|i| after.errors[i].wrapping_sub(before.errors[i])),
+            srtt_us: after.srtt_us,
+            latency,
+            full_latency: Distribution::between(&before.full_latency, &after.full_latency),
+            receive_queue_wait: Distribution::between(&before.receive_queue_wait, &after.receive_queue_wait),
+            connect_latency: Distribution::between(&before.connect_latency, &after.connect_latency),
+            connect_failed_latency: Distribution::between(
+                &before.connect_failed_latency,
+                &after.connect_failed_latency,
+            ),
+            handshake: Distribution::between(&before.handshake, &after.handshake),
+        }
+    }
+
+    /// Connects that did not succeed.
+    pub fn failed_connects(&self) -> u64 {
+        self.connects[1..].iter().sum()
+    }
+
+    /// Whether anything happened, or is open.
+    pub fn is_silent(&self) -> bool {
+        self.open_connections == 0
+            && self.connects.iter().all(|&n| n == 0)
+            && self.closed == 0
+            && self.rounds == 0
+            && self.in_flight == 0
+            && self.abandoned + self.broken == 0
+            && self.bytes_sent + self.bytes_received == 0
+            && self.retransmitted_segments + self.resets_sent + self.resets_received == 0
+    }
+
+    /// Adds another process's view of the same edge.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.connects.iter_mut().zip(other.connects) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.errors.iter_mut().zip(other.errors) {
+            *mine += theirs;
+        }
+        self.cancelled_unanswered += other.cancelled_unanswered;
+        self.open_connections += other.open_connections;
+        self.closed += other.closed;
+        self.partial += other.partial;
+        self.rounds += other.rounds;
+        self.in_flight += other.in_flight;
+        self.abandoned += other.abandoned;
+        self.broken += other.broken;
+        self.in_flight_ns = self.in_flight_ns.saturating_add(other.in_flight_ns);
+        self.multiplexed |= other.multiplexed;
+        self.push |= other.push;
+        self.pipelined = (self.pipelined.0 + other.pipelined.0, self.pipelined.1 + other.pipelined.1);
+        self.bytes_sent += other.bytes_sent;
+        self.bytes_received += other.bytes_received;
+        self.retransmitted_segments += other.retransmitted_segments;
+        self.resets_sent += other.resets_sent;
+        self.resets_received += other.resets_received;
+        self.srtt_us = self.srtt_us.max(other.srtt_us);
+        self.latency.merge(&other.latency);
+        self.full_latency.merge(&other.full_latency);
+        self.receive_queue_wait.merge(&other.receive_queue_wait);
+        self.connect_latency.merge(&other.connect_latency);
+        self.connect_failed_latency.merge(&other.connect_failed_latency);
+        self.handshake.merge(&other.handshake);
+    }
+
+    /// Little's law: the time integral of concurrency must be the sum of the times in it. The two come from different
+    /// counters, so a lost event or an overlap shows as a difference. Requests cut by the window's ends belong to the
+    /// integral alone; their share is allowed for.
+    pub fn littles_law(&self, window_ns: u64) -> LittlesLaw {
+        /// Below this many rounds the ends of the window dominate.
+        const MIN_ROUNDS: u64 = 20;
+        /// signals.md 2.2.
+        const TOLERANCE: f64 = 0.10;
+        if self.rounds < MIN_ROUNDS {
+            return LittlesLaw::TooFew;
+        }
+        let counted = self.in_flight_ns as f64;
+        let timed = self.latency.sum_ns as f64;
+        let cut = (self.in_flight + self.abandoned + self.broken) as f64 * window_ns as f64;
+        let gap = (counted - timed).abs();
+        if gap <= TOLERANCE * timed + cut {
+            LittlesLaw::Holds { concurrency: counted / window_ns.max(1) as f64 }
+        } else {
+            LittlesLaw::Broken { counted: counted / window_ns.max(1) as f64, timed: timed / window_ns.max(1) as f64 }
+        }
+    }
+}
+
+/// Requests in flight in a record. Bucket counts wrap at 2^32 and so does this; it is small.
+fn in_flight(record: &EdgeRecord) -> u64 {
+    let answered = record.latency.buckets.iter().fold(0u32, |sum, n| sum.wrapping_add(*n));
+    let ended = answered.wrapping_add(record.rounds_abandoned as u32).wrapping_add(record.rounds_broken as u32);
+    let open = (record.rounds_started as u32).wrapping_sub(ended);
+    // Read between two updates, the difference may be -1.
+    if open > u32::MAX / 2 { 0 } else { u64::from(open) }
+}
+
+/// An up-down count kept as two that only go up, read without a lock.
+fn gauge(up: u64, down: u64) -> u64 {
+    let open = up.wrapping_sub(down);
+    if open > u64::MAX / 2 { 0 } else { open }
+}

@@ -1,0 +1,226 @@
+//! The engine: remembers records, closes windows.
+
+use std::collections::BTreeMap;
+
+use weir_abi::{ConnectFailed, Counter, EdgeKey, EdgeRecord, N_COUNTERS, SLOT_LIVE};
+
+use crate::{
+    input::{AgentCost, Input, ProbeState, ProgramCost, Started},
+    join,
+    snapshot::{Cost, Coverage, Losses, Snapshot},
+};
+
+/// What a snapshot covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// Everything since the start.
+    Whole,
+    /// The last one to two spans of this many nanoseconds: `slide` moves it on.
+    Sliding {
+        /// Half of the window.
+        span_ns: u64,
+    },
+}
+
+type Counters = [u64; N_COUNTERS as usize];
+
+/// The state behind the snapshots. Memory: 3 KiB for each edge and mark.
+#[derive(Debug)]
+pub struct Engine {
+    window: Window,
+    started: Started,
+    now: Mark,
+    /// Cumulative state, as last told.
+    latest: Cumulative,
+    /// The state at the window's start, and at the mark that will be the next start.
+    from: (Mark, Cumulative),
+    next: (Mark, Cumulative),
+    probes: Vec<ProbeState>,
+    failures: BTreeMap<EdgeKey, ConnectFailed>,
+    evicted: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    monotonic_ns: u64,
+    unix_ns: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Cumulative {
+    edges: BTreeMap<u32, Box<EdgeRecord>>,
+    counters: Counters,
+    programs: BTreeMap<String, ProgramCost>,
+    agent: AgentCost,
+}
+
+impl Default for Cumulative {
+    fn default() -> Self {
+        Self {
+            edges: BTreeMap::new(),
+            counters: [0; N_COUNTERS as usize],
+            programs: BTreeMap::new(),
+            agent: AgentCost::default(),
+        }
+    }
+}
+
+impl Engine {
+    /// An engine that has been told nothing.
+    pub fn new(window: Window) -> Self {
+        Self {
+            window,
+            started: Started::default(),
+            now: Mark::default(),
+            latest: Cumulative::default(),
+            from: Default::default(),
+            next: Default::default(),
+            probes: Vec::new(),
+            failures: BTreeMap::new(),
+            evicted: 0,
+        }
+    }
+
+    /// Takes one input.
+    pub fn take(&mut self, input: Input<'_>) {
+        match input {
+            Input::Started(started) => self.start(started),
+            Input::Probe(state) => self.probes.push(state),
+            Input::Edge { slot, record } => self.latest.remember(slot, record),
+            Input::Retired { slot } => self.retire(slot),
+            Input::ConnectFailed(event) => {
+                self.failures.insert(event.key, event);
+            }
+            Input::Counters(counters) => self.latest.counters = counters,
+            Input::Program(program) => self.latest.remember_program(program),
+            Input::Agent(agent) => self.latest.agent = agent,
+            Input::Tick { monotonic_ns, unix_ns } => self.tick(Mark { monotonic_ns, unix_ns }),
+        }
+    }
+
+    fn start(&mut self, started: Started) {
+        let mark = Mark { monotonic_ns: started.monotonic_ns, unix_ns: started.unix_ns };
+        self.now = mark;
+        self.from.0 = mark;
+        self.next.0 = mark;
+        self.started = started;
+    }
+
+    fn tick(&mut self, mark: Mark) {
+        self.now = mark;
+        let Window::Sliding { span_ns } = self.window else { return };
+        if mark.monotonic_ns.saturating_sub(self.next.0.monotonic_ns) >= span_ns {
+            self.from = std::mem::replace(&mut self.next, (mark, self.latest.clone()));
+            let oldest = self.from.0.monotonic_ns;
+            self.failures.retain(|_, failure| failure.at_ns >= oldest);
+        }
+    }
+
+    fn retire(&mut self, slot: u32) {
+        self.evicted += 1;
+        for cumulative in [&mut self.latest, &mut self.from.1, &mut self.next.1] {
+            if let Some(record) = cumulative.edges.remove(&slot) {
+                self.failures.remove(&record.key);
+            }
+        }
+    }
+
+    /// The window as of the last tick.
+    pub fn snapshot(&self) -> Snapshot {
+        let (from, before) = &self.from;
+        let span = join::Span { from_ns: from.monotonic_ns, to_ns: self.now.monotonic_ns };
+        let mut readings = Vec::with_capacity(self.latest.edges.len());
+        for (slot, after) in &self.latest.edges {
+            readings.push(join::Reading::new(*slot, before.edges.get(slot).map(|b| &**b), after, &span));
+        }
+        let counted = |c: Counter| {
+            let i = c as usize;
+            self.latest.counters[i].wrapping_sub(before.counters[i])
+        };
+        Snapshot {
+            window_ns: span.to_ns.saturating_sub(span.from_ns),
+            end_unix_ns: self.now.unix_ns,
+            kernel: self.started.kernel.clone(),
+            version: self.started.version.clone(),
+            losses: self.losses(&counted),
+            coverage: self.coverage(&counted),
+            missing_probes: self.probes.iter().filter(|p| p.missing.is_some()).cloned().collect(),
+            cost: self.latest.cost_since(before),
+            edges: join::edges(readings, &self.failures, &span),
+        }
+    }
+
+    fn losses(&self, counted: &dyn Fn(Counter) -> u64) -> Losses {
+        let before = &self.from.1.programs;
+        let misses = self.latest.programs.values().map(|program| {
+            let earlier = before.get(&program.name).map_or(0, |b| b.recursion_misses);
+            program.recursion_misses.saturating_sub(earlier)
+        });
+        Losses {
+            ring_full: counted(Counter::RingFull),
+            edges_over_limit: counted(Counter::EdgesOverLimit),
+            sockets_over_limit: counted(Counter::SocketsOverLimit),
+            socket_storage_failed: counted(Counter::SocketStorageFailed),
+            unknown_sockets: counted(Counter::UnknownSockets),
+            listeners_over_limit: counted(Counter::ListenersOverLimit),
+            unreadable_connects: counted(Counter::UnreadableConnects),
+            recursion_misses: misses.sum(),
+        }
+    }
+
+    fn coverage(&self, counted: &dyn Fn(Counter) -> u64) -> Coverage {
+        let total = |c: Counter| self.latest.counters[c as usize];
+        let settled =
+            total(Counter::AcceptedOwned) + total(Counter::AcceptedUntouched) + total(Counter::UnknownSockets);
+        Coverage {
+            tracked: counted(Counter::SocketsTracked),
+            missed: counted(Counter::SocketsOverLimit) + counted(Counter::SocketStorageFailed),
+            accepted_pending: total(Counter::Accepted).saturating_sub(settled),
+            sockets_now: total(Counter::SocketsTracked).saturating_sub(total(Counter::SocketsReleased)),
+            evicted_edges: self.evicted,
+            synack_retransmits: counted(Counter::SynackRetransmits),
+        }
+    }
+}
+
+impl Cumulative {
+    fn remember(&mut self, slot: u32, record: &EdgeRecord) {
+        // A slot that is not in use has nothing to say; `other` (slot 0) never becomes live but counts.
+        if slot != weir_abi::OTHER_EDGE && record.state != SLOT_LIVE {
+            return;
+        }
+        match self.edges.get_mut(&slot) {
+            Some(known) => **known = *record,
+            None => {
+                self.edges.insert(slot, Box::new(*record));
+            }
+        }
+    }
+
+    fn remember_program(&mut self, program: ProgramCost) {
+        match self.programs.get_mut(&program.name) {
+            Some(known) => *known = program,
+            None => {
+                self.programs.insert(program.name.clone(), program);
+            }
+        }
+    }
+
+    fn cost_since(&self, before: &Self) -> Cost {
+        let programs = self.programs.values().map(|now| {
+            let earlier = before.programs.get(&now.name);
+            let runs = now.runs.map(|(runs, ns)| {
+                let (runs_before, ns_before) = earlier.and_then(|b| b.runs).unwrap_or((0, 0));
+                (runs.saturating_sub(runs_before), ns.saturating_sub(ns_before))
+            });
+            let misses = now.recursion_misses.saturating_sub(earlier.map_or(0, |b| b.recursion_misses));
+            ProgramCost { name: now.name.clone(), runs, recursion_misses: misses }
+        });
+        Cost {
+            agent_cpu_ns: self.agent.cpu_ns.saturating_sub(before.agent.cpu_ns),
+            agent_rss_bytes: self.agent.rss_bytes,
+            map_bytes: self.agent.map_bytes,
+            programs: programs.collect(),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Everything the engine can be told: a closed set.
+
+use weir_abi::{ConnectFailed, EdgeRecord, N_COUNTERS};
+
+/// One input. Records are borrowed: the engine copies what it keeps, the reader reuses its buffer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input<'a> {
+    /// The stream begins.
+    Started(Started),
+    /// What became of a probe.
+    Probe(ProbeState),
+    /// An edge's cumulative record, as of the next tick.
+    Edge {
+        /// The slot it lives in.
+        slot: u32,
+        /// The record.
+        record: &'a EdgeRecord,
+    },
+    /// An edge was retired: its slot may come back as another.
+    Retired {
+        /// The slot it lived in.
+        slot: u32,
+    },
+    /// A connect failed: one example; the counts are in the records.
+    ConnectFailed(ConnectFailed),
+    /// The kernel half's counters, cumulative.
+    Counters([u64; N_COUNTERS as usize]),
+    /// What the programs cost so far.
+    Program(ProgramCost),
+    /// What the agent costs so far.
+    Agent(AgentCost),
+    /// All of the above is complete up to this time.
+    Tick {
+        /// Monotonic clock, nanoseconds: the clock of every record.
+        monotonic_ns: u64,
+        /// Wall clock, nanoseconds since 1970.
+        unix_ns: u64,
+    },
+}
+
+/// The first input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Started {
+    /// Monotonic clock, nanoseconds.
+    pub monotonic_ns: u64,
+    /// Wall clock, nanoseconds since 1970.
+    pub unix_ns: u64,
+    /// Kernel release.
+    pub kernel: String,
+    /// weir's version.
+    pub version: String,
+}
+
+/// Whether a probe runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeState {
+    /// The probe's name.
+    pub name: String,
+    /// Why it does not run; none when it does.
+    pub missing: Option<String>,
+    /// What is not known without it.
+    pub provides: String,
+}
+
+/// Cumulative cost of one program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProgramCost {
+    /// The program's name.
+    pub name: String,
+    /// Runs and their nanoseconds; none while `kernel.bpf_stats_enabled` is off.
+    pub runs: Option<(u64, u64)>,
+    /// Runs skipped because the program was already running on that processor.
+    pub recursion_misses: u64,
+}
+
+/// Cumulative cost of the agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentCost {
+    /// Processor time used since the process began, nanoseconds.
+    pub cpu_ns: u64,
+    /// Resident memory, bytes.
+    pub rss_bytes: u64,
+    /// Kernel memory of the maps, bytes.
+    pub map_bytes: u64,
+}

@@ -1,0 +1,231 @@
+//! What the engine says: the only thing exporters may read.
+
+use std::net::IpAddr;
+
+use crate::{
+    delta::View,
+    input::{ProbeState, ProgramCost},
+};
+
+/// The edges of one window, with all that was lost on the way and all that it cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// Length of the window, nanoseconds.
+    pub window_ns: u64,
+    /// Its end, nanoseconds since 1970.
+    pub end_unix_ns: u64,
+    /// Kernel release.
+    pub kernel: String,
+    /// weir's version.
+    pub version: String,
+    /// What was lost in the window.
+    pub losses: Losses,
+    /// Which share of connections was seen whole.
+    pub coverage: Coverage,
+    /// Probes that do not run, with the reason.
+    pub missing_probes: Vec<ProbeState>,
+    /// What weir itself used.
+    pub cost: Cost,
+    /// The edges, in the order of their keys.
+    pub edges: Vec<Edge>,
+}
+
+/// Losses in the window, each by name. All zero: nothing was lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Events dropped because the ring was full. Counts are not affected, only examples of failures.
+    pub ring_full: u64,
+    /// Sockets counted in `other` for want of an edge slot.
+    pub edges_over_limit: u64,
+    /// Connections without timing for want of a socket record.
+    pub sockets_over_limit: u64,
+    /// Sockets the kernel had no memory to remember.
+    pub socket_storage_failed: u64,
+    /// Connections whose process is unknown.
+    pub unknown_sockets: u64,
+    /// Listening ports not remembered.
+    pub listeners_over_limit: u64,
+    /// Failed connects whose target could not be read.
+    pub unreadable_connects: u64,
+    /// Program runs skipped by recursion.
+    pub recursion_misses: u64,
+}
+
+impl Losses {
+    /// Every loss with its name.
+    pub fn named(&self) -> [(&'static str, u64); 8] {
+        let Self {
+            ring_full,
+            edges_over_limit,
+            sockets_over_limit,
+            socket_storage_failed,
+            unknown_sockets,
+            listeners_over_limit,
+            unreadable_connects,
+            recursion_misses,
+        } = *self;
+        [
+            ("ring_full", ring_full),
+            ("edges_over_limit", edges_over_limit),
+            ("sockets_over_limit", sockets_over_limit),
+            ("socket_storage_failed", socket_storage_failed),
+            ("unknown_sockets", unknown_sockets),
+            ("listeners_over_limit", listeners_over_limit),
+            ("unreadable_connects", unreadable_connects),
+            ("recursion_misses", recursion_misses),
+        ]
+    }
+
+    /// Whether nothing was lost.
+    pub fn none(&self) -> bool {
+        self.named().iter().all(|(_, n)| *n == 0)
+    }
+}
+
+/// Connections seen and missed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Connections with a record of their own.
+    pub tracked: u64,
+    /// Connections without.
+    pub missed: u64,
+    /// Accepted connections that no process has used yet.
+    pub accepted_pending: u64,
+    /// Sockets tracked at this moment.
+    pub sockets_now: u64,
+    /// Edges retired because they fell silent (over weir's life).
+    pub evicted_edges: u64,
+    /// SYN-ACKs sent again, of all handshakes, complete or not.
+    pub synack_retransmits: u64,
+}
+
+/// weir's own use of the machine.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Processor time in the window, nanoseconds.
+    pub agent_cpu_ns: u64,
+    /// Resident memory now, bytes.
+    pub agent_rss_bytes: u64,
+    /// Kernel memory of the maps, bytes.
+    pub map_bytes: u64,
+    /// Each program's runs in the window.
+    pub programs: Vec<ProgramCost>,
+}
+
+/// An edge between two processes, or a process and an address.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Edge {
+    /// Who connected.
+    pub client: End,
+    /// Who was connected to.
+    pub server: End,
+    /// Every process on this host that served it, busiest first.
+    pub server_processes: Vec<ServerProcess>,
+    /// What the client's sockets saw; none when the client is not on this host.
+    pub client_view: Result<View, Absent>,
+    /// What the server's sockets saw.
+    pub server_view: Result<View, Absent>,
+    /// The last failed connect in the window.
+    pub last_failure: Option<Failure>,
+    /// This is the bucket for all edges beyond the limit.
+    pub is_other: bool,
+}
+
+/// One end of an edge.
+#[derive(Clone, Debug, PartialEq)]
+pub struct End {
+    /// The process, or why it is not known.
+    pub process: Result<Process, Absent>,
+    /// The address; none for the `other` edge.
+    pub address: Option<IpAddr>,
+    /// The port; only servers have one worth naming.
+    pub port: Option<u16>,
+}
+
+/// A process on this host.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Process {
+    /// Process id in the initial namespace.
+    pub pid: u32,
+    /// Name of its main thread.
+    pub comm: String,
+    /// File name of its executable; empty for kernel threads.
+    pub exe: String,
+    /// Its start, nanoseconds since boot.
+    pub start_ns: u64,
+    /// Its v2 cgroup.
+    pub cgroup_id: u64,
+}
+
+impl Process {
+    /// The name people use: the executable's, else the thread's.
+    pub fn name(&self) -> &str {
+        if self.exe.is_empty() { &self.comm } else { &self.exe }
+    }
+}
+
+/// One server process's share of an edge.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerProcess {
+    /// The process.
+    pub process: Process,
+    /// Connections accepted in the window.
+    pub accepted: u64,
+    /// Connections open now.
+    pub open_connections: u64,
+    /// Rounds served in the window.
+    pub rounds: u64,
+}
+
+/// Why a value is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// The far end runs on another host, or its socket was not tracked.
+    NotOnThisHost,
+    /// The edge stands for many.
+    ManyInOne,
+}
+
+impl Absent {
+    /// The reason as a phrase.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NotOnThisHost => "no socket of this peer is tracked on this host",
+            Self::ManyInOne => "stands for all edges beyond the limit",
+        }
+    }
+}
+
+/// An example of a failed connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// `weir_abi::ConnectOutcome` as its number.
+    pub outcome: u32,
+    /// Error number; 0 for a cancelled connect.
+    pub errno: i32,
+    /// From the SYN to the failure, nanoseconds; 0 when no SYN left.
+    pub after_ns: u64,
+    /// SYNs sent again.
+    pub syn_retransmits: u32,
+    /// How long before the window's end.
+    pub ago_ns: u64,
+}
+
+/// The self-check of a view's timing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LittlesLaw {
+    /// Counted and timed concurrency agree.
+    Holds {
+        /// Mean rounds in flight.
+        concurrency: f64,
+    },
+    /// They do not: treat this window's timing with suspicion.
+    Broken {
+        /// From the in-flight integral.
+        counted: f64,
+        /// From the latencies.
+        timed: f64,
+    },
+    /// Too few rounds to tell.
+    TooFew,
+}

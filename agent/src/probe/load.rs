@@ -1,0 +1,157 @@
+//! Loading and attaching: one program's failure costs its own signal and nothing else.
+
+use std::{os::fd::OwnedFd, path::Path};
+
+use anyhow::{Context as _, Result, bail};
+use aya::{Btf, Ebpf, EbpfLoader, maps::Stack, programs::Program};
+use weir_abi::Offsets;
+use weir_engine::ProbeState;
+
+use super::{
+    attach, btf,
+    scan::{self, Phase},
+    table::{Hook, PROBES, Probe},
+};
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weir"));
+
+/// Sizes of the kernel half's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Edges with a record of their own; the rest share `other`.
+    pub edges: u32,
+    /// Sockets with a record of their own.
+    pub sockets: u32,
+}
+
+impl Default for Limits {
+    /// 4,096 edges are 12 MiB; 65,536 sockets are 11 MiB if all are in use, and nothing while they are not.
+    fn default() -> Self {
+        Self { edges: 4096, sockets: 65_536 }
+    }
+}
+
+/// The kernel half, running. Dropping it (or dying) detaches and frees all of it.
+pub struct Probes {
+    /// Programs and maps.
+    pub ebpf: Ebpf,
+    /// What became of each probe, in table order.
+    pub states: Vec<ProbeState>,
+    events: Vec<OwnedFd>,
+}
+
+/// Makes the offsets a value that aya can write into `.rodata`.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Frozen(Offsets);
+
+// SAFETY: repr(C), u32 fields only, no padding.
+unsafe impl aya::Pod for Frozen {}
+
+impl Probes {
+    /// Loads every probe and attaches it, then takes up the sockets that exist.
+    ///
+    /// # Errors
+    /// When the kernel has no BTF, refuses the maps, or one of the required probes does not run.
+    pub fn start(limits: Limits) -> Result<Self> {
+        let offsets = kernel_offsets()?;
+        let mut probes = Self { ebpf: load_object(&offsets, limits)?, states: Vec::new(), events: Vec::new() };
+        fill_free_slots(&mut probes.ebpf, limits)?;
+        let kernel_types = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
+        for probe in PROBES {
+            let outcome = probes.attach(probe, &kernel_types);
+            probes.note(probe, outcome)?;
+        }
+        Ok(probes)
+    }
+
+    fn attach(&mut self, probe: &Probe, kernel_types: &Btf) -> Result<()> {
+        let program = self.ebpf.program_mut(probe.name).context("not in weir's object: this is a bug")?;
+        match (probe.hook, program) {
+            (Hook::TpBtf, Program::BtfTracePoint(program)) => {
+                program.load(probe.target, kernel_types)?;
+                program.attach()?;
+            }
+            (Hook::SyscallExit, Program::TracePoint(program)) => {
+                program.load()?;
+                self.events.push(attach::attach_syscall_exit(program.fd()?, probe.target)?);
+            }
+            (Hook::Iterator, Program::Iter(program)) => {
+                program.load(probe.target, kernel_types)?;
+                for phase in [Phase::Listening, Phase::Clients, Phase::Settle] {
+                    scan::run(&mut self.ebpf, phase)?;
+                }
+            }
+            (hook, _) => bail!("built for another kind of hook than {hook:?}: this is a bug"),
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, probe: &Probe, outcome: Result<()>) -> Result<()> {
+        let missing = match outcome {
+            Ok(()) => None,
+            Err(error) if probe.required => {
+                return Err(error).with_context(|| format!("probe {} ({}) cannot run", probe.name, probe.provides));
+            }
+            Err(error) => Some(first_lines(&error)),
+        };
+        self.states.push(ProbeState { name: probe.name.into(), missing, provides: probe.provides.into() });
+        Ok(())
+    }
+
+    /// Settles idle rounds and takes up what no hook has seen.
+    pub fn settle(&mut self) -> Result<()> {
+        let scans = self.states.iter().any(|s| s.name == "iter_task_file" && s.missing.is_none());
+        if scans { scan::run(&mut self.ebpf, Phase::Settle) } else { Ok(()) }
+    }
+}
+
+/// Every offset the kernel half needs, from the running kernel.
+pub fn kernel_offsets() -> Result<Offsets> {
+    let types = btf::Btf::of_kernel(Path::new(btf::VMLINUX))?;
+    Offsets::resolve(|path| types.offset(path))
+}
+
+fn load_object(offsets: &Offsets, limits: Limits) -> Result<Ebpf> {
+    EbpfLoader::new()
+        .override_global("OFFSETS", &Frozen(*offsets), true)
+        .override_global("MAX_SOCKETS", &limits.sockets, true)
+        .map_max_entries("EDGES", limits.edges + 1)
+        .map_max_entries("EDGE_SLOTS", limits.edges)
+        .map_max_entries("FREE_SLOTS", limits.edges)
+        .load(OBJECT)
+        .context("cannot create weir's maps")
+}
+
+/// Hands all slots but `other` to the kernel half, the lowest on top: slots in use stay together.
+fn fill_free_slots(ebpf: &mut Ebpf, limits: Limits) -> Result<()> {
+    let map = ebpf.map_mut("FREE_SLOTS").context("the object has no map FREE_SLOTS")?;
+    let mut free = Stack::<_, u32>::try_from(map)?;
+    for slot in (1..=limits.edges).rev() {
+        free.push(slot, 0).context("fill the free slots")?;
+    }
+    Ok(())
+}
+
+/// An error in one line: the chain of causes, with the verifier's log cut to its last words.
+fn first_lines(error: &anyhow::Error) -> String {
+    let chain: Vec<String> = error
+        .chain()
+        .map(|cause| {
+            let text = cause.to_string();
+            let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
+            let first = lines.next().unwrap_or_default().to_owned();
+            match lines.rfind(|l| !l.starts_with("processed ") && !l.starts_with("verification time")) {
+                Some(last) => format!("{first} … {last}"),
+                None => first,
+            }
+        })
+        .collect();
+    let mut chain_without_repeats: Vec<String> = Vec::new();
+    for link in chain {
+        if !chain_without_repeats.iter().any(|seen| seen.contains(&link)) {
+            chain_without_repeats.push(link);
+        }
+    }
+    chain_without_repeats.join(": ")
+}

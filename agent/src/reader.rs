@@ -1,0 +1,112 @@
+//! From maps and ring to engine inputs. User space pays per edge and per tick, never per request.
+
+mod cost;
+mod edges;
+mod retire;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result};
+use aya::maps::{Array, MapData, RingBuf};
+use rustix::time::{ClockId, clock_gettime};
+use weir_abi::{ConnectFailed, EdgeRecord, N_COUNTERS};
+use weir_engine::{Input, Started};
+
+use crate::probe::load::{Limits, Probes};
+use edges::EdgeMemory;
+use retire::Retirement;
+
+/// Reads everything the kernel half has to say.
+pub struct Reader {
+    probes: Probes,
+    memory: EdgeMemory,
+    scratch: Box<EdgeRecord>,
+    retirement: Retirement,
+    events: RingBuf<MapData>,
+    counters: Array<MapData, u64>,
+}
+
+impl Reader {
+    /// Takes over running probes.
+    pub fn new(mut probes: Probes, limits: Limits) -> Result<Self> {
+        let memory = EdgeMemory::map(&probes.ebpf, limits.edges + 1)?;
+        let events = RingBuf::try_from(probes.ebpf.take_map("EVENTS").context("the object has no map EVENTS")?)?;
+        let counters = probes.ebpf.take_map("COUNTERS").context("the object has no map COUNTERS")?;
+        let retirement = Retirement::new(&mut probes.ebpf)?;
+        Ok(Self {
+            probes,
+            memory,
+            scratch: edges::zeroed(),
+            retirement,
+            events,
+            counters: Array::try_from(counters)?,
+        })
+    }
+
+    /// The stream's first inputs: where and when, and what runs.
+    pub fn begin(&self, sink: &mut dyn FnMut(Input<'_>)) {
+        let (monotonic_ns, unix_ns) = now();
+        let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        sink(Input::Started(Started { monotonic_ns, unix_ns, kernel, version }));
+        for state in &self.probes.states {
+            sink(Input::Probe(state.clone()));
+        }
+    }
+
+    /// One reading of everything, closed by a tick. `settle` also ends idle rounds and moves gathered bytes.
+    pub fn read(&mut self, settle: bool, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
+        if settle {
+            self.probes.settle()?;
+        }
+        self.read_events(sink);
+        let (monotonic_ns, unix_ns) = now();
+        self.read_edges(monotonic_ns, sink)?;
+        sink(Input::Counters(self.read_counters()?));
+        cost::read(&self.probes.ebpf, sink)?;
+        sink(Input::Tick { monotonic_ns, unix_ns });
+        Ok(())
+    }
+
+    fn read_events(&mut self, sink: &mut dyn FnMut(Input<'_>)) {
+        while let Some(item) = self.events.next() {
+            if item.len() == size_of::<ConnectFailed>() {
+                // SAFETY: the length is right, and every bit pattern is a valid record of plain integers.
+                let event: ConnectFailed = unsafe { std::ptr::read_unaligned(item.as_ptr().cast()) };
+                sink(Input::ConnectFailed(event));
+            }
+        }
+    }
+
+    fn read_edges(&mut self, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
+        self.memory.look_for_new();
+        for slot in 0..self.memory.in_use() {
+            if slot != weir_abi::OTHER_EDGE && !self.memory.is_live(slot) {
+                continue;
+            }
+            self.memory.copy(slot, &mut self.scratch);
+            if self.retirement.watch(slot, &self.scratch, now_ns)? {
+                sink(Input::Retired { slot });
+            } else {
+                sink(Input::Edge { slot, record: &self.scratch });
+            }
+        }
+        Ok(())
+    }
+
+    fn read_counters(&self) -> Result<[u64; N_COUNTERS as usize]> {
+        let mut counters = [0; N_COUNTERS as usize];
+        for (i, counter) in counters.iter_mut().enumerate() {
+            *counter = self.counters.get(&(i as u32), 0).context("read the kernel half's counters")?;
+        }
+        Ok(counters)
+    }
+}
+
+/// Monotonic and wall clock, nanoseconds.
+fn now() -> (u64, u64) {
+    let monotonic = clock_gettime(ClockId::Monotonic);
+    let monotonic_ns = monotonic.tv_sec as u64 * 1_000_000_000 + monotonic.tv_nsec as u64;
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (monotonic_ns, u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,88 @@
+//! The edge records, mapped read-only: looking at one costs no system call.
+
+use std::{mem::offset_of, os::fd::AsFd as _};
+
+use anyhow::{Context as _, Result};
+use aya::{Ebpf, maps::Map};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use weir_abi::{EdgeRecord, SLOT_LIVE};
+
+/// All slots of the kernel half's `EDGES`.
+pub struct EdgeMemory {
+    base: *const EdgeRecord,
+    bytes: usize,
+    slots: u32,
+    in_use: u32,
+}
+
+impl EdgeMemory {
+    /// Maps the records of a loaded object.
+    pub fn map(ebpf: &Ebpf, slots: u32) -> Result<Self> {
+        let Some(Map::Array(map)) = ebpf.map("EDGES") else {
+            anyhow::bail!("the object has no array EDGES");
+        };
+        let bytes = slots as usize * size_of::<EdgeRecord>();
+        // SAFETY: a fresh mapping at an address of the kernel's choice.
+        let base = unsafe {
+            mmap(std::ptr::null_mut(), bytes, ProtFlags::READ, MapFlags::SHARED, map.fd().as_fd(), 0)
+        };
+        let base = base.context("map the edge records")?.cast_const().cast();
+        Ok(Self { base, bytes, slots, in_use: 1 })
+    }
+
+    /// Slots from 0 to here may be in use. Slots are handed out from the lowest, so the rest is not even touched: the
+    /// mapping's resident memory is that of the edges there are.
+    pub fn in_use(&self) -> u32 {
+        self.in_use
+    }
+
+    /// Moves `in_use` behind the last live slot. Slots are taken in order but their headers may be finished out of
+    /// order, by as many as there are processors.
+    pub fn look_for_new(&mut self) {
+        const AHEAD: u32 = 64;
+        let mut slot = self.in_use;
+        while slot < self.slots && slot < self.in_use + AHEAD {
+            if self.is_live(slot) {
+                self.in_use = slot + 1;
+            }
+            slot += 1;
+        }
+    }
+
+    /// Whether an edge lives in the slot: then its header is complete.
+    pub fn is_live(&self, slot: u32) -> bool {
+        let state = self.at(slot).cast::<u8>().wrapping_add(offset_of!(EdgeRecord, state)).cast::<u32>();
+        // SAFETY: inside the mapping, aligned; volatile because the kernel writes it.
+        unsafe { std::ptr::read_volatile(state) == SLOT_LIVE }
+    }
+
+    /// Copies a record, word by word: each counter is whole, though not all of one instant.
+    pub fn copy(&self, slot: u32, into: &mut EdgeRecord) {
+        const WORDS: usize = size_of::<EdgeRecord>() / 8;
+        let from = self.at(slot).cast::<u64>();
+        let to = std::ptr::from_mut(into).cast::<u64>();
+        for word in 0..WORDS {
+            // SAFETY: both records are WORDS words long and 8-aligned; any bits are a valid record.
+            unsafe { to.add(word).write(std::ptr::read_volatile(from.add(word))) };
+        }
+    }
+
+    fn at(&self, slot: u32) -> *const EdgeRecord {
+        assert!(slot < self.slots, "slot {slot} of {}", self.slots);
+        // SAFETY: the mapping holds `slots` records.
+        unsafe { self.base.add(slot as usize) }
+    }
+}
+
+impl Drop for EdgeMemory {
+    fn drop(&mut self) {
+        // SAFETY: the mapping made in `map`, to which no reference exists.
+        let _ = unsafe { munmap(self.base.cast_mut().cast(), self.bytes) };
+    }
+}
+
+/// A record of zeroes, on the heap.
+pub fn zeroed() -> Box<EdgeRecord> {
+    // SAFETY: all zeroes is a valid record of plain integers.
+    unsafe { Box::<EdgeRecord>::new_zeroed().assume_init() }
+}

@@ -1,0 +1,94 @@
+//! Retiring edges that have fallen silent, so that their slots serve new ones.
+//!
+//! A slot may be given away only when nothing can write to it any more: no socket holds it, and its key is gone from
+//! the table, so none can come to hold it. A processor may have looked the key up just before it went: the slot rests
+//! for a tick and is looked at again.
+
+use std::collections::HashMap;
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap as BpfHashMap, MapData, Stack},
+};
+use weir_abi::{EdgeKey, EdgeRecord, OTHER_EDGE};
+
+use super::edges::zeroed;
+
+/// A silent edge without sockets is kept for this long: long enough for every window that will ask for it.
+const SILENT_NS: u64 = 60_000_000_000;
+
+/// Gives aya the layout facts it needs.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Key(EdgeKey);
+// SAFETY: repr(C) integers without implicit padding (asserted in the ABI).
+unsafe impl aya::Pod for Key {}
+
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Record(EdgeRecord);
+// SAFETY: as above.
+unsafe impl aya::Pod for Record {}
+
+/// What is known of each slot's quietness.
+pub struct Retirement {
+    watched: HashMap<u32, Watch>,
+    slots: BpfHashMap<MapData, Key, u32>,
+    free: Stack<MapData, u32>,
+    records: Array<MapData, Record>,
+    nothing: Box<Record>,
+}
+
+struct Watch {
+    /// Changes whenever anything is counted.
+    activity: u64,
+    since_ns: u64,
+    resting: bool,
+}
+
+impl Retirement {
+    /// Takes the maps it needs. `EDGES` must have been mapped before.
+    pub fn new(ebpf: &mut Ebpf) -> Result<Self> {
+        let mut take = |name: &'static str| ebpf.take_map(name).with_context(|| format!("the object has no map {name}"));
+        Ok(Self {
+            watched: HashMap::new(),
+            slots: BpfHashMap::try_from(take("EDGE_SLOTS")?)?,
+            free: Stack::try_from(take("FREE_SLOTS")?)?,
+            records: Array::try_from(take("EDGES")?)?,
+            nothing: Box::new(Record(*zeroed())),
+        })
+    }
+
+    /// Looks at a live slot; true when it has just been retired.
+    pub fn watch(&mut self, slot: u32, record: &EdgeRecord, now_ns: u64) -> Result<bool> {
+        if slot == OTHER_EDGE {
+            return Ok(false);
+        }
+        let activity = activity(record);
+        let watch = self.watched.entry(slot).or_insert(Watch { activity, since_ns: now_ns, resting: false });
+        let held = record.attached != record.detached;
+        if held || watch.activity != activity {
+            // Somebody came in the last moment: its key is gone from the table, so it stays until they are done.
+            *watch = Watch { activity, since_ns: now_ns, resting: watch.resting };
+            return Ok(false);
+        }
+        if watch.resting {
+            self.watched.remove(&slot);
+            self.records.set(slot, &*self.nothing, 0).context("clear a retired edge")?;
+            self.free.push(slot, 0).context("return a retired slot")?;
+            return Ok(true);
+        }
+        if now_ns.saturating_sub(watch.since_ns) > SILENT_NS {
+            watch.resting = true;
+            // Absent means that a predecessor of this slot's key was removed already.
+            let _ = self.slots.remove(&Key(record.key));
+        }
+        Ok(false)
+    }
+}
+
+fn activity(record: &EdgeRecord) -> u64 {
+    let connects = record.connects.iter().fold(0u64, |sum, n| sum.wrapping_add(*n));
+    connects.wrapping_add(record.attached).wrapping_add(record.rounds_started)
+}

@@ -1,0 +1,91 @@
+//! Program entries, in the order of a connection's life.
+
+use aya_ebpf::{
+    macros::{btf_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, TracePointContext},
+};
+
+use crate::{kernel::Sock, probe};
+
+#[btf_tracepoint]
+fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
+    probe::inet_sock_set_state::run(Sock(ctx.arg(0)), ctx.arg(1), ctx.arg(2));
+    0
+}
+
+#[tracepoint]
+fn sys_exit_connect(ctx: TracePointContext) -> u32 {
+    probe::sys_exit_connect::run(&ctx);
+    0
+}
+
+#[btf_tracepoint]
+fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
+    probe::sock_send_length::run(Sock(ctx.arg(0)), ctx.arg(1));
+    0
+}
+
+#[btf_tracepoint]
+fn sk_data_ready(ctx: BtfTracePointContext) -> i32 {
+    probe::sk_data_ready::run(Sock(ctx.arg(0)));
+    0
+}
+
+#[btf_tracepoint]
+fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
+    probe::sock_recv_length::run(Sock(ctx.arg(0)), ctx.arg(1));
+    0
+}
+
+#[btf_tracepoint]
+fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
+    probe::tcp_retransmit_skb::run(Sock(ctx.arg(0)));
+    0
+}
+
+#[btf_tracepoint]
+fn tcp_retransmit_synack(_ctx: BtfTracePointContext) -> i32 {
+    probe::tcp_retransmit_synack::run();
+    0
+}
+
+#[btf_tracepoint]
+fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
+    probe::tcp_receive_reset::run(Sock(ctx.arg(0)));
+    0
+}
+
+#[btf_tracepoint]
+fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
+    probe::tcp_send_reset::run(Sock(ctx.arg(0)));
+    0
+}
+
+#[btf_tracepoint]
+fn inet_sk_error_report(ctx: BtfTracePointContext) -> i32 {
+    probe::inet_sk_error_report::run(Sock(ctx.arg(0)));
+    0
+}
+
+#[btf_tracepoint]
+fn tcp_destroy_sock(ctx: BtfTracePointContext) -> i32 {
+    probe::tcp_destroy_sock::run(Sock(ctx.arg(0)));
+    0
+}
+
+/// aya-ebpf has no macro for iterators.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_file")]
+fn iter_task_file(ctx: *const probe::iter_task_file::Context) -> i32 {
+    probe::iter_task_file::run(ctx);
+    0
+}
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

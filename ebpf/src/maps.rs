@@ -1,0 +1,83 @@
+//! Every map: its key, its value, its bound, and why it is of this type.
+//!
+//! Bounds marked (option) are replaced by user space before loading.
+
+use aya_ebpf::{
+    btf_maps::SkStorage,
+    macros::{btf_map, map},
+    maps::{Array, HashMap, LruHashMap, RingBuf, Stack},
+};
+use weir_abi::{EdgeKey, EdgeRecord, N_COUNTERS};
+use weir_ebpf::socket::{Handshake, Socket};
+
+use crate::edge::Owner;
+
+const BPF_F_MMAPABLE: u32 = 1 << 10;
+
+/// The edges, read in place by user space through mmap: no system call and no copy per edge and tick.
+/// An array of shared counters, not a per-CPU hash: the socket holds the slot number, so a hook pays an inlined index
+/// instead of hashing 36 bytes, and memory does not grow with processors (3 KiB an edge, whatever the host).
+/// Bound (option): 4,096 slots, 12 MiB; slot 0 is `other`.
+#[map]
+pub(crate) static EDGES: Array<EdgeRecord> = Array::with_max_entries(4096, BPF_F_MMAPABLE);
+
+/// Edge to slot; looked up once per connection. Bound (option): as EDGES.
+#[map]
+pub(crate) static EDGE_SLOTS: HashMap<EdgeKey, u32> = HashMap::with_max_entries(4096, 0);
+
+/// Slots nobody uses: filled by user space at the start and when it retires an edge, so the kernel never searches.
+/// A stack: the lowest slots are reused first, so user space looks at (and maps) only as many as are in use.
+/// Bound (option): as EDGES.
+#[map]
+pub(crate) static FREE_SLOTS: Stack<u32> = Stack::with_max_entries(4096, 0);
+
+/// One record per socket, in the socket: no hashing, freed by the kernel with the socket itself.
+/// Bound: `MAX_SOCKETS` (option), checked against the tracked and released counters.
+#[btf_map]
+pub(crate) static SOCKETS: SkStorage<Socket> = SkStorage::new();
+
+/// Established client connections by handshake, so that the accepting end finds its peer on this host.
+/// LRU: an entry is needed only from ESTABLISHED to the server's first read. Bound: 8,192 (0.8 MiB).
+#[map]
+pub(crate) static HANDSHAKES: LruHashMap<Handshake, EdgeKey> = LruHashMap::with_max_entries(8192, 0);
+
+/// Listening ports and who opened them: the role of sockets first seen in mid-life, and the owner of connections that
+/// no process ever touches. LRU, because a listener's port is already gone when its close is traced. Bound: 1,024.
+#[map]
+pub(crate) static LISTENERS: LruHashMap<Listener, Owner> = LruHashMap::with_max_entries(1024, 0);
+
+/// Threads whose connect failed after its SYN_SENT, so that the system call's return is not counted again.
+/// LRU: written only by such failures, and taken back within the same call. Bound: 1,024.
+#[map]
+pub(crate) static FAILED_IN_CALL: LruHashMap<u64, u32> = LruHashMap::with_max_entries(1024, 0);
+
+/// Losses and limits (`weir_abi::Counter`), shared and atomic: they change rarely.
+#[map]
+pub(crate) static COUNTERS: Array<u64> = Array::with_max_entries(N_COUNTERS, 0);
+
+/// Rare events. Bound: 256 KiB, 3,600 events between two looks of user space; a full ring is a counted loss.
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(256 << 10, 0);
+
+/// What the socket scan is to do (`crate::probe::iter_task_file`), set by user space before each run.
+#[map]
+pub(crate) static SCAN_PHASE: Array<u32> = Array::with_max_entries(1, 0);
+
+/// A listening port.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Listener {
+    pub(crate) netns: u32,
+    pub(crate) port: u32,
+}
+
+/// Sockets that may have a record at once. Frozen before load (option).
+#[unsafe(no_mangle)]
+static MAX_SOCKETS: u32 = 0;
+
+/// The socket limit.
+#[inline(always)]
+pub(crate) fn max_sockets() -> u64 {
+    // SAFETY: a static of this object; volatile because user space replaces the value before loading.
+    u64::from(unsafe { core::ptr::read_volatile(&raw const MAX_SOCKETS) })
+}

@@ -1,0 +1,27 @@
+//! `void inet_sk_error_report(const struct sock *sk)`, since 5.14.
+//!
+//! Errors of established connections. Failed connects are counted by their outcome instead.
+
+use weir_abi::SocketError;
+use weir_ebpf::socket::{PHASE_OPEN, RESOLVED};
+
+use crate::{edge, kernel::Sock, track};
+
+#[inline(always)]
+pub(crate) fn run(sk: Sock) {
+    let Some(socket) = track::get(sk) else { return };
+    if socket.flags & RESOLVED == 0 || socket.phase != PHASE_OPEN && socket.round.rounds == 0 {
+        return;
+    }
+    let kind = match sk.error() {
+        0 => return,
+        104 | 32 => SocketError::Reset,
+        110 => SocketError::Timeout,
+        101 | 113 | 100 | 112 => SocketError::Unreachable,
+        _ => SocketError::Other,
+    };
+    if let Some(record) = edge::record(socket.edge) {
+        // SAFETY: a field of a live map value; the index is an enum's.
+        edge::add(unsafe { (&raw mut (*record).errors).cast::<u64>().add(kind as usize) }, 1);
+    }
+}

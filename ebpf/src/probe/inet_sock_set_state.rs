@@ -1,0 +1,198 @@
+//! `void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`, since 4.16.
+//!
+//! Connects and their outcome, accepts, listens, closes. May run in softirq, where the current task is a bystander:
+//! owners are taken only at SYN_SENT, LISTEN and local closes, which happen in the process's own system call.
+
+use weir_abi::{ConnectOutcome, Counter, OTHER_EDGE, ROLE_CLIENT, ROLE_SERVER};
+use weir_ebpf::socket::{PEER_CLOSED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, RESOLVED, Socket};
+
+use crate::{
+    edge::{self, Failure, OwnedBy, Owner, bump, count, observe},
+    kernel::{
+        self, SHUTDOWN_BOTH, Sock, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LISTEN, TCP_SYN_RECV,
+        TCP_SYN_SENT, Task,
+    },
+    maps::{FAILED_IN_CALL, LISTENERS, Listener},
+    track,
+};
+
+const EPIPE: i32 = 32;
+const ENETDOWN: i32 = 100;
+const ENETUNREACH: i32 = 101;
+const ECONNRESET: i32 = 104;
+const ETIMEDOUT: i32 = 110;
+const ECONNREFUSED: i32 = 111;
+const EHOSTDOWN: i32 = 112;
+const EHOSTUNREACH: i32 = 113;
+const EADDRNOTAVAIL: i32 = 99;
+
+#[inline(always)]
+pub(crate) fn run(sk: Sock, old: i32, new: i32) {
+    match (old, new) {
+        (_, TCP_SYN_SENT) => connecting(sk),
+        (TCP_SYN_SENT | TCP_SYN_RECV, TCP_ESTABLISHED) => established(sk, old),
+        (_, TCP_LISTEN) => listening(sk),
+        (TCP_SYN_SENT, TCP_CLOSE) => connect_ended(sk),
+        // Not ours to see: a child inherits LISTEN and SYN_RECV before it is a connection, and listeners close.
+        (TCP_LISTEN, _) | (_, TCP_SYN_RECV) => {}
+        _ => leaving(sk, new),
+    }
+}
+
+/// `connect` has begun: this process is the owner.
+#[inline(always)]
+fn connecting(sk: Sock) {
+    if !sk.is_tcp() {
+        return;
+    }
+    let Some(socket) = track::create(sk) else {
+        count(Counter::SocketsOverLimit);
+        return;
+    };
+    if socket.flags & RESOLVED != 0 {
+        // The same socket again, after disconnect: a new connection.
+        track::end(socket, kernel::now());
+        track::release(sk, socket);
+        count(Counter::SocketsTracked);
+    }
+    *socket = Socket { role: ROLE_CLIENT, phase: PHASE_CONNECTING, since_ns: kernel::now(), ..Socket::default() };
+    track::resolve(sk, socket, OwnedBy::Task(Task::current()));
+}
+
+#[inline(always)]
+fn established(sk: Sock, old: i32) {
+    let Some(tcp) = sk.tcp() else { return };
+    let now = kernel::now();
+    if let Some(socket) = track::get(sk) {
+        if socket.phase != PHASE_CONNECTING {
+            return;
+        }
+        socket.phase = PHASE_OPEN;
+        socket.handshake_us = tcp.srtt_us();
+        socket.copied_seq = tcp.rcv_nxt();
+        let Some(record) = edge::record(socket.edge) else { return };
+        if socket.since_ns != 0 {
+            observe!(record.connect_latency, now.saturating_sub(socket.since_ns));
+        }
+        // SAFETY: a live map value, whose header does not change while sockets are attached.
+        let key = unsafe { (*record).key };
+        track::opened(sk, socket, record, &key);
+        return;
+    }
+    if !sk.is_tcp() {
+        return;
+    }
+    if old == TCP_SYN_SENT {
+        // A connect that began without a record: only its outcome is known.
+        bump_other_connect(ConnectOutcome::Ok);
+        return;
+    }
+    count(Counter::Accepted);
+    let Some(socket) = track::create(sk) else {
+        count(Counter::SocketsOverLimit);
+        bump_other_connect(ConnectOutcome::Ok);
+        return;
+    };
+    socket.role = ROLE_SERVER;
+    socket.phase = PHASE_OPEN;
+    socket.since_ns = now;
+    socket.handshake_us = tcp.srtt_us();
+    socket.copied_seq = tcp.rcv_nxt();
+    // total_retrans starts at 0: a child begins with the SYN-ACKs that were sent again for it.
+}
+
+/// `listen`: this process opened the port.
+#[inline(always)]
+fn listening(sk: Sock) {
+    if !sk.is_tcp() {
+        return;
+    }
+    let listener = Listener { netns: sk.netns(), port: u32::from(sk.local_port()) };
+    let owner = Owner::of(Task::current());
+    if LISTENERS.insert(listener, owner, 0).is_err() {
+        count(Counter::ListenersOverLimit);
+    }
+}
+
+/// SYN_SENT to CLOSE: refused, timed out, unreachable, no port to be had, or given up.
+#[inline(always)]
+fn connect_ended(sk: Sock) {
+    let Some(tcp) = sk.tcp() else { return };
+    let errno = sk.error();
+    let outcome = match errno {
+        0 if tcp.segs_out() == 0 => ConnectOutcome::AddressNotAvailable,
+        0 => ConnectOutcome::Cancelled,
+        ECONNREFUSED => ConnectOutcome::Refused,
+        ETIMEDOUT => ConnectOutcome::Timeout,
+        ENETUNREACH | EHOSTUNREACH | ENETDOWN | EHOSTDOWN => ConnectOutcome::Unreachable,
+        ECONNRESET | EPIPE => ConnectOutcome::Reset,
+        _ => ConnectOutcome::Other,
+    };
+    let now = kernel::now();
+    if outcome as u32 == ConnectOutcome::AddressNotAvailable as u32 {
+        // Still inside connect(): its return must not be counted again.
+        // SAFETY: no arguments.
+        let thread = unsafe { aya_ebpf::helpers::generated::bpf_get_current_pid_tgid() };
+        let _ = FAILED_IN_CALL.insert(thread, 1u32, 0);
+    }
+    let Some(socket) = track::get(sk) else {
+        if sk.is_tcp() {
+            bump_other_connect(outcome);
+        }
+        return;
+    };
+    if socket.phase != PHASE_CONNECTING {
+        return;
+    }
+    socket.phase = PHASE_ENDED;
+    let syn_retransmits = tcp.total_retrans();
+    let failure = Failure {
+        outcome,
+        errno: if errno == 0 && outcome as u32 == ConnectOutcome::AddressNotAvailable as u32 { EADDRNOTAVAIL } else { errno },
+        after_ns: if socket.since_ns == 0 { 0 } else { now.saturating_sub(socket.since_ns) },
+        syn_retransmits,
+    };
+    edge::connect_failed(socket.edge, now, &failure);
+    if outcome as u32 == ConnectOutcome::Cancelled as u32 && syn_retransmits > 0 {
+        if let Some(record) = edge::record(socket.edge) {
+            bump!(record.cancelled_unanswered);
+        }
+    }
+}
+
+/// Any step of a connection's end.
+#[inline(always)]
+fn leaving(sk: Sock, new: i32) {
+    let Some(socket) = track::get(sk) else { return };
+    if new == TCP_CLOSE_WAIT {
+        socket.flags |= PEER_CLOSED;
+        return;
+    }
+    if socket.flags & RESOLVED == 0 && socket.phase == PHASE_OPEN {
+        resolve_at_end(sk, socket, new);
+    }
+    // A half-closed connection (shutdown of the sending side) may still be answered.
+    if new == TCP_CLOSE || sk.shutdown() == SHUTDOWN_BOTH {
+        track::end(socket, kernel::now());
+    }
+}
+
+/// No process has read or written this accepted connection. A local close is made by its owner; else the listener's
+/// process is the best that can be said.
+#[inline(always)]
+fn resolve_at_end(sk: Sock, socket: &mut Socket, new: i32) {
+    if new == TCP_FIN_WAIT1 || sk.shutdown() == SHUTDOWN_BOTH {
+        track::resolve_current(sk, socket);
+    } else {
+        // The local port is already gone from the socket when CLOSE is traced; the child's source port is not.
+        track::resolve_untouched(sk, socket, sk.source_port());
+    }
+}
+
+#[inline(always)]
+fn bump_other_connect(outcome: ConnectOutcome) {
+    if let Some(record) = edge::record(OTHER_EDGE) {
+        // SAFETY: a field of a live map value; the index is an enum's.
+        edge::add(unsafe { (&raw mut (*record).connects).cast::<u64>().add(outcome as usize) }, 1);
+    }
+}

@@ -1,0 +1,16 @@
+//! `void sk_data_ready(const struct sock *sk)`, since 6.3.
+//!
+//! Data reached the socket, in softirq: the arrival that a read's queue wait is counted from. It fires for a FIN too;
+//! the read that returns 0 takes that back.
+
+use crate::{kernel::Sock, track};
+
+#[inline(always)]
+pub(crate) fn run(sk: Sock) {
+    let Some(socket) = track::get(sk) else { return };
+    if socket.arrived_ns == 0 {
+        if let Some(tcp) = sk.tcp() {
+            socket.arrived_ns = tcp.last_packet_ns();
+        }
+    }
+}

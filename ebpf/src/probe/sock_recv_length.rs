@@ -1,0 +1,43 @@
+//! `void sock_recv_length(struct sock *sk, int ret, int flags)`, since 6.3.
+//!
+//! Every receive path of the socket layer but splice, in the caller's context. What was read is taken from the
+//! kernel's read position, so that peeks and error-queue reads count nothing and no byte counts twice.
+
+use weir_abi::ROLE_SERVER;
+
+use crate::{
+    edge,
+    kernel::{self, Sock},
+    track,
+};
+
+#[inline(always)]
+pub(crate) fn run(sk: Sock, result: i32) {
+    let Some(socket) = track::get(sk).or_else(|| track::adopt(sk)) else { return };
+    track::resolve_current(sk, socket);
+    if result < 0 {
+        return;
+    }
+    let Some(tcp) = sk.tcp() else { return };
+    let position = tcp.copied_seq();
+    let moved = position.wrapping_sub(socket.copied_seq);
+    socket.copied_seq = position;
+    if result == 0 || moved == 0 {
+        // End of stream (the FIN is a position too), or a peek.
+        socket.arrived_ns = if result == 0 { 0 } else { socket.arrived_ns };
+        return;
+    }
+    let Some(record) = edge::record(socket.edge) else { return };
+    // A read that took the last data and the FIN behind it moves one position more.
+    let bytes = if moved == result as u32 + 1 { result as u32 } else { moved };
+    socket.bytes_received += u64::from(bytes);
+    let now = kernel::now();
+    let wait = if socket.arrived_ns == 0 { 0 } else { now.saturating_sub(socket.arrived_ns) };
+    socket.arrived_ns = 0;
+    let turn = if socket.role == ROLE_SERVER {
+        socket.round.initiate(now, u64::from(tcp.srtt_us()) * 1000)
+    } else {
+        socket.round.respond(now)
+    };
+    track::apply(turn, now, wait, tcp, socket, record);
+}

@@ -1,0 +1,125 @@
+//! `syscalls:sys_exit_connect`, a classic tracepoint: `{ u64 hidden; i32 nr; i32 pad; i64 ret }`.
+//!
+//! Connects that fail before SYN_SENT, above all for lack of a route, change no socket state: only the call's return
+//! shows them. Reads the target from the caller's memory, and only for these errors.
+
+use aya_ebpf::{
+    helpers::generated::{bpf_get_current_pid_tgid, bpf_probe_read_kernel, bpf_probe_read_user, bpf_task_pt_regs},
+    programs::TracePointContext,
+};
+use weir_abi::{ConnectOutcome, Counter, EdgeKey, ROLE_CLIENT};
+
+use crate::{
+    edge::{self, Failure, Header, OwnedBy, count},
+    kernel::{self, AF_INET, AF_INET6, Task},
+    maps::FAILED_IN_CALL,
+};
+
+const RETURN_AT: usize = 16;
+const EPERM: i64 = -1;
+const EACCES: i64 = -13;
+const EINVAL: i64 = -22;
+const EADDRNOTAVAIL: i64 = -99;
+const ENETDOWN: i64 = -100;
+const ENETUNREACH: i64 = -101;
+const EHOSTUNREACH: i64 = -113;
+
+#[inline(always)]
+pub(crate) fn run(ctx: &TracePointContext) {
+    // SAFETY: within the tracepoint's record.
+    let Ok(result) = (unsafe { ctx.read_at::<i64>(RETURN_AT) }) else { return };
+    let outcome = match result {
+        ENETUNREACH | EHOSTUNREACH | ENETDOWN => ConnectOutcome::Unreachable,
+        EADDRNOTAVAIL => ConnectOutcome::AddressNotAvailable,
+        EPERM | EACCES | EINVAL => ConnectOutcome::Other,
+        _ => return,
+    };
+    // SAFETY: no arguments.
+    let thread = unsafe { bpf_get_current_pid_tgid() };
+    if FAILED_IN_CALL.remove(thread).is_ok() {
+        return;
+    }
+    let task = Task::current();
+    let Some(call) = Call::of(task) else { return };
+    // UDP sockets fail to connect too, as resolvers probe for routes: only TCP counts.
+    let Some(netns) = task.tcp_socket_netns(call.fd) else { return };
+    let mut key = EdgeKey { tgid: task.tgid(), netns, role: ROLE_CLIENT, ..EdgeKey::default() };
+    if call.target(&mut key).is_none() {
+        count(Counter::UnreadableConnects);
+        return;
+    }
+    let header = Header { owner: OwnedBy::Task(task), local_address: [0; 16], peer_netns: 0 };
+    let slot = edge::slot(&key, &header);
+    let failure = Failure { outcome, errno: -result as i32, after_ns: 0, syn_retransmits: 0 };
+    edge::connect_failed(slot, kernel::now(), &failure);
+}
+
+/// The call's arguments.
+struct Call {
+    fd: u32,
+    address: u64,
+    length: u64,
+}
+
+impl Call {
+    #[inline(always)]
+    fn of(task: Task) -> Option<Self> {
+        // SAFETY: the current task is alive.
+        let regs = unsafe { bpf_task_pt_regs(task.0.cast_mut().cast()) } as *const u64;
+        Some(Self {
+            fd: read_register(regs, arguments::FIRST)? as u32,
+            address: read_register(regs, arguments::SECOND)?,
+            length: read_register(regs, arguments::THIRD)?,
+        })
+    }
+
+    /// The address and port that the caller asked for.
+    #[inline(always)]
+    fn target(&self, key: &mut EdgeKey) -> Option<()> {
+        let mut sockaddr = [0u8; 28];
+        let length = if self.length < 28 { 16 } else { 28 };
+        // SAFETY: the destination holds 28 bytes; the helper checks the source.
+        if unsafe { bpf_probe_read_user(sockaddr.as_mut_ptr().cast(), length, self.address as *const _) } != 0 {
+            return None;
+        }
+        key.port = u16::from_be_bytes([sockaddr[2], sockaddr[3]]);
+        match u16::from_ne_bytes([sockaddr[0], sockaddr[1]]) {
+            AF_INET => {
+                kernel::map_v4(u32::from_ne_bytes([sockaddr[4], sockaddr[5], sockaddr[6], sockaddr[7]]), &mut key.address);
+            }
+            AF_INET6 => {
+                let mut i = 0;
+                while i < 16 {
+                    key.address[i] = sockaddr[8 + i];
+                    i += 1;
+                }
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+#[inline(always)]
+fn read_register(regs: *const u64, index: usize) -> Option<u64> {
+    let mut value = 0u64;
+    // SAFETY: the destination is a live local of 8 bytes; the helper checks the source.
+    let failed = unsafe { bpf_probe_read_kernel((&raw mut value).cast(), 8, regs.wrapping_add(index).cast()) } != 0;
+    if failed { None } else { Some(value) }
+}
+
+/// Where `struct pt_regs` keeps a system call's arguments, in 8-byte words.
+#[cfg(bpf_target_arch = "x86_64")]
+mod arguments {
+    pub(super) const FIRST: usize = 14; // di
+    pub(super) const SECOND: usize = 13; // si
+    pub(super) const THIRD: usize = 12; // dx
+}
+
+/// arm64 overwrites x0 with the result; the first argument survives in `orig_x0`, after 31 registers, sp, pc, pstate.
+#[cfg(bpf_target_arch = "aarch64")]
+mod arguments {
+    pub(super) const FIRST: usize = 34;
+    pub(super) const SECOND: usize = 1;
+    pub(super) const THIRD: usize = 2;
+}

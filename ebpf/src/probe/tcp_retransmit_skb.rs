@@ -1,0 +1,20 @@
+//! `void tcp_retransmit_skb(const struct sock *sk, const struct sk_buff *skb, ...)`, since 4.15 (a third parameter
+//! came in 6.18).
+//!
+//! A trigger only: the number comes from the socket's own `total_retrans`, which counts segments as `RetransSegs` does,
+//! so a missed run costs delay, never a count.
+
+use weir_ebpf::socket::RESOLVED;
+
+use crate::{edge, kernel::Sock, track};
+
+#[inline(always)]
+pub(crate) fn run(sk: Sock) {
+    let Some(socket) = track::get(sk) else { return };
+    if socket.flags & RESOLVED == 0 {
+        return;
+    }
+    if let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(socket.edge)) {
+        track::sync_retransmits(tcp, socket, record);
+    }
+}
