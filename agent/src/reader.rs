@@ -14,21 +14,24 @@ use weir_engine::{Input, Started};
 
 use crate::probe::load::{Limits, Probes};
 use edges::EdgeMemory;
+pub(crate) use edges::zeroed;
 use retire::Retirement;
 
 /// Reads everything the kernel half has to say.
-pub struct Reader {
+pub(crate) struct Reader {
     probes: Probes,
     memory: EdgeMemory,
     scratch: Box<EdgeRecord>,
     retirement: Retirement,
+    /// Fingerprint of each slot as last told: an edge that did nothing is not told again.
+    told: Vec<u64>,
     events: RingBuf<MapData>,
     counters: Array<MapData, u64>,
 }
 
 impl Reader {
     /// Takes over running probes.
-    pub fn new(mut probes: Probes, limits: Limits) -> Result<Self> {
+    pub(crate) fn new(mut probes: Probes, limits: Limits) -> Result<Self> {
         let memory = EdgeMemory::map(&probes.ebpf, limits.edges + 1)?;
         let events = RingBuf::try_from(probes.ebpf.take_map("EVENTS").context("the object has no map EVENTS")?)?;
         let counters = probes.ebpf.take_map("COUNTERS").context("the object has no map COUNTERS")?;
@@ -38,13 +41,14 @@ impl Reader {
             memory,
             scratch: edges::zeroed(),
             retirement,
+            told: Vec::new(),
             events,
             counters: Array::try_from(counters)?,
         })
     }
 
     /// The stream's first inputs: where and when, and what runs.
-    pub fn begin(&self, sink: &mut dyn FnMut(Input<'_>)) {
+    pub(crate) fn begin(&self, sink: &mut dyn FnMut(Input<'_>)) {
         let (monotonic_ns, unix_ns) = now();
         let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
         let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -55,7 +59,7 @@ impl Reader {
     }
 
     /// One reading of everything, closed by a tick. `settle` also ends idle rounds and moves gathered bytes.
-    pub fn read(&mut self, settle: bool, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
+    pub(crate) fn read(&mut self, settle: bool, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
         if settle {
             self.probes.settle()?;
         }
@@ -80,16 +84,18 @@ impl Reader {
 
     fn read_edges(&mut self, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
         self.memory.look_for_new();
+        self.told.resize(self.memory.in_use() as usize, 0);
         for slot in 0..self.memory.in_use() {
             if slot != weir_abi::OTHER_EDGE && !self.memory.is_live(slot) {
                 continue;
             }
-            self.memory.copy(slot, &mut self.scratch);
+            let fingerprint = self.memory.copy(slot, &mut self.scratch);
             if self.retirement.watch(slot, &self.scratch, now_ns)? {
                 sink(Input::Retired { slot });
-            } else {
+            } else if self.told[slot as usize] != fingerprint {
                 sink(Input::Edge { slot, record: &self.scratch });
             }
+            self.told[slot as usize] = fingerprint;
         }
         Ok(())
     }

@@ -158,9 +158,14 @@ pub struct Process {
 }
 
 impl Process {
-    /// The name people use: the executable's, else the thread's.
+    /// The name people use: the executable's, unless the process was started under another one. Scripts (`gunicorn`,
+    /// run by `python3.11`) and links to multi-call programs (`redis-server`, a link to `redis-check-rdb`) show that
+    /// name as their comm; a comm that merely shortens the executable's name says nothing new, and runtimes that
+    /// rename their main thread say less.
     pub fn name(&self) -> &str {
-        if self.exe.is_empty() { &self.comm } else { &self.exe }
+        const RENAMED: &[&str] = &["MainThread", "main"];
+        let says_more = !self.comm.is_empty() && !RENAMED.contains(&self.comm.as_str());
+        if self.exe.is_empty() || (says_more && !self.exe.starts_with(&self.comm)) { &self.comm } else { &self.exe }
     }
 }
 

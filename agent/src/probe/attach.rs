@@ -21,7 +21,7 @@ const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 const FORMAT_LENGTH: usize = 32;
 
 /// A tracefs that exists only behind this descriptor.
-pub fn private_tracefs() -> Result<OwnedFd> {
+pub(crate) fn private_tracefs() -> Result<OwnedFd> {
     let context = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC).context("fsopen(tracefs)")?;
     fsconfig_create(context.as_fd()).context("fsconfig(tracefs)")?;
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)
@@ -29,7 +29,7 @@ pub fn private_tracefs() -> Result<OwnedFd> {
 }
 
 /// Id of `syscalls:sys_exit_<call>`.
-pub fn syscall_exit_id(call: &str) -> Result<u64> {
+pub(crate) fn syscall_exit_id(call: &str) -> Result<u64> {
     let path = format!("events/syscalls/sys_exit_{call}/id");
     let mut text = String::new();
     let tracefs = private_tracefs()?;
@@ -40,7 +40,7 @@ pub fn syscall_exit_id(call: &str) -> Result<u64> {
 }
 
 /// Runs `program` at every exit of `call`, on every processor, until the returned descriptor is closed.
-pub fn attach_syscall_exit(program: impl AsFd, call: &str) -> Result<OwnedFd> {
+pub(crate) fn attach_syscall_exit(program: impl AsFd, call: &str) -> Result<OwnedFd> {
     // SAFETY: a plain C structure, for which all zeroes is a value.
     let mut attr: perf_event_attr = unsafe { std::mem::zeroed() };
     attr.type_ = PERF_TYPE_TRACEPOINT as u32;

@@ -8,7 +8,7 @@ use std::{collections::HashMap, path::Path};
 use anyhow::{Context as _, Result, bail, ensure};
 
 /// Where kernels since 5.4 with CONFIG_DEBUG_INFO_BTF keep it.
-pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+pub(crate) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 const KIND_PTR: u32 = 2;
 const KIND_STRUCT: u32 = 4;
@@ -21,7 +21,7 @@ const ALIASES: [u32; 5] = [KIND_TYPEDEF, 9, 10, 11, 18];
 const MAX_DEPTH: u32 = 32;
 
 /// A parsed BTF blob.
-pub struct Btf {
+pub(crate) struct Btf {
     data: Vec<u8>,
     strings: usize,
     /// Position of each type; index is the type id, 0 is void.
@@ -42,13 +42,13 @@ struct Type {
 
 impl Btf {
     /// The running kernel's.
-    pub fn of_kernel(path: &Path) -> Result<Self> {
+    pub(crate) fn of_kernel(path: &Path) -> Result<Self> {
         let data = std::fs::read(path).with_context(|| format!("cannot read the kernel's BTF, {}", path.display()))?;
         Self::parse(data).with_context(|| format!("the kernel's BTF, {}", path.display()))
     }
 
     /// Parses a blob in this machine's byte order.
-    pub fn parse(data: Vec<u8>) -> Result<Self> {
+    pub(crate) fn parse(data: Vec<u8>) -> Result<Self> {
         ensure!(data.len() >= 24 && data[..2] == 0xeb9f_u16.to_ne_bytes(), "not BTF: wrong magic or too short");
         let mut btf = Self { data, strings: 0, types: vec![0], structs: HashMap::new(), typedefs: HashMap::new() };
         let header = btf.word(4)? as usize;
@@ -77,7 +77,7 @@ impl Btf {
     }
 
     /// The byte offset of `structure.member[.member]`, looking through anonymous members.
-    pub fn offset(&self, path: &str) -> Result<u32> {
+    pub(crate) fn offset(&self, path: &str) -> Result<u32> {
         let mut parts = path.split('.');
         let structure = parts.next().unwrap_or_default();
         let mut id = *self.structs.get(structure).with_context(|| format!("this kernel has no struct {structure}"))?;
@@ -93,7 +93,7 @@ impl Btf {
     }
 
     /// Number of parameters of a tracepoint's typed prototype, the context included; none if the kernel lacks it.
-    pub fn tracepoint_parameters(&self, tracepoint: &str) -> Result<Option<usize>> {
+    pub(crate) fn tracepoint_parameters(&self, tracepoint: &str) -> Result<Option<usize>> {
         let Some(&id) = self.typedefs.get(&format!("btf_trace_{tracepoint}")) else { return Ok(None) };
         let mut at = self.resolved(id, 0)?;
         if at.kind == KIND_PTR {

@@ -17,11 +17,11 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/we
 
 /// Sizes of the kernel half's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Edges with a record of their own; the rest share `other`.
-    pub edges: u32,
+    pub(crate) edges: u32,
     /// Sockets with a record of their own.
-    pub sockets: u32,
+    pub(crate) sockets: u32,
 }
 
 impl Default for Limits {
@@ -32,11 +32,11 @@ impl Default for Limits {
 }
 
 /// The kernel half, running. Dropping it (or dying) detaches and frees all of it.
-pub struct Probes {
+pub(crate) struct Probes {
     /// Programs and maps.
-    pub ebpf: Ebpf,
+    pub(crate) ebpf: Ebpf,
     /// What became of each probe, in table order.
-    pub states: Vec<ProbeState>,
+    pub(crate) states: Vec<ProbeState>,
     events: Vec<OwnedFd>,
 }
 
@@ -53,7 +53,7 @@ impl Probes {
     ///
     /// # Errors
     /// When the kernel has no BTF, refuses the maps, or one of the required probes does not run.
-    pub fn start(limits: Limits) -> Result<Self> {
+    pub(crate) fn start(limits: Limits) -> Result<Self> {
         let offsets = kernel_offsets()?;
         let mut probes = Self { ebpf: load_object(&offsets, limits)?, states: Vec::new(), events: Vec::new() };
         fill_free_slots(&mut probes.ebpf, limits)?;
@@ -100,14 +100,14 @@ impl Probes {
     }
 
     /// Settles idle rounds and takes up what no hook has seen.
-    pub fn settle(&mut self) -> Result<()> {
+    pub(crate) fn settle(&mut self) -> Result<()> {
         let scans = self.states.iter().any(|s| s.name == "iter_task_file" && s.missing.is_none());
         if scans { scan::run(&mut self.ebpf, Phase::Settle) } else { Ok(()) }
     }
 }
 
 /// Every offset the kernel half needs, from the running kernel.
-pub fn kernel_offsets() -> Result<Offsets> {
+pub(crate) fn kernel_offsets() -> Result<Offsets> {
     let types = btf::Btf::of_kernel(Path::new(btf::VMLINUX))?;
     Offsets::resolve(|path| types.offset(path))
 }

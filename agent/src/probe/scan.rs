@@ -7,7 +7,7 @@ use aya::{Ebpf, maps::Array, programs::Iter};
 
 /// What a run of the scan does.
 #[derive(Clone, Copy, Debug)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Remember listening ports.
     Listening = 0,
     /// Take up clients, so that servers find their peers.
@@ -17,7 +17,7 @@ pub enum Phase {
 }
 
 /// Visits every open file of every process once: some 100 ns each.
-pub fn run(ebpf: &mut Ebpf, phase: Phase) -> Result<()> {
+pub(crate) fn run(ebpf: &mut Ebpf, phase: Phase) -> Result<()> {
     let map = ebpf.map_mut("SCAN_PHASE").context("the object has no map SCAN_PHASE")?;
     Array::<_, u32>::try_from(map)?.set(0, phase as u32, 0).context("set the scan's phase")?;
     let program = ebpf.program_mut("iter_task_file").context("the object has no program iter_task_file")?;

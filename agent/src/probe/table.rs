@@ -2,7 +2,7 @@
 
 /// How a probe hooks into the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hook {
+pub(crate) enum Hook {
     /// A tracepoint by its BTF type: typed arguments, the cheapest dispatch.
     TpBtf,
     /// The exit tracepoint of a system call.
@@ -13,26 +13,26 @@ pub enum Hook {
 
 /// One probe.
 #[derive(Clone, Copy, Debug)]
-pub struct Probe {
+pub(crate) struct Probe {
     /// Program, hook and test share this name.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// How it attaches.
-    pub hook: Hook,
+    pub(crate) hook: Hook,
     /// What it attaches to: a tracepoint, a system call, an iterator.
-    pub target: &'static str,
+    pub(crate) target: &'static str,
     /// First kernel that has the hook.
-    pub since: &'static str,
+    pub(crate) since: &'static str,
     /// Kernel prototype; a test compares it with BTF.
-    pub prototype: &'static str,
+    pub(crate) prototype: &'static str,
     /// What is unknown without it.
-    pub provides: &'static str,
+    pub(crate) provides: &'static str,
     /// Whether weir can run without it.
-    pub required: bool,
+    pub(crate) required: bool,
 }
 
 /// The probes. Ends are attached before beginnings, so that no socket is taken up that would never be released, and
 /// the scan runs before the data hooks, so that these find roles and peers settled.
-pub const PROBES: &[Probe] = &[
+pub(crate) const PROBES: &[Probe] = &[
     Probe {
         name: "tcp_destroy_sock",
         hook: Hook::TpBtf,

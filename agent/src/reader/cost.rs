@@ -7,7 +7,7 @@ use aya::Ebpf;
 use weir_engine::{AgentCost, Input, ProgramCost};
 
 /// Tells the cost of every loaded program, and of this process.
-pub fn read(ebpf: &Ebpf, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
+pub(crate) fn read(ebpf: &Ebpf, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
     let counted = stats_enabled();
     for (name, program) in ebpf.programs() {
         let Ok(fd) = program.fd() else { continue };
@@ -21,7 +21,7 @@ pub fn read(ebpf: &Ebpf, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
 }
 
 /// Whether the kernel counts program runs.
-pub fn stats_enabled() -> bool {
+pub(crate) fn stats_enabled() -> bool {
     std::fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled").is_ok_and(|text| text.trim() != "0")
 }
 

@@ -8,7 +8,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use weir_abi::{EdgeRecord, SLOT_LIVE};
 
 /// All slots of the kernel half's `EDGES`.
-pub struct EdgeMemory {
+pub(super) struct EdgeMemory {
     base: *const EdgeRecord,
     bytes: usize,
     slots: u32,
@@ -17,7 +17,7 @@ pub struct EdgeMemory {
 
 impl EdgeMemory {
     /// Maps the records of a loaded object.
-    pub fn map(ebpf: &Ebpf, slots: u32) -> Result<Self> {
+    pub(super) fn map(ebpf: &Ebpf, slots: u32) -> Result<Self> {
         let Some(Map::Array(map)) = ebpf.map("EDGES") else {
             anyhow::bail!("the object has no array EDGES");
         };
@@ -32,13 +32,13 @@ impl EdgeMemory {
 
     /// Slots from 0 to here may be in use. Slots are handed out from the lowest, so the rest is not even touched: the
     /// mapping's resident memory is that of the edges there are.
-    pub fn in_use(&self) -> u32 {
+    pub(super) fn in_use(&self) -> u32 {
         self.in_use
     }
 
     /// Moves `in_use` behind the last live slot. Slots are taken in order but their headers may be finished out of
     /// order, by as many as there are processors.
-    pub fn look_for_new(&mut self) {
+    pub(super) fn look_for_new(&mut self) {
         const AHEAD: u32 = 64;
         let mut slot = self.in_use;
         while slot < self.slots && slot < self.in_use + AHEAD {
@@ -50,21 +50,28 @@ impl EdgeMemory {
     }
 
     /// Whether an edge lives in the slot: then its header is complete.
-    pub fn is_live(&self, slot: u32) -> bool {
+    pub(super) fn is_live(&self, slot: u32) -> bool {
         let state = self.at(slot).cast::<u8>().wrapping_add(offset_of!(EdgeRecord, state)).cast::<u32>();
         // SAFETY: inside the mapping, aligned; volatile because the kernel writes it.
         unsafe { std::ptr::read_volatile(state) == SLOT_LIVE }
     }
 
-    /// Copies a record, word by word: each counter is whole, though not all of one instant.
-    pub fn copy(&self, slot: u32, into: &mut EdgeRecord) {
+    /// Copies a record, word by word: each counter is whole, though not all of one instant. Returns a fingerprint of
+    /// what it copied.
+    pub(super) fn copy(&self, slot: u32, into: &mut EdgeRecord) -> u64 {
         const WORDS: usize = size_of::<EdgeRecord>() / 8;
         let from = self.at(slot).cast::<u64>();
         let to = std::ptr::from_mut(into).cast::<u64>();
+        let mut fingerprint = 0u64;
         for word in 0..WORDS {
             // SAFETY: both records are WORDS words long and 8-aligned; any bits are a valid record.
-            unsafe { to.add(word).write(std::ptr::read_volatile(from.add(word))) };
+            let value = unsafe { std::ptr::read_volatile(from.add(word)) };
+            // SAFETY: as above.
+            unsafe { to.add(word).write(value) };
+            // Multiplication by an odd constant is a bijection: one changed word always changes the result.
+            fingerprint = (fingerprint.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95);
         }
+        fingerprint
     }
 
     fn at(&self, slot: u32) -> *const EdgeRecord {
@@ -82,7 +89,7 @@ impl Drop for EdgeMemory {
 }
 
 /// A record of zeroes, on the heap.
-pub fn zeroed() -> Box<EdgeRecord> {
+pub(crate) fn zeroed() -> Box<EdgeRecord> {
     // SAFETY: all zeroes is a valid record of plain integers.
     unsafe { Box::<EdgeRecord>::new_zeroed().assume_init() }
 }

@@ -32,7 +32,7 @@ struct Record(EdgeRecord);
 unsafe impl aya::Pod for Record {}
 
 /// What is known of each slot's quietness.
-pub struct Retirement {
+pub(crate) struct Retirement {
     watched: HashMap<u32, Watch>,
     slots: BpfHashMap<MapData, Key, u32>,
     free: Stack<MapData, u32>,
@@ -49,7 +49,7 @@ struct Watch {
 
 impl Retirement {
     /// Takes the maps it needs. `EDGES` must have been mapped before.
-    pub fn new(ebpf: &mut Ebpf) -> Result<Self> {
+    pub(crate) fn new(ebpf: &mut Ebpf) -> Result<Self> {
         let mut take = |name: &'static str| ebpf.take_map(name).with_context(|| format!("the object has no map {name}"));
         Ok(Self {
             watched: HashMap::new(),
@@ -61,7 +61,7 @@ impl Retirement {
     }
 
     /// Looks at a live slot; true when it has just been retired.
-    pub fn watch(&mut self, slot: u32, record: &EdgeRecord, now_ns: u64) -> Result<bool> {
+    pub(crate) fn watch(&mut self, slot: u32, record: &EdgeRecord, now_ns: u64) -> Result<bool> {
         if slot == OTHER_EDGE {
             return Ok(false);
         }

@@ -1,0 +1,75 @@
+//! The command line: what was typed, turned into what to do.
+
+mod doctor;
+mod edges;
+mod record;
+mod replay;
+mod value;
+
+pub(crate) use value::Format;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Live service-dependency edges of this machine, from the kernel, with no code changes.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, max_term_width = 110, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 failed while running, 2 cannot run here or bad usage.
+Start with `weir doctor` when something does not work.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show who talks to whom on this machine, how fast, and how often it fails
+    Edges(edges::Args),
+    /// Observe, and keep all that the engine was told in a file
+    Record(record::Args),
+    /// Show the edges of a recorded file, exactly as they were
+    Replay(replay::Args),
+    /// Check whether this machine can run weir, what is missing, and how to fix it
+    Doctor(doctor::Args),
+}
+
+/// A failure that the machine, not the run, is to blame for: exit code 2.
+#[derive(Debug)]
+pub(crate) struct CannotRun(pub(crate) anyhow::Error);
+
+impl std::fmt::Display for CannotRun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "weir cannot run here: {:#}", self.0)
+    }
+}
+
+impl std::error::Error for CannotRun {}
+
+/// Parses the command line and does it.
+pub(crate) fn run() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Edges(args) => edges::run(args),
+        Command::Record(args) => record::run(args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("weir: {error:#}");
+            ExitCode::from(if error.is::<CannotRun>() { 2 } else { 1 })
+        }
+    }
+}
+
+/// The reader of our output has seen enough (`weir edges | head`).
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,56 @@
+//! `weir record`
+
+use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, Result};
+use weir_engine::Window;
+
+use super::value::{Format, LimitArgs, ViewArgs, duration};
+use crate::{
+    export::{Output, View},
+    observe::{self, Plan, Until},
+    recording::Recorder,
+};
+
+/// Observe, and keep all that the engine was told in a file.
+///
+/// The file is JSON lines in an LZ4 frame (`lz4 -dc FILE | jq`). `weir replay FILE` prints the same edges again, byte
+/// for byte, on any machine.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where to write; replaced if it exists
+    file: PathBuf,
+    /// Record this long [default: until Ctrl-C]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    span: Option<Duration>,
+    /// Shape of the edges printed at the end [default: table on a terminal, jsonl elsewhere]
+    #[arg(short, long, value_name = "FORMAT", value_enum)]
+    output: Option<Format>,
+    #[command(flatten)]
+    view: ViewArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// Record while this command runs
+    #[arg(last = true, value_name = "COMMAND", conflicts_with = "span")]
+    command: Vec<String>,
+}
+
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    let format = args.output.unwrap_or(default_format());
+    let recorder = Recorder::create(&args.file)?;
+    let until = match args.span {
+        Some(span) => Until::Elapsed(span),
+        None if !args.command.is_empty() => Until::Exited(args.command),
+        None => Until::Interrupted,
+    };
+    let plan = Plan { limits: args.limits.limits(), until, every: None, window: Window::Whole, stats: false };
+    let mut output = Output::new(format, View::new(args.view.sort, args.view.filter), false);
+    let exit = observe::observe(plan, Some(recorder), &mut |snapshot| output.write(snapshot))?;
+    let bytes = std::fs::metadata(&args.file).with_context(|| args.file.display().to_string())?.len();
+    eprintln!("weir: wrote {} ({bytes} bytes)", args.file.display());
+    Ok(exit)
+}
+
+pub(super) fn default_format() -> Format {
+    if std::io::stdout().is_terminal() { Format::Table } else { Format::Jsonl }
+}

@@ -1,0 +1,37 @@
+//! `weir replay`
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use weir_engine::{Engine, Window};
+
+use super::{
+    record::default_format,
+    value::{Format, ViewArgs},
+};
+use crate::{
+    export::{Output, View},
+    recording,
+};
+
+/// Show the edges of a recorded file, exactly as they were.
+///
+/// Needs no privileges and no BPF: the engine is told again what it was told then.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A file written by `weir record`
+    file: PathBuf,
+    /// Shape of the output [default: table on a terminal, jsonl elsewhere]
+    #[arg(short, long, value_name = "FORMAT", value_enum)]
+    output: Option<Format>,
+    #[command(flatten)]
+    view: ViewArgs,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let mut engine = Engine::new(Window::Whole);
+    recording::play(&args.file, &mut |input| engine.take(input))?;
+    let view = View::new(args.view.sort, args.view.filter.clone());
+    Output::new(args.output.unwrap_or(default_format()), view, false).write(&engine.snapshot())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,355 @@
+//! The JSON document (docs/edges.md): field names are a contract, frozen by a test.
+
+use weir_engine::{
+    Cost, Coverage, Distribution, Edge, End, Failure, LittlesLaw, Losses, ProbeState, Process, ServerProcess, Snapshot,
+    View,
+};
+
+use super::json::{Json, Object};
+
+/// `weir_abi::ConnectOutcome`, in order.
+pub(super) const OUTCOMES: [&str; 8] =
+    ["ok", "refused", "timeout", "unreachable", "reset", "cancelled", "address_not_available", "other"];
+/// `weir_abi::SocketError`, in order.
+const SOCKET_ERRORS: [&str; 4] = ["timeout", "reset", "unreachable", "other"];
+
+const NO_ROUNDS: &str = "no round was answered in this window";
+const NO_CONNECTS: &str = "no connect succeeded in this window";
+const NO_FAILURES: &str = "no connect failed in this window";
+const NO_READS: &str = "no data was read at the turn of a round in this window";
+const NO_HANDSHAKES: &str = "no handshake was timed in this window";
+const NO_COMPLETE_ROUNDS: &str = "no round was completed in this window";
+const SEE_CLIENT: &str = "the client is not on this host: see service_s for the server's own time";
+
+/// The document of a snapshot, with these of its edges.
+pub(super) fn of(snapshot: &Snapshot, edges: &[&Edge]) -> Object {
+    let Snapshot { window_ns, end_unix_ns, kernel, version, losses, coverage, missing_probes, cost, edges: all } =
+        snapshot;
+    Object::new()
+        .with("window_s", seconds(*window_ns))
+        .with("end_unix_s", seconds(*end_unix_ns))
+        .with("complete", losses.none() && coverage.missed == 0 && missing_probes.is_empty())
+        .with("losses", losses_of(losses))
+        .with("coverage", coverage_of(coverage))
+        .with("missing_probes", missing_probes.iter().map(probe_of).collect::<Vec<_>>())
+        .with("cost", cost_of(cost, *window_ns))
+        .with("kernel", kernel.as_str())
+        .with("version", version.as_str())
+        .with("edges_total", all.len() as u64)
+        .with("edges", edges.iter().map(|edge| edge_of(edge, *window_ns).into()).collect::<Vec<Json>>())
+}
+
+fn losses_of(losses: &Losses) -> Object {
+    losses.named().iter().fold(Object::new(), |object, (name, count)| object.with(name, *count))
+}
+
+fn coverage_of(coverage: &Coverage) -> Object {
+    let Coverage { tracked, missed, accepted_pending, sockets_now, evicted_edges, synack_retransmits } = *coverage;
+    let connections = tracked + missed;
+    Object::new()
+        .with("tracked", tracked)
+        .with("missed", missed)
+        .maybe("share", if connections == 0 { Err("no connections") } else { Ok(tracked as f64 / connections as f64) })
+        .with("accepted_pending", accepted_pending)
+        .with("sockets_now", sockets_now)
+        .with("evicted_edges", evicted_edges)
+        .with("synack_retransmits", synack_retransmits)
+}
+
+fn probe_of(probe: &ProbeState) -> Json {
+    let ProbeState { name, missing, provides } = probe;
+    Object::new()
+        .with("name", name.as_str())
+        .with("reason", missing.as_deref().unwrap_or_default())
+        .with("unknown_without_it", provides.as_str())
+        .into()
+}
+
+fn cost_of(cost: &Cost, window_ns: u64) -> Object {
+    let Cost { agent_cpu_ns, agent_rss_bytes, map_bytes, programs } = cost;
+    let programs = programs.iter().map(|program| {
+        let off = "kernel.bpf_stats_enabled is 0 (sysctl -w kernel.bpf_stats_enabled=1, or --stats)";
+        Object::new()
+            .with("name", program.name.as_str())
+            .maybe("runs", program.runs.map(|(runs, _)| runs).ok_or(off))
+            .maybe("run_time_ns", program.runs.map(|(_, ns)| ns).ok_or(off))
+            .with("recursion_misses", program.recursion_misses)
+            .into()
+    });
+    Object::new()
+        .with("agent_cpu_s", seconds(*agent_cpu_ns))
+        .with("agent_cpu_share", *agent_cpu_ns as f64 / window_ns.max(1) as f64)
+        .with("agent_rss_bytes", *agent_rss_bytes)
+        .with("map_bytes", *map_bytes)
+        .with("programs", programs.collect::<Vec<Json>>())
+}
+
+fn edge_of(edge: &Edge, window_ns: u64) -> Object {
+    let Edge { client, server, server_processes, client_view, server_view, last_failure, is_other } = edge;
+    let client_view = client_view.as_ref().map_err(|absent| absent.reason());
+    let server_view = server_view.as_ref().map_err(|absent| absent.reason());
+    let facts = Facts::of(edge);
+    let of_client = |f: fn(&View) -> &Distribution, nothing| match client_view {
+        Ok(view) => distribution(f(view), nothing),
+        Err(_) => Err(SEE_CLIENT),
+    };
+    let of_server = |f: fn(&View) -> &Distribution, nothing| server_view.and_then(|v| distribution(f(v), nothing));
+    Object::new()
+        .with("client", end_of(client))
+        .with("server", server_of(server, server_processes))
+        .with("transport", "tcp")
+        .with("connects", by_name(&OUTCOMES, &facts.connects))
+        .with("connects_cancelled_unanswered", facts.cancelled_unanswered)
+        .maybe("last_connect_failure", last_failure.as_ref().map(failure_of).ok_or(NO_FAILURES))
+        .with("open_connections", facts.open_connections)
+        .with("rounds", facts.rounds)
+        .with("rounds_are", if facts.lower_bound() { "a lower bound of requests" } else { "round trips" })
+        .with("in_flight", facts.in_flight)
+        .with("abandoned", facts.abandoned)
+        .with("broken", facts.broken)
+        .maybe("latency_s", of_client(|v| &v.latency, NO_ROUNDS))
+        .maybe("full_latency_s", of_client(|v| &v.full_latency, NO_COMPLETE_ROUNDS))
+        .maybe("connect_latency_s", of_client(|v| &v.connect_latency, NO_CONNECTS))
+        .maybe("connect_failed_latency_s", of_client(|v| &v.connect_failed_latency, NO_FAILURES))
+        .maybe("handshake_s", distribution(facts.handshake, NO_HANDSHAKES))
+        .maybe("receive_queue_wait_s", of_server(|v| &v.receive_queue_wait, NO_READS))
+        .maybe("service_s", of_server(|v| &v.latency, NO_ROUNDS))
+        .with("bytes_sent", facts.bytes_sent)
+        .with("bytes_received", facts.bytes_received)
+        .with("retransmitted_segments", facts.retransmitted_segments)
+        .with("resets", facts.resets)
+        .maybe("srtt_s", srtt(facts.srtt_us))
+        .with("multiplexed", facts.multiplexed)
+        .with("pipelined", facts.pipelined)
+        .with("push", facts.push)
+        .with("partial", facts.partial)
+        .with("other", *is_other)
+        .with(
+            "views",
+            Object::new()
+                .maybe("client", client_view.map(|view| view_of(view, window_ns)))
+                .maybe("server", server_view.map(|view| view_of(view, window_ns))),
+        )
+}
+
+/// An edge's numbers, from the view that knows each best.
+pub(super) struct Facts<'a> {
+    pub(super) connects: [u64; 8],
+    pub(super) cancelled_unanswered: u64,
+    pub(super) open_connections: u64,
+    pub(super) rounds: u64,
+    pub(super) in_flight: u64,
+    pub(super) abandoned: u64,
+    pub(super) broken: u64,
+    /// Client: time to first byte; without a client here, the server's time from arrival to answer is not it.
+    pub(super) latency: &'a Distribution,
+    pub(super) handshake: &'a Distribution,
+    /// Client to server.
+    pub(super) bytes_sent: u64,
+    /// Server to client.
+    pub(super) bytes_received: u64,
+    /// Both ends'.
+    pub(super) retransmitted_segments: u64,
+    pub(super) resets: u64,
+    pub(super) srtt_us: u32,
+    pub(super) multiplexed: bool,
+    pub(super) pipelined: bool,
+    pub(super) push: bool,
+    pub(super) partial: bool,
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn of(edge: &'a Edge) -> Self {
+        static NOTHING: std::sync::LazyLock<View> = std::sync::LazyLock::new(|| {
+            let zero = crate::reader::zeroed();
+            View::between(&zero, &zero, 0, 0)
+        });
+        let client = edge.client_view.as_ref().ok();
+        let server = edge.server_view.as_ref().ok();
+        let near = client.or(server).unwrap_or(&NOTHING);
+        let (bytes_sent, bytes_received) = match client {
+            Some(view) => (view.bytes_sent, view.bytes_received),
+            None => (near.bytes_received, near.bytes_sent),
+        };
+        let any = |f: fn(&View) -> bool| client.is_some_and(f) || server.is_some_and(f);
+        let pipelined = any(is_pipelined);
+        Self {
+            connects: near.connects,
+            cancelled_unanswered: near.cancelled_unanswered,
+            open_connections: near.open_connections,
+            rounds: near.rounds,
+            in_flight: near.in_flight,
+            abandoned: near.abandoned,
+            broken: near.broken,
+            latency: &near.latency,
+            handshake: &near.handshake,
+            bytes_sent,
+            bytes_received,
+            retransmitted_segments: [client, server].iter().flatten().map(|v| v.retransmitted_segments).sum(),
+            resets: near.resets_sent + near.resets_received,
+            srtt_us: near.srtt_us,
+            multiplexed: pipelined || any(|v| v.multiplexed),
+            pipelined,
+            push: any(|v| v.push),
+            partial: any(|v| v.partial > 0),
+        }
+    }
+
+    /// Whether rounds undercount requests.
+    pub(super) fn lower_bound(&self) -> bool {
+        self.multiplexed || self.push
+    }
+
+    pub(super) fn failed_connects(&self) -> u64 {
+        self.connects[1..].iter().sum()
+    }
+}
+
+/// Half of the sampled requests held several.
+fn is_pipelined(view: &View) -> bool {
+    let (sampled, repeated) = view.pipelined;
+    repeated > 0 && repeated * 2 >= sampled
+}
+
+fn view_of(view: &View, window_ns: u64) -> Object {
+    let law = view.littles_law(window_ns);
+    let View {
+        connects,
+        cancelled_unanswered: _, // of the client alone: beside the connects
+        open_connections,
+        closed,
+        partial,
+        rounds,
+        in_flight,
+        abandoned,
+        broken,
+        in_flight_ns: _, // in littles_law
+        multiplexed,
+        push,
+        pipelined: (sampled, repeated),
+        bytes_sent,
+        bytes_received,
+        retransmitted_segments,
+        resets_sent,
+        resets_received,
+        errors,
+        srtt_us,
+        latency,
+        full_latency,
+        receive_queue_wait,
+        connect_latency: _, // of the client alone: on the edge
+        connect_failed_latency: _,
+        handshake,
+    } = view;
+    Object::new()
+        .with("connects", by_name(&OUTCOMES, connects))
+        .with("open_connections", *open_connections)
+        .with("closed_connections", *closed)
+        .with("partial_connections", *partial)
+        .with("rounds", *rounds)
+        .with("in_flight", *in_flight)
+        .with("abandoned", *abandoned)
+        .with("broken", *broken)
+        .maybe("latency_s", distribution(latency, NO_ROUNDS))
+        .maybe("full_latency_s", distribution(full_latency, NO_COMPLETE_ROUNDS))
+        .maybe("receive_queue_wait_s", distribution(receive_queue_wait, NO_READS))
+        .maybe("handshake_s", distribution(handshake, NO_HANDSHAKES))
+        .with("bytes_sent", *bytes_sent)
+        .with("bytes_received", *bytes_received)
+        .with("retransmitted_segments", *retransmitted_segments)
+        .with("resets_sent", *resets_sent)
+        .with("resets_received", *resets_received)
+        .with("errors", by_name(&SOCKET_ERRORS, errors))
+        .maybe("srtt_s", srtt(*srtt_us))
+        .with("multiplexed", *multiplexed)
+        .with("push", *push)
+        .with("pipeline_sampled", *sampled)
+        .with("pipeline_repeated", *repeated)
+        .with("littles_law", law_of(law))
+}
+
+fn law_of(law: LittlesLaw) -> Object {
+    match law {
+        LittlesLaw::Holds { concurrency } => {
+            Object::new().with("state", "holds").with("concurrency", rounded(concurrency))
+        }
+        LittlesLaw::Broken { counted, timed } => Object::new()
+            .with("state", "broken")
+            .with("concurrency_counted", rounded(counted))
+            .with("concurrency_timed", rounded(timed)),
+        LittlesLaw::TooFew => Object::new().with("state", "too few rounds"),
+    }
+}
+
+fn end_of(end: &End) -> Object {
+    let End { process, address, port: _ } = end;
+    let process = process.as_ref().map_err(|absent| absent.reason());
+    let object = Object::new()
+        .maybe("name", process.map(Process::name))
+        .maybe("pid", process.map(|p| p.pid))
+        .maybe("comm", process.map(|p| p.comm.as_str()))
+        .maybe("executable", process.and_then(|p| non_empty(&p.exe)))
+        .maybe("cgroup_id", process.map(|p| p.cgroup_id));
+    object.maybe("address", address.map(|a| a.to_string()).ok_or("stands for many addresses"))
+}
+
+fn server_of(end: &End, processes: &[ServerProcess]) -> Object {
+    let pids: Vec<Json> = processes.iter().map(|p| p.process.pid.into()).collect();
+    let processes = processes.iter().map(|share| {
+        let ServerProcess { process, accepted, open_connections, rounds } = share;
+        Object::new()
+            .with("name", process.name())
+            .with("pid", process.pid)
+            .with("comm", process.comm.as_str())
+            .with("accepted", *accepted)
+            .with("open_connections", *open_connections)
+            .with("rounds", *rounds)
+            .into()
+    });
+    end_of(end)
+        .maybe("port", end.port.map(u32::from).ok_or("stands for many ports"))
+        .with("pids", pids)
+        .with("processes", processes.collect::<Vec<Json>>())
+}
+
+fn failure_of(failure: &Failure) -> Object {
+    let Failure { outcome, errno, after_ns, syn_retransmits, ago_ns } = *failure;
+    Object::new()
+        .with("outcome", OUTCOMES.get(outcome as usize).copied().unwrap_or("other"))
+        .with("errno", u64::from(errno.unsigned_abs()))
+        .maybe("after_s", if after_ns == 0 { Err("no SYN was sent") } else { Ok(seconds(after_ns)) })
+        .with("syn_retransmits", syn_retransmits)
+        .with("ago_s", seconds(ago_ns))
+}
+
+fn distribution<'r>(d: &Distribution, nothing: &'r str) -> Result<Object, &'r str> {
+    let mean = d.mean_s().ok_or(nothing)?;
+    let quantile = |q| rounded(d.quantile_s(q).unwrap_or(mean));
+    Ok(Object::new()
+        .with("count", d.count)
+        .with("mean", rounded(mean))
+        .with("p50", quantile(0.5))
+        .with("p95", quantile(0.95))
+        .with("p99", quantile(0.99)))
+}
+
+fn by_name<const N: usize>(names: &[&str; N], counts: &[u64; N]) -> Object {
+    names.iter().zip(counts).fold(Object::new(), |object, (name, count)| object.with(name, *count))
+}
+
+fn srtt(us: u32) -> Result<f64, &'static str> {
+    if us == 0 { Err("the kernel has not sampled a round trip") } else { Ok(f64::from(us) / 1e6) }
+}
+
+fn non_empty(text: &str) -> Result<&str, &'static str> {
+    if text.is_empty() { Err("a kernel thread") } else { Ok(text) }
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}
+
+/// To the nanosecond: more digits would be noise.
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1e9).round() / 1e9
+}

@@ -1,0 +1,98 @@
+//! Edges as a graph, for Graphviz and Mermaid. Nodes are processes by name; several processes of one name, and several
+//! edges between the same two nodes, are drawn as one.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
+
+use weir_engine::{Distribution, Edge, End};
+
+use super::{document::Facts, table::duration};
+
+/// What is written on a line between two nodes.
+#[derive(Default)]
+struct Line {
+    rounds: u64,
+    failed: u64,
+    latency: Option<Distribution>,
+}
+
+fn lines(edges: &[&Edge]) -> BTreeMap<(String, String), Line> {
+    let mut lines: BTreeMap<(String, String), Line> = BTreeMap::new();
+    for edge in edges {
+        let facts = Facts::of(edge);
+        let line = lines.entry((node(&edge.client), server_node(&edge.server))).or_default();
+        line.rounds += facts.rounds;
+        line.failed += facts.failed_connects();
+        match &mut line.latency {
+            Some(sum) => sum.merge(facts.latency),
+            None => line.latency = Some(facts.latency.clone()),
+        }
+    }
+    lines
+}
+
+fn node(end: &End) -> String {
+    match (&end.process, end.address) {
+        (Ok(process), _) => process.name().to_owned(),
+        (Err(_), Some(address)) => address.to_string(),
+        (Err(_), None) => "other".to_owned(),
+    }
+}
+
+fn server_node(end: &End) -> String {
+    match (&end.process, end.address, end.port) {
+        (Err(_), Some(address), Some(port)) => std::net::SocketAddr::new(address, port).to_string(),
+        _ => node(end),
+    }
+}
+
+fn label(line: &Line) -> String {
+    let mut parts = vec![format!("{} rounds", line.rounds)];
+    if let Some(median) = line.latency.as_ref().and_then(|l| l.quantile_s(0.5)) {
+        parts.push(format!("p50 {}", duration(median)));
+    }
+    if line.failed > 0 {
+        parts.push(format!("{} failed connects", line.failed));
+    }
+    parts.join(", ")
+}
+
+pub(super) fn dot(out: &mut impl Write, edges: &[&Edge]) -> io::Result<()> {
+    writeln!(out, "digraph weir {{\n  rankdir=LR;\n  node [shape=box];")?;
+    for ((client, server), line) in lines(edges) {
+        let color = if line.failed > 0 { ", color=red" } else { "" };
+        writeln!(out, "  {} -> {} [label={}{color}];", quoted(&client), quoted(&server), quoted(&label(&line)))?;
+    }
+    writeln!(out, "}}")
+}
+
+/// A DOT string: only the quote and the backslash are special.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+pub(super) fn mermaid(out: &mut impl Write, edges: &[&Edge]) -> io::Result<()> {
+    let lines = lines(edges);
+    let mut ids: BTreeMap<&str, usize> = BTreeMap::new();
+    for (client, server) in lines.keys() {
+        for name in [client, server] {
+            let next = ids.len();
+            ids.entry(name).or_insert(next);
+        }
+    }
+    writeln!(out, "flowchart LR")?;
+    for (name, id) in &ids {
+        writeln!(out, "  n{id}[\"{}\"]", entities(name))?;
+    }
+    for ((client, server), line) in &lines {
+        writeln!(out, "  n{} -->|\"{}\"| n{}", ids[client.as_str()], entities(&label(line)), ids[server.as_str()])?;
+    }
+    Ok(())
+}
+
+/// Mermaid takes `#entity;` codes inside quoted text.
+fn entities(text: &str) -> String {
+    text.replace('#', "#35;").replace('"', "#quot;").replace('<', "#lt;").replace('>', "#gt;")
+}

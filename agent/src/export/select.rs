@@ -1,0 +1,198 @@
+//! Which edges to show, and in which order.
+
+use std::{cmp::Reverse, net::IpAddr, str::FromStr};
+
+use weir_engine::{Edge, End};
+
+use super::document::Facts;
+
+/// What to order by, the largest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum SortKey {
+    /// Rounds in the window
+    Rounds,
+    /// Median latency
+    P50,
+    /// 95th percentile of latency
+    P95,
+    /// 99th percentile of latency
+    P99,
+    /// Bytes, both ways
+    Bytes,
+    /// Connects, whatever their outcome
+    Connects,
+    /// Failed connects, abandoned and broken rounds, resets
+    Errors,
+    /// Open connections
+    Open,
+    /// Retransmitted segments
+    Retransmits,
+    /// Client, then server, by name
+    Name,
+}
+
+/// Edges that pass all filters, sorted.
+pub(super) fn select<'e>(edges: &'e [Edge], filters: &[Filter], sort: SortKey) -> Vec<&'e Edge> {
+    let mut selected: Vec<&Edge> = edges.iter().filter(|edge| filters.iter().all(|f| f.matches(edge))).collect();
+    // The sort is stable: equals keep the order of their keys.
+    match sort {
+        SortKey::Name => selected.sort_by_cached_key(|edge| (label(&edge.client), label(&edge.server))),
+        _ => selected.sort_by_cached_key(|edge| Reverse(weight(edge, sort))),
+    }
+    selected
+}
+
+fn weight(edge: &Edge, sort: SortKey) -> u64 {
+    let facts = Facts::of(edge);
+    let quantile = |q| facts.latency.quantile_s(q).map_or(0, |s| (s * 1e9) as u64);
+    match sort {
+        SortKey::Rounds => facts.rounds,
+        SortKey::P50 => quantile(0.50),
+        SortKey::P95 => quantile(0.95),
+        SortKey::P99 => quantile(0.99),
+        SortKey::Bytes => facts.bytes_sent + facts.bytes_received,
+        SortKey::Connects => facts.connects.iter().sum(),
+        SortKey::Errors => facts.failed_connects() + facts.abandoned + facts.broken + facts.resets,
+        SortKey::Open => facts.open_connections,
+        SortKey::Retransmits => facts.retransmitted_segments,
+        SortKey::Name => 0,
+    }
+}
+
+fn label(end: &End) -> (String, Option<IpAddr>, Option<u16>) {
+    (end.process.as_ref().map_or(String::new(), |p| p.name().to_owned()), end.address, end.port)
+}
+
+/// One condition on an edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Filter {
+    /// Either end's name or address contains this.
+    Any(String),
+    /// The client's does.
+    Client(String),
+    /// The server's does.
+    Server(String),
+    /// Either end is this process.
+    Pid(u32),
+    /// The server's port.
+    Port(u16),
+    /// Either end's address lies in this network.
+    Address(Network),
+}
+
+/// An address and how many of its leading bits count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl FromStr for Filter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |what: &str, value: &str| format!("{value:?} is no {what}: write {what}=812");
+        match text.split_once('=') {
+            None if text.is_empty() => Err("an empty filter matches nothing useful: leave it out".into()),
+            None => Ok(Self::Any(text.to_lowercase())),
+            Some(("client", name)) => Ok(Self::Client(name.to_lowercase())),
+            Some(("server", name)) => Ok(Self::Server(name.to_lowercase())),
+            Some(("pid", pid)) => pid.parse().map(Self::Pid).map_err(|_| number("pid", pid)),
+            Some(("port", port)) => port.parse().map(Self::Port).map_err(|_| number("port", port)),
+            Some(("address", network)) => network.parse().map(Self::Address),
+            Some((key, _)) => Err(format!("no filter {key:?}: use client=, server=, pid=, port=, address=, or a bare name")),
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| format!("{address:?} is no IP address"))?;
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        let bits = match bits {
+            None => width,
+            Some(bits) => bits.parse().ok().filter(|b| *b <= width).ok_or(format!("/{bits} is no prefix of {address}"))?,
+        };
+        Ok(Self { address, bits })
+    }
+}
+
+impl Network {
+    fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => same_prefix(a.to_bits().into(), b.to_bits().into(), 32 - self.bits),
+            (IpAddr::V6(a), IpAddr::V6(b)) => same_prefix(a.to_bits(), b.to_bits(), 128 - self.bits),
+            _ => false,
+        }
+    }
+}
+
+/// Whether two addresses agree in all but their last `free` bits.
+fn same_prefix(a: u128, b: u128, free: u8) -> bool {
+    (a ^ b).checked_shr(free.into()).unwrap_or(0) == 0
+}
+
+impl Filter {
+    fn matches(&self, edge: &Edge) -> bool {
+        match self {
+            Self::Any(text) => names(&edge.client, text) || names(&edge.server, text),
+            Self::Client(text) => names(&edge.client, text),
+            Self::Server(text) => names(&edge.server, text),
+            Self::Pid(pid) => {
+                edge.client.process.as_ref().is_ok_and(|p| p.pid == *pid)
+                    || edge.server_processes.iter().any(|share| share.process.pid == *pid)
+            }
+            Self::Port(port) => edge.server.port == Some(*port),
+            Self::Address(network) => {
+                [edge.client.address, edge.server.address].into_iter().flatten().any(|a| network.contains(a))
+            }
+        }
+    }
+}
+
+fn names(end: &End, text: &str) -> bool {
+    let process = end.process.as_ref().is_ok_and(|p| {
+        p.name().to_lowercase().contains(text) || p.comm.to_lowercase().contains(text) || p.exe.to_lowercase().contains(text)
+    });
+    process || end.address.is_some_and(|address| address.to_string().contains(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn filters_as_people_write_them() {
+        assert_eq!("Nginx".parse(), Ok(Filter::Any("nginx".into())));
+        assert_eq!("port=5432".parse(), Ok(Filter::Port(5432)));
+        assert!("port=http".parse::<Filter>().is_err());
+        assert!("color=red".parse::<Filter>().is_err());
+        assert!("".parse::<Filter>().is_err());
+    }
+
+    #[test]
+    fn networks() {
+        let network: Network = "10.0.0.0/8".parse().expect("network");
+        assert!(network.contains("10.200.3.4".parse().expect("address")));
+        assert!(!network.contains("11.0.0.1".parse().expect("address")));
+        assert!(!network.contains("::1".parse().expect("address")));
+        let all: Network = "::/0".parse().expect("network");
+        assert!(all.contains("fe80::1".parse().expect("address")));
+        assert!("10.0.0.0/33".parse::<Network>().is_err());
+        assert!("host/8".parse::<Network>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text: String) {
+            let _ = text.parse::<Filter>();
+        }
+    }
+}

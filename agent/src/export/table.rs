@@ -1,0 +1,219 @@
+//! The table: one line an edge, the names first, trouble at the end of the line in words.
+
+use std::io::{self, Write};
+
+use rustix::termios::tcgetwinsize;
+use weir_engine::{Edge, End, LittlesLaw, Snapshot};
+
+use super::document::{Facts, OUTCOMES};
+
+/// How much room there is.
+#[derive(Clone, Copy)]
+pub(super) struct Size {
+    columns: usize,
+    rows: usize,
+}
+
+impl Size {
+    pub(super) fn unlimited() -> Self {
+        Self { columns: usize::MAX, rows: usize::MAX }
+    }
+
+    fn of_terminal() -> Self {
+        match tcgetwinsize(rustix::stdio::stdout()) {
+            Ok(size) if size.ws_col > 0 => Self { columns: size.ws_col.into(), rows: size.ws_row.into() },
+            _ => Self { columns: 120, rows: 40 },
+        }
+    }
+}
+
+/// Replaces what is on the screen.
+pub(super) fn redraw(out: &mut impl Write, snapshot: &Snapshot, edges: &[&Edge]) -> io::Result<()> {
+    out.write_all(b"\x1b[H\x1b[2J")?;
+    write(out, snapshot, edges, Size::of_terminal())
+}
+
+pub(super) fn write(out: &mut impl Write, snapshot: &Snapshot, edges: &[&Edge], size: Size) -> io::Result<()> {
+    for line in heading(snapshot, edges.len()) {
+        writeln!(out, "{}", cut(&line, size.columns))?;
+    }
+    if edges.is_empty() {
+        let why = if snapshot.edges.is_empty() { "no TCP connection was seen in this window" } else { "no edge matches the filter" };
+        return writeln!(out, "{why}");
+    }
+    let window_s = snapshot.window_ns as f64 / 1e9;
+    let rows: Vec<Vec<String>> = edges.iter().map(|edge| row(edge, window_s, snapshot.window_ns)).collect();
+    let widths = widths(&rows);
+    writeln!(out, "{}", cut(&line(&HEADERS.map(str::to_owned), &widths), size.columns))?;
+    let room = size.rows.saturating_sub(6);
+    for row in rows.iter().take(room) {
+        writeln!(out, "{}", cut(&line(row, &widths), size.columns))?;
+    }
+    if rows.len() > room {
+        writeln!(out, "… and {} more edges: use --filter or --sort, or a taller terminal", rows.len() - room)?;
+    }
+    Ok(())
+}
+
+fn heading(snapshot: &Snapshot, shown: usize) -> Vec<String> {
+    let cost = &snapshot.cost;
+    let share = cost.agent_cpu_ns as f64 / snapshot.window_ns.max(1) as f64 * 100.0;
+    let mut lines = vec![format!(
+        "weir: {:.1} s, {} edges{}; own cost {share:.2}% of one core, {} resident, {} of maps",
+        snapshot.window_ns as f64 / 1e9,
+        snapshot.edges.len(),
+        if shown == snapshot.edges.len() { String::new() } else { format!(" ({shown} shown)") },
+        bytes(cost.agent_rss_bytes),
+        bytes(cost.map_bytes),
+    )];
+    let lost: Vec<String> =
+        snapshot.losses.named().iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")).collect();
+    if !lost.is_empty() {
+        lines.push(format!("INCOMPLETE: {}", lost.join(", ")));
+    }
+    for probe in &snapshot.missing_probes {
+        lines.push(format!(
+            "without {}: {} unknown ({})",
+            probe.name,
+            probe.provides,
+            probe.missing.as_deref().unwrap_or_default()
+        ));
+    }
+    lines
+}
+
+const HEADERS: [&str; 13] =
+    ["CLIENT", "SERVER", "ROUNDS", "/S", "P50", "P95", "P99", "QUEUED", "OPEN", "CONNECTS", "SENT", "RECEIVED", "NOTES"];
+/// Names are on the left, notes too; numbers line up on the right.
+const LEFT: [bool; 13] =
+    [true, true, false, false, false, false, false, false, false, false, false, false, true];
+
+fn row(edge: &Edge, window_s: f64, window_ns: u64) -> Vec<String> {
+    let facts = Facts::of(edge);
+    let here = edge.client_view.is_ok();
+    let quantile = |q| if here { facts.latency.quantile_s(q).map_or("-".into(), duration) } else { "-".into() };
+    let queued = edge.server_view.as_ref().ok().and_then(|v| v.receive_queue_wait.quantile_s(0.5));
+    vec![
+        client_label(&edge.client),
+        server_label(edge),
+        facts.rounds.to_string(),
+        rate(facts.rounds as f64 / window_s.max(1e-9)),
+        quantile(0.50),
+        quantile(0.95),
+        quantile(0.99),
+        queued.map_or("-".into(), duration),
+        facts.open_connections.to_string(),
+        facts.connects[0].to_string(),
+        bytes(facts.bytes_sent),
+        bytes(facts.bytes_received),
+        notes(edge, &facts, window_ns),
+    ]
+}
+
+fn client_label(end: &End) -> String {
+    match (&end.process, end.address) {
+        (Ok(process), _) => format!("{}[{}]", process.name(), process.pid),
+        (Err(_), Some(address)) => address.to_string(),
+        (Err(_), None) => "(other)".into(),
+    }
+}
+
+fn server_label(edge: &Edge) -> String {
+    let end = &edge.server;
+    let address = match (end.address, end.port) {
+        (Some(address), Some(port)) => std::net::SocketAddr::new(address, port).to_string(),
+        _ => return "(other)".into(),
+    };
+    match (&end.process, edge.server_processes.len()) {
+        (Ok(process), 0 | 1) => format!("{}[{}] {address}", process.name(), process.pid),
+        (Ok(process), n) => format!("{}[{n} processes] {address}", process.name()),
+        (Err(_), _) => address,
+    }
+}
+
+/// What is out of the ordinary, in words.
+fn notes(edge: &Edge, facts: &Facts<'_>, window_ns: u64) -> String {
+    let mut notes = Vec::new();
+    for (name, count) in OUTCOMES.iter().zip(facts.connects).skip(1).filter(|(_, n)| *n > 0) {
+        notes.push(format!("{count} connects {}", name.replace('_', " ")));
+    }
+    let counts = [
+        (facts.abandoned, "abandoned"),
+        (facts.broken, "broken off"),
+        (facts.retransmitted_segments, "retransmitted"),
+        (facts.resets, "resets"),
+    ];
+    notes.extend(counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
+    if facts.in_flight > 0 {
+        notes.push(format!("{} in flight", facts.in_flight));
+    }
+    let labels = [
+        (facts.pipelined, "pipelined: rounds are a lower bound"),
+        (facts.multiplexed && !facts.pipelined, "multiplexed: rounds are a lower bound"),
+        (facts.push, "pushes"),
+        (facts.partial, "partial"),
+    ];
+    notes.extend(labels.iter().filter(|(on, _)| *on).map(|(_, what)| (*what).to_owned()));
+    let view = edge.client_view.as_ref().or(edge.server_view.as_ref());
+    if let Ok(LittlesLaw::Broken { .. }) = view.map(|v| v.littles_law(window_ns)) {
+        notes.push("low confidence: Little's law broken".to_owned());
+    }
+    notes.join(", ")
+}
+
+fn widths(rows: &[Vec<String>]) -> Vec<usize> {
+    (0..HEADERS.len())
+        .map(|i| rows.iter().map(|row| row[i].chars().count()).chain([HEADERS[i].len()]).max().unwrap_or(0))
+        .collect()
+}
+
+fn line(cells: &[String], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (i, (cell, width)) in cells.iter().zip(widths).enumerate() {
+        if i > 0 {
+            line.push_str("  ");
+        }
+        if LEFT[i] { line.push_str(&format!("{cell:<width$}")) } else { line.push_str(&format!("{cell:>width$}")) }
+    }
+    line.trim_end().to_owned()
+}
+
+fn cut(line: &str, columns: usize) -> String {
+    if line.chars().count() <= columns {
+        return line.to_owned();
+    }
+    line.chars().take(columns.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Three digits and a unit.
+pub(super) fn duration(seconds: f64) -> String {
+    let (value, unit) = match seconds {
+        s if s < 1e-3 => (s * 1e6, "us"),
+        s if s < 1.0 => (s * 1e3, "ms"),
+        s => (s, "s"),
+    };
+    format!("{}{unit}", three_digits(value))
+}
+
+fn bytes(n: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = n as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit < UNITS.len() - 1 {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{n}B") } else { format!("{}{}", three_digits(value), UNITS[unit]) }
+}
+
+fn rate(per_second: f64) -> String {
+    if per_second == 0.0 { "0".into() } else { three_digits(per_second) }
+}
+
+fn three_digits(value: f64) -> String {
+    match value {
+        v if v >= 100.0 => format!("{v:.0}"),
+        v if v >= 10.0 => format!("{v:.1}"),
+        v => format!("{v:.2}"),
+    }
+}

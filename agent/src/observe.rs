@@ -1,0 +1,192 @@
+//! One observation: probes in, a reading every second, snapshots out, nothing left behind.
+
+use std::{os::unix::process::ExitStatusExt as _, process::ExitCode, process::Stdio, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::{
+    process::{Child, Command},
+    signal::unix::{SignalKind, signal},
+    time::{Instant, MissedTickBehavior, interval_at, sleep_until},
+};
+use weir_engine::{Engine, Input, Snapshot, Window};
+
+use crate::{
+    cli::CannotRun,
+    probe::load::{Limits, Probes},
+    reader::Reader,
+    recording::Recorder,
+};
+
+/// How often the maps are read. Losses, windows and rates all have this grain.
+const TICK: Duration = Duration::from_secs(1);
+/// How often a long observation settles idle rounds: the scan visits every open file of the host.
+const SETTLE_TICKS: u64 = 10;
+
+/// What to observe.
+pub(crate) struct Plan {
+    /// Sizes of the kernel half's state.
+    pub(crate) limits: Limits,
+    /// When to stop.
+    pub(crate) until: Until,
+    /// How often to hand out a snapshot before the end; none: only then.
+    pub(crate) every: Option<Duration>,
+    /// What snapshots cover.
+    pub(crate) window: Window,
+    /// Have the kernel count and time program runs meanwhile.
+    pub(crate) stats: bool,
+}
+
+/// When an observation ends. Ctrl-C always ends it.
+pub(crate) enum Until {
+    /// After this long.
+    Elapsed(Duration),
+    /// When this command has exited.
+    Exited(Vec<String>),
+    /// Not by itself.
+    Interrupted,
+}
+
+/// Runs the plan. The exit code is the command's where there was one.
+pub(crate) fn observe(
+    plan: Plan,
+    recorder: Option<Recorder>,
+    show: &mut dyn FnMut(&Snapshot) -> Result<()>,
+) -> Result<ExitCode> {
+    let _stats = plan.stats.then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime)).transpose().context("--stats")?;
+    let reader = start(plan.limits).map_err(CannotRun)?;
+    let mut session = Session { reader, engine: Engine::new(plan.window), recorder, ticks: 0 };
+    session.begin()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("tokio runtime")?;
+    runtime.block_on(session.run(plan.until, plan.every, show))
+}
+
+fn start(limits: Limits) -> Result<Reader> {
+    let reader = Reader::new(Probes::start(limits)?, limits)?;
+    // The kernel's type information has been parsed and dropped: 20 MiB of heap that would count as ours for good.
+    // SAFETY: no arguments that could be wrong.
+    unsafe { libc::malloc_trim(0) };
+    Ok(reader)
+}
+
+struct Session {
+    reader: Reader,
+    engine: Engine,
+    recorder: Option<Recorder>,
+    ticks: u64,
+}
+
+impl Session {
+    async fn run(
+        mut self,
+        until: Until,
+        every: Option<Duration>,
+        show: &mut dyn FnMut(&Snapshot) -> Result<()>,
+    ) -> Result<ExitCode> {
+        let mut interrupts = signal(SignalKind::interrupt())?;
+        let mut terminations = signal(SignalKind::terminate())?;
+        let mut hangups = signal(SignalKind::hangup())?;
+        let began = Instant::now();
+        eprintln!("weir: observing{}", describe(&until));
+        let mut child = None;
+        let mut deadline = None;
+        match until {
+            Until::Elapsed(span) => deadline = Some(began + span),
+            Until::Exited(command) => child = Some(spawn(&command)?),
+            Until::Interrupted => {}
+        }
+        let mut ticks = interval_at(began + TICK, TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next_shown = every.map(|every| began + every);
+        let mut code = ExitCode::SUCCESS;
+        loop {
+            tokio::select! {
+                _ = interrupts.recv() => break,
+                _ = terminations.recv() => break,
+                _ = hangups.recv() => break,
+                () = at(deadline) => break,
+                exited = exit_of(&mut child) => {
+                    code = exited?;
+                    break;
+                }
+                _ = ticks.tick() => self.tick(false)?,
+            }
+            if let (Some(due), Some(every)) = (next_shown, every)
+                && Instant::now() + TICK / 4 >= due
+            {
+                show(&self.engine.snapshot())?;
+                next_shown = Some(due + every);
+            }
+        }
+        drop(child);
+        self.tick(true)?;
+        if let Some(recorder) = self.recorder.take() {
+            recorder.finish()?;
+        }
+        if every.is_none() {
+            show(&self.engine.snapshot())?;
+        }
+        Ok(code)
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        let Self { reader, engine, recorder, .. } = self;
+        let mut outcome = Ok(());
+        reader.begin(&mut |input| pass(input, engine, recorder, &mut outcome));
+        outcome
+    }
+
+    fn tick(&mut self, last: bool) -> Result<()> {
+        self.ticks += 1;
+        let settle = last || self.ticks.is_multiple_of(SETTLE_TICKS);
+        let Self { reader, engine, recorder, .. } = self;
+        let mut outcome = Ok(());
+        reader.read(settle, &mut |input| pass(input, engine, recorder, &mut outcome))?;
+        outcome
+    }
+}
+
+/// The engine is told exactly what the recorder wrote.
+fn pass(input: Input<'_>, engine: &mut Engine, recorder: &mut Option<Recorder>, outcome: &mut Result<()>) {
+    if let Some(recorder) = recorder
+        && let Err(error) = recorder.write(&input)
+        && outcome.is_ok()
+    {
+        *outcome = Err(error);
+    }
+    engine.take(input);
+}
+
+fn describe(until: &Until) -> String {
+    match until {
+        Until::Elapsed(span) => format!(" for {}s (Ctrl-C ends it early)", span.as_secs_f64()),
+        Until::Exited(command) => format!(" while {} runs", command.first().map_or("the command", |c| c)),
+        Until::Interrupted => " until Ctrl-C".to_owned(),
+    }
+}
+
+/// Starts the command with our stdout kept for the edges: its own output goes to stderr.
+fn spawn(command: &[String]) -> Result<Child> {
+    let (program, arguments) = command.split_first().context("no command given")?;
+    let stderr = rustix::io::dup(rustix::stdio::stderr()).context("duplicate stderr")?;
+    Command::new(program)
+        .args(arguments)
+        .stdout(Stdio::from(stderr))
+        .spawn()
+        .with_context(|| format!("cannot start {program}"))
+}
+
+async fn exit_of(child: &mut Option<Child>) -> Result<ExitCode> {
+    let Some(child) = child else { return std::future::pending().await };
+    let status = child.wait().await.context("wait for the command")?;
+    // As shells report it: the exit code, or 128 and the signal.
+    let code = status.code().or(status.signal().map(|s| 128 + s)).unwrap_or(1);
+    ensure!((0..=255).contains(&code), "the command exited with {code}");
+    Ok(ExitCode::from(code as u8))
+}
+
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,109 @@
+//! Recordings: the engine's input stream, one JSON object a line, in an LZ4 frame with checksums.
+//!
+//! Self-describing on purpose: a field that a later weir adds reads as its default in an older file, and `lz4 -dc` and
+//! `jq` are all that is needed to look inside.
+
+mod wire;
+
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _},
+    path::Path,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use bytes::{BufMut as _, BytesMut};
+use lz4_flex::frame::{BlockMode, FrameDecoder, FrameEncoder, FrameInfo};
+use weir_engine::Input;
+
+use wire::{Header, Line};
+
+/// Raised when a file of the new kind would mislead an old weir.
+const VERSION: u32 = 1;
+/// Every LZ4 frame starts with this.
+const LZ4_MAGIC: [u8; 4] = 0x184D_2204_u32.to_le_bytes();
+/// No input is near this long; a longer line is not ours.
+const MAX_LINE: u64 = 1 << 20;
+
+/// Writes a recording.
+pub(crate) struct Recorder {
+    out: FrameEncoder<BufWriter<File>>,
+    line: BytesMut,
+}
+
+impl Recorder {
+    /// Starts a file.
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let info = FrameInfo::new().content_checksum(true).block_checksums(true).block_mode(BlockMode::Linked);
+        let mut recorder =
+            Self { out: FrameEncoder::with_frame_info(info, BufWriter::new(file)), line: BytesMut::new() };
+        recorder.put(&Line::Header(Header::of_version(VERSION)))?;
+        Ok(recorder)
+    }
+
+    /// Appends one input.
+    pub(crate) fn write(&mut self, input: &Input<'_>) -> Result<()> {
+        self.put(&Line::from(input))
+    }
+
+    fn put(&mut self, line: &Line) -> Result<()> {
+        self.line.clear();
+        serde_json::to_writer((&mut self.line).writer(), line).context("encode a recording line")?;
+        self.line.put_u8(b'\n');
+        self.out.write_all(&self.line).context("write the recording")
+    }
+
+    /// Closes the file properly: a file without this end is reported as truncated.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        self.put(&Line::End)?;
+        let mut out = self.out.finish().context("finish the recording")?;
+        out.flush().context("write the recording")
+    }
+}
+
+/// Tells `sink` all that a file recorded.
+///
+/// # Errors
+/// When the file is not a recording, is of a newer version, is damaged or cut off: each says so.
+pub(crate) fn play(path: &Path, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
+    let name = path.display();
+    let mut file = BufReader::new(File::open(path).with_context(|| format!("cannot read {name}"))?);
+    let magic = file.fill_buf().with_context(|| format!("cannot read {name}"))?;
+    ensure!(!magic.is_empty(), "{name} is empty: recording it was interrupted, or it is no recording");
+    ensure!(magic.starts_with(&LZ4_MAGIC), "{name} is no weir recording (it does not start with an LZ4 frame)");
+    let mut lines = BufReader::new(FrameDecoder::new(file));
+    let mut ended = false;
+    let mut number = 0u64;
+    while let Some(line) = next_line(&mut lines).with_context(|| format!("{name} is damaged or cut off after line {number}"))? {
+        number += 1;
+        ensure!(!ended, "{name} goes on after its end (line {number}): it is damaged");
+        let line: Line = match serde_json::from_slice(&line) {
+            Ok(line) => line,
+            Err(_) if number == 1 => bail!("{name} is an LZ4 file, but no weir recording"),
+            Err(error) => return Err(error).with_context(|| format!("{name}: line {number} makes no sense")),
+        };
+        match (number, line) {
+            (1, Line::Header(header)) => header.check(VERSION).with_context(|| name.to_string())?,
+            (1, _) => bail!("{name} is no weir recording: its first line is no header"),
+            (_, Line::Header(_)) => bail!("{name}: a second header at line {number}"),
+            (_, Line::End) => ended = true,
+            (_, line) => line.tell(sink),
+        }
+    }
+    ensure!(ended, "{name} is cut off after line {number}: the recording was not finished");
+    Ok(())
+}
+
+fn next_line(from: &mut impl std::io::BufRead) -> Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    from.take(MAX_LINE).read_until(b'\n', &mut line)?;
+    match line.pop() {
+        None => Ok(None),
+        Some(b'\n') => Ok(Some(line)),
+        Some(_) => bail!("a line without end"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
