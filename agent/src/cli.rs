@@ -42,7 +42,11 @@ pub(crate) struct CannotRun(pub(crate) anyhow::Error);
 
 impl std::fmt::Display for CannotRun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "weir cannot run here: {:#}", self.0)
+        write!(f, "cannot run here: {:#}", self.0)?;
+        if !rustix::process::geteuid().is_root() {
+            write!(f, "\nfix: run it as root (sudo weir …), or grant CAP_BPF and CAP_PERFMON")?;
+        }
+        write!(f, "\n`weir doctor` names every cause and its fix")
     }
 }
 

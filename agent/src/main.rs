@@ -1,6 +1,7 @@
 //! weir, the user half. One direction only: probes, reader, engine, exporters.
 
 mod cli;
+mod doctor;
 mod export;
 mod observe;
 mod probe;

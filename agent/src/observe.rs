@@ -131,7 +131,7 @@ impl Session {
     fn begin(&mut self) -> Result<()> {
         let Self { reader, engine, recorder, .. } = self;
         let mut outcome = Ok(());
-        reader.begin(&mut |input| pass(input, engine, recorder, &mut outcome));
+        reader.begin(&mut |input| pass(input, engine, recorder, &mut outcome))?;
         outcome
     }
 

@@ -14,6 +14,7 @@ use weir_engine::{Input, Started};
 
 use crate::probe::load::{Limits, Probes};
 use edges::EdgeMemory;
+pub(crate) use cost::stats_enabled;
 pub(crate) use edges::zeroed;
 use retire::Retirement;
 
@@ -48,7 +49,7 @@ impl Reader {
     }
 
     /// The stream's first inputs: where and when, and what runs.
-    pub(crate) fn begin(&self, sink: &mut dyn FnMut(Input<'_>)) {
+    pub(crate) fn begin(&self, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
         let (monotonic_ns, unix_ns) = now();
         let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
         let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -56,6 +57,7 @@ impl Reader {
         for state in &self.probes.states {
             sink(Input::Probe(state.clone()));
         }
+        cost::read(&self.probes.ebpf, sink)
     }
 
     /// One reading of everything, closed by a tick. `settle` also ends idle rounds and moves gathered bytes.

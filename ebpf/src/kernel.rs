@@ -4,6 +4,8 @@
 //! into `OFFSETS` before loading: to the verifier they are constants. Hot fields are loaded directly through
 //! BTF-typed pointers (no helper call); cold ones, and pointers of unknown type, through `bpf_probe_read_kernel`.
 
+pub(crate) mod registers;
+
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{

@@ -6,5 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod histogram;
+pub mod pipeline;
 pub mod round;
 pub mod socket;

@@ -5,10 +5,13 @@
 use aya_ebpf::{
     btf_maps::SkStorage,
     macros::{btf_map, map},
-    maps::{Array, HashMap, LruHashMap, RingBuf, Stack},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf, Stack},
 };
 use weir_abi::{EdgeKey, EdgeRecord, N_COUNTERS};
-use weir_ebpf::socket::{Handshake, Socket};
+use weir_ebpf::{
+    pipeline::LOOKED_AT,
+    socket::{Handshake, Socket},
+};
 
 use crate::edge::Owner;
 
@@ -58,6 +61,10 @@ pub(crate) static COUNTERS: Array<u64> = Array::with_max_entries(N_COUNTERS, 0);
 /// Rare events. Bound: 256 KiB, 3,600 events between two looks of user space; a full ring is a counted loss.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(256 << 10, 0);
+
+/// Where a sampled request is looked at: too large for the 512-byte stack.
+#[map]
+pub(crate) static SCRATCH: PerCpuArray<[u8; LOOKED_AT]> = PerCpuArray::with_max_entries(1, 0);
 
 /// What the socket scan is to do (`crate::probe::iter_task_file`), set by user space before each run.
 #[map]

@@ -1,1 +1,115 @@
-fn main(){}
+//! The project's own commands, run as `cargo xtask <command>`.
+
+mod command;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Build, run and test weir.
+///
+/// Start with `cargo xtask run`: it brings the build tools, builds weir and shows the edges of this machine.
+/// Before you propose a change, `cargo xtask test` must pass.
+#[derive(Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Bring what this machine lacks to build weir, or say what to run
+    ///
+    /// Checks for bpf-linker at the pinned version and for the rust-src component, and installs what is missing for
+    /// the current user. What is already there is left alone, so it costs nothing to repeat; the other commands do
+    /// it first.
+    Setup {
+        /// Also the servers and tools of the kernel tests
+        ///
+        /// On Debian, missing packages are installed with apt-get, through sudo unless you are root; their services
+        /// are not left running. Elsewhere, missing programs are listed and nothing is installed.
+        #[arg(long)]
+        tests: bool,
+    },
+    /// Build weir and print the path of the binary
+    ///
+    /// A release build; the kernel half is compiled into the binary. Needs no root.
+    Build {
+        /// Build faster and unoptimized, with debug assertions; the kernel half is optimized all the same
+        #[arg(long)]
+        debug: bool,
+    },
+    /// Build weir and show the edges of this machine (root, or sudo)
+    ///
+    /// Runs `weir edges` from a release build. What follows `--` is passed to it:
+    ///
+    ///     cargo xtask run -- --every 5s -o jsonl
+    #[command(verbatim_doc_comment)]
+    Run {
+        /// Arguments for `weir edges`; `-- --help` lists them
+        #[arg(last = true)]
+        args: Vec<OsString>,
+    },
+    /// Check everything: tidiness, format, lints, unit tests, tests on this kernel (root, or sudo)
+    ///
+    /// Stops at the first step that fails and prints the command that repeats it. The kernel tests load the probes
+    /// into the running kernel and start real servers; everything before them runs as you.
+    Test {
+        /// Only tests whose name contains this; skips tidy, format and lints
+        filter: Option<String>,
+        /// Skip format and lints
+        #[arg(long)]
+        fast: bool,
+    },
+    /// Check what the compiler cannot: file lengths, leftovers, probes without a test, dead links
+    ///
+    /// Each finding names the file and the fix.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    // Not `fn main() -> Result`: with RUST_BACKTRACE set it would bury the message under a backtrace.
+    match run_task(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("  because: {cause}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_task(task: Task) -> Result<()> {
+    match task {
+        Task::Setup { tests } => {
+            setup::setup(tests)?;
+            eprintln!("ready to build{} weir", if tests { " and test" } else { "" });
+            Ok(())
+        }
+        Task::Build { debug } => run::build(debug),
+        Task::Run { args } => run::run(&args),
+        Task::Test { filter, fast } => test::test(filter.as_deref(), fast),
+        Task::Tidy => tidy::tidy(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -51,7 +51,7 @@ struct Cumulative {
     edges: BTreeMap<u32, Box<EdgeRecord>>,
     counters: Counters,
     programs: BTreeMap<String, ProgramCost>,
-    agent: AgentCost,
+    agent: Option<AgentCost>,
 }
 
 impl Default for Cumulative {
@@ -60,7 +60,7 @@ impl Default for Cumulative {
             edges: BTreeMap::new(),
             counters: [0; N_COUNTERS as usize],
             programs: BTreeMap::new(),
-            agent: AgentCost::default(),
+            agent: None,
         }
     }
 }
@@ -93,7 +93,7 @@ impl Engine {
             }
             Input::Counters(counters) => self.latest.counters = counters,
             Input::Program(program) => self.latest.remember_program(program),
-            Input::Agent(agent) => self.latest.agent = agent,
+            Input::Agent(agent) => self.remember_agent(agent),
             Input::Tick { monotonic_ns, unix_ns } => self.tick(Mark { monotonic_ns, unix_ns }),
         }
     }
@@ -114,6 +114,14 @@ impl Engine {
             let oldest = self.from.0.monotonic_ns;
             self.failures.retain(|_, failure| failure.at_ns >= oldest);
         }
+    }
+
+    /// The first word of the agent's cost is what starting took: windows count from there.
+    fn remember_agent(&mut self, agent: AgentCost) {
+        for cumulative in [&mut self.from.1, &mut self.next.1] {
+            cumulative.agent.get_or_insert_with(|| agent.clone());
+        }
+        self.latest.agent = Some(agent);
     }
 
     fn retire(&mut self, slot: u32) {
@@ -216,10 +224,11 @@ impl Cumulative {
             let misses = now.recursion_misses.saturating_sub(earlier.map_or(0, |b| b.recursion_misses));
             ProgramCost { name: now.name.clone(), runs, recursion_misses: misses }
         });
+        let agent = self.agent.clone().unwrap_or_default();
         Cost {
-            agent_cpu_ns: self.agent.cpu_ns.saturating_sub(before.agent.cpu_ns),
-            agent_rss_bytes: self.agent.rss_bytes,
-            map_bytes: self.agent.map_bytes,
+            agent_cpu_ns: agent.cpu_ns.saturating_sub(before.agent.as_ref().map_or(0, |b| b.cpu_ns)),
+            agent_rss_bytes: agent.rss_bytes,
+            map_bytes: agent.map_bytes,
             programs: programs.collect(),
         }
     }

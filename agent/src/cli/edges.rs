@@ -66,7 +66,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         (false, false) => Window::Sliding { span_ns: every.as_nanos() as u64 },
     };
     let plan = Plan { limits: args.limits.limits(), until, every: (!once).then_some(every), window, stats: args.stats };
-    let mut output = Output::new(format, view, live_table);
+    let output = Output::new(format, view, live_table);
     let exit = observe::observe(plan, None, &mut |snapshot| output.write(snapshot))?;
     Ok(exit)
 }

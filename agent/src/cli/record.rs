@@ -44,7 +44,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         None => Until::Interrupted,
     };
     let plan = Plan { limits: args.limits.limits(), until, every: None, window: Window::Whole, stats: false };
-    let mut output = Output::new(format, View::new(args.view.sort, args.view.filter), false);
+    let output = Output::new(format, View::new(args.view.sort, args.view.filter), false);
     let exit = observe::observe(plan, Some(recorder), &mut |snapshot| output.write(snapshot))?;
     let bytes = std::fs::metadata(&args.file).with_context(|| args.file.display().to_string())?.len();
     eprintln!("weir: wrote {} ({bytes} bytes)", args.file.display());

@@ -1,7 +1,7 @@
 //! Attaching a program to a system call's exit tracepoint.
 //!
-//! aya looks for tracefs at its usual mount points; many hosts have none. weir opens a tracefs instance of its own
-//! that is mounted nowhere, reads the tracepoint's id and closes it again: the host's mounts are never touched.
+//! The tracepoint's id is in tracefs, which many hosts do not mount. Then weir opens an instance of its own that is
+//! mounted nowhere, reads the id and closes it again: the host's mounts are never touched.
 
 use std::{
     io::Read as _,
@@ -20,6 +20,9 @@ const PERF_EVENT_IOC_SET_BPF: libc::c_ulong = 0x4004_2408;
 const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 const FORMAT_LENGTH: usize = 32;
 
+/// Where tracefs is found when it is mounted.
+pub(crate) const MOUNT_POINTS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+
 /// A tracefs that exists only behind this descriptor.
 pub(crate) fn private_tracefs() -> Result<OwnedFd> {
     let context = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC).context("fsopen(tracefs)")?;
@@ -31,11 +34,19 @@ pub(crate) fn private_tracefs() -> Result<OwnedFd> {
 /// Id of `syscalls:sys_exit_<call>`.
 pub(crate) fn syscall_exit_id(call: &str) -> Result<u64> {
     let path = format!("events/syscalls/sys_exit_{call}/id");
+    // The mounted one needs no CAP_SYS_ADMIN.
+    if let Some(text) = MOUNT_POINTS.iter().find_map(|at| std::fs::read_to_string(format!("{at}/{path}")).ok()) {
+        return parse_id(&path, &text);
+    }
     let mut text = String::new();
     let tracefs = private_tracefs()?;
     let file = openat(&tracefs, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .with_context(|| format!("tracefs has no {path}"))?;
     std::fs::File::from(file).take(FORMAT_LENGTH as u64).read_to_string(&mut text).with_context(|| path.clone())?;
+    parse_id(&path, &text)
+}
+
+fn parse_id(path: &str, text: &str) -> Result<u64> {
     text.trim().parse().with_context(|| format!("{path} holds {text:?}, not a number"))
 }
 

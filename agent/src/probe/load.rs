@@ -54,13 +54,27 @@ impl Probes {
     /// # Errors
     /// When the kernel has no BTF, refuses the maps, or one of the required probes does not run.
     pub(crate) fn start(limits: Limits) -> Result<Self> {
+        let probes = Self::try_all(limits)?;
+        for (probe, state) in PROBES.iter().zip(&probes.states) {
+            if let (true, Some(reason)) = (probe.required, &state.missing) {
+                bail!("probe {} ({}) cannot run: {reason}", probe.name, probe.provides);
+            }
+        }
+        Ok(probes)
+    }
+
+    /// The same, but no probe's failure is an error: see `states`.
+    ///
+    /// # Errors
+    /// When the kernel has no BTF or refuses the maps.
+    pub(crate) fn try_all(limits: Limits) -> Result<Self> {
         let offsets = kernel_offsets()?;
         let mut probes = Self { ebpf: load_object(&offsets, limits)?, states: Vec::new(), events: Vec::new() };
         fill_free_slots(&mut probes.ebpf, limits)?;
         let kernel_types = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
         for probe in PROBES {
-            let outcome = probes.attach(probe, &kernel_types);
-            probes.note(probe, outcome)?;
+            let missing = probes.attach(probe, &kernel_types).err().map(|error| in_one_line(&error));
+            probes.states.push(ProbeState { name: probe.name.into(), missing, provides: probe.provides.into() });
         }
         Ok(probes)
     }
@@ -84,18 +98,6 @@ impl Probes {
             }
             (hook, _) => bail!("built for another kind of hook than {hook:?}: this is a bug"),
         }
-        Ok(())
-    }
-
-    fn note(&mut self, probe: &Probe, outcome: Result<()>) -> Result<()> {
-        let missing = match outcome {
-            Ok(()) => None,
-            Err(error) if probe.required => {
-                return Err(error).with_context(|| format!("probe {} ({}) cannot run", probe.name, probe.provides));
-            }
-            Err(error) => Some(first_lines(&error)),
-        };
-        self.states.push(ProbeState { name: probe.name.into(), missing, provides: probe.provides.into() });
         Ok(())
     }
 
@@ -134,7 +136,7 @@ fn fill_free_slots(ebpf: &mut Ebpf, limits: Limits) -> Result<()> {
 }
 
 /// An error in one line: the chain of causes, with the verifier's log cut to its last words.
-fn first_lines(error: &anyhow::Error) -> String {
+fn in_one_line(error: &anyhow::Error) -> String {
     let chain: Vec<String> = error
         .chain()
         .map(|cause| {

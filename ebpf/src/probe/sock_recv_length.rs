@@ -8,7 +8,7 @@ use weir_abi::ROLE_SERVER;
 use crate::{
     edge,
     kernel::{self, Sock},
-    track,
+    sample, track,
 };
 
 #[inline(always)]
@@ -39,5 +39,8 @@ pub(crate) fn run(sk: Sock, result: i32) {
     } else {
         socket.round.respond(now)
     };
+    if turn.opened {
+        sample::request(socket.round.rounds, bytes, record);
+    }
     track::apply(turn, now, wait, tcp, socket, record);
 }

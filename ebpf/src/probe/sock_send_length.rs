@@ -9,7 +9,7 @@ use weir_ebpf::socket::{PEER_CLOSED, Socket};
 use crate::{
     edge,
     kernel::{self, Sock, Tcp},
-    track,
+    sample, track,
 };
 
 #[inline(always)]
@@ -31,6 +31,9 @@ pub(crate) fn run(sk: Sock, result: i32) {
     } else {
         socket.round.initiate(sent, u64::from(tcp.srtt_us()) * 1000)
     };
+    if turn.opened {
+        sample::request(socket.round.rounds, result as u32, record);
+    }
     track::apply(turn, sent, 0, tcp, socket, record);
 }
 

@@ -4,14 +4,14 @@
 //! shows them. Reads the target from the caller's memory, and only for these errors.
 
 use aya_ebpf::{
-    helpers::generated::{bpf_get_current_pid_tgid, bpf_probe_read_kernel, bpf_probe_read_user, bpf_task_pt_regs},
+    helpers::generated::{bpf_get_current_pid_tgid, bpf_probe_read_user},
     programs::TracePointContext,
 };
 use weir_abi::{ConnectOutcome, Counter, EdgeKey, ROLE_CLIENT};
 
 use crate::{
     edge::{self, Failure, Header, OwnedBy, count},
-    kernel::{self, AF_INET, AF_INET6, Task},
+    kernel::{self, AF_INET, AF_INET6, Task, registers::Call},
     maps::FAILED_IN_CALL,
 };
 
@@ -40,11 +40,12 @@ pub(crate) fn run(ctx: &TracePointContext) {
         return;
     }
     let task = Task::current();
-    let Some(call) = Call::of(task) else { return };
+    let call = Call::of(task);
+    let Some(fd) = call.first() else { return };
     // UDP sockets fail to connect too, as resolvers probe for routes: only TCP counts.
-    let Some(netns) = task.tcp_socket_netns(call.fd) else { return };
+    let Some(netns) = task.tcp_socket_netns(fd as u32) else { return };
     let mut key = EdgeKey { tgid: task.tgid(), netns, role: ROLE_CLIENT, ..EdgeKey::default() };
-    if call.target(&mut key).is_none() {
+    if read_target(&call, &mut key).is_none() {
         count(Counter::UnreadableConnects);
         return;
     }
@@ -54,72 +55,29 @@ pub(crate) fn run(ctx: &TracePointContext) {
     edge::connect_failed(slot, kernel::now(), &failure);
 }
 
-/// The call's arguments.
-struct Call {
-    fd: u32,
-    address: u64,
-    length: u64,
-}
-
-impl Call {
-    #[inline(always)]
-    fn of(task: Task) -> Option<Self> {
-        // SAFETY: the current task is alive.
-        let regs = unsafe { bpf_task_pt_regs(task.0.cast_mut().cast()) } as *const u64;
-        Some(Self {
-            fd: read_register(regs, arguments::FIRST)? as u32,
-            address: read_register(regs, arguments::SECOND)?,
-            length: read_register(regs, arguments::THIRD)?,
-        })
-    }
-
-    /// The address and port that the caller asked for.
-    #[inline(always)]
-    fn target(&self, key: &mut EdgeKey) -> Option<()> {
-        let mut sockaddr = [0u8; 28];
-        let length = if self.length < 28 { 16 } else { 28 };
-        // SAFETY: the destination holds 28 bytes; the helper checks the source.
-        if unsafe { bpf_probe_read_user(sockaddr.as_mut_ptr().cast(), length, self.address as *const _) } != 0 {
-            return None;
-        }
-        key.port = u16::from_be_bytes([sockaddr[2], sockaddr[3]]);
-        match u16::from_ne_bytes([sockaddr[0], sockaddr[1]]) {
-            AF_INET => {
-                kernel::map_v4(u32::from_ne_bytes([sockaddr[4], sockaddr[5], sockaddr[6], sockaddr[7]]), &mut key.address);
-            }
-            AF_INET6 => {
-                let mut i = 0;
-                while i < 16 {
-                    key.address[i] = sockaddr[8 + i];
-                    i += 1;
-                }
-            }
-            _ => return None,
-        }
-        Some(())
-    }
-}
-
+/// The address and port that the caller asked for.
 #[inline(always)]
-fn read_register(regs: *const u64, index: usize) -> Option<u64> {
-    let mut value = 0u64;
-    // SAFETY: the destination is a live local of 8 bytes; the helper checks the source.
-    let failed = unsafe { bpf_probe_read_kernel((&raw mut value).cast(), 8, regs.wrapping_add(index).cast()) } != 0;
-    if failed { None } else { Some(value) }
-}
-
-/// Where `struct pt_regs` keeps a system call's arguments, in 8-byte words.
-#[cfg(bpf_target_arch = "x86_64")]
-mod arguments {
-    pub(super) const FIRST: usize = 14; // di
-    pub(super) const SECOND: usize = 13; // si
-    pub(super) const THIRD: usize = 12; // dx
-}
-
-/// arm64 overwrites x0 with the result; the first argument survives in `orig_x0`, after 31 registers, sp, pc, pstate.
-#[cfg(bpf_target_arch = "aarch64")]
-mod arguments {
-    pub(super) const FIRST: usize = 34;
-    pub(super) const SECOND: usize = 1;
-    pub(super) const THIRD: usize = 2;
+fn read_target(call: &Call, key: &mut EdgeKey) -> Option<()> {
+    let mut sockaddr = [0u8; 28];
+    let length = if call.third()? < 28 { 16 } else { 28 };
+    let from = call.second()? as *const _;
+    // SAFETY: the destination holds 28 bytes; the helper checks the source.
+    if unsafe { bpf_probe_read_user(sockaddr.as_mut_ptr().cast(), length, from) } != 0 {
+        return None;
+    }
+    key.port = u16::from_be_bytes([sockaddr[2], sockaddr[3]]);
+    match u16::from_ne_bytes([sockaddr[0], sockaddr[1]]) {
+        AF_INET => {
+            kernel::map_v4(u32::from_ne_bytes([sockaddr[4], sockaddr[5], sockaddr[6], sockaddr[7]]), &mut key.address);
+        }
+        AF_INET6 => {
+            let mut i = 0;
+            while i < 16 {
+                key.address[i] = sockaddr[8 + i];
+                i += 1;
+            }
+        }
+        _ => return None,
+    }
+    Some(())
 }

@@ -1,0 +1,204 @@
+//! What `weir doctor` looks at: each check tries the thing itself, and says the state, the cause and the fix.
+
+use std::{io, path::Path};
+
+use aya::maps::{Array, MapData};
+use serde::Serialize;
+
+use crate::{
+    probe::{
+        attach, btf,
+        load::{Limits, Probes, kernel_offsets},
+        table::{Hook, PROBES, Probe},
+    },
+    reader::stats_enabled,
+};
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum State {
+    /// As it should be.
+    Ok,
+    /// weir runs, with less.
+    Warn,
+    /// weir cannot run.
+    Fail,
+}
+
+/// One finding.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Check {
+    pub(crate) name: String,
+    pub(crate) state: State,
+    /// What was found.
+    pub(crate) cause: String,
+    /// What to do about it; none when nothing needs doing.
+    pub(crate) fix: Option<String>,
+}
+
+impl Check {
+    fn ok(name: &str, cause: impl Into<String>) -> Self {
+        Self { name: name.into(), state: State::Ok, cause: cause.into(), fix: None }
+    }
+
+    fn warn(name: &str, cause: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { name: name.into(), state: State::Warn, cause: cause.into(), fix: Some(fix.into()) }
+    }
+
+    fn fail(name: &str, cause: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { name: name.into(), state: State::Fail, cause: cause.into(), fix: Some(fix.into()) }
+    }
+}
+
+/// Every check, in the order in which one would look.
+pub(crate) fn examine() -> Vec<Check> {
+    let mut checks = vec![kernel(), kernel_types(), bpf_call(), tracepoints(), jit(), cgroups(), run_stats()];
+    checks.extend(probes());
+    checks
+}
+
+fn kernel() -> Check {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy().into_owned();
+    // The version is told, not judged: features decide, and stable updates and vendors move them.
+    Check::ok("kernel", format!("{release} on {}", uname.machine().to_string_lossy()))
+}
+
+fn kernel_types() -> Check {
+    if !Path::new(btf::VMLINUX).exists() {
+        return Check::fail(
+            "btf",
+            format!("{} does not exist", btf::VMLINUX),
+            "run a kernel built with CONFIG_DEBUG_INFO_BTF=y (every major distribution's since 2021)",
+        );
+    }
+    match kernel_offsets() {
+        Ok(_) => Check::ok("btf", format!("all fields that weir reads are in {}", btf::VMLINUX)),
+        Err(error) => Check::fail(
+            "btf",
+            format!("{error:#}"),
+            "this kernel's structures differ from every one weir knows: report it with the output of this command",
+        ),
+    }
+}
+
+/// Creating a map is the least that bpf() can be asked for.
+fn bpf_call() -> Check {
+    let name = "bpf";
+    match Array::<MapData, u32>::create(1, 0) {
+        Ok(_) => Check::ok(name, "bpf() creates maps"),
+        Err(error) => match os_error(&error) {
+            Some(libc::EPERM | libc::EACCES) => Check::fail(name, privileges("bpf() is not permitted"), PRIVILEGES_FIX),
+            Some(libc::ENOSYS) => Check::fail(
+                name,
+                "the kernel has no bpf() system call, or a sandbox hides it",
+                "run a kernel with CONFIG_BPF_SYSCALL=y, outside of seccomp or gVisor",
+            ),
+            _ => Check::fail(name, format!("bpf() fails: {error}"), "see the cause"),
+        },
+    }
+}
+
+const PRIVILEGES_FIX: &str =
+    "run as root, or grant CAP_BPF and CAP_PERFMON (setcap cap_bpf,cap_perfmon+ep weir; in Kubernetes: \
+     securityContext.capabilities.add with runAsUser: 0)";
+
+/// What stands in the way of a privileged call: the capabilities this process lacks, or a kernel that is locked down.
+fn privileges(what: &str) -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
+    let has = |bit: u32| effective & (1 << bit) != 0;
+    // CAP_SYS_ADMIN (21) implies both on kernels that know them.
+    let missing: Vec<&str> =
+        [(39, "CAP_BPF"), (38, "CAP_PERFMON")].iter().filter(|(bit, _)| !has(*bit) && !has(21)).map(|(_, n)| *n).collect();
+    let lockdown = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    match (missing.is_empty(), lockdown.contains("[confidentiality]")) {
+        (false, _) => format!("{what}: this process (uid {}) lacks {}", rustix::process::geteuid(), missing.join(" and ")),
+        (true, true) => format!("{what}: the kernel is locked down (confidentiality)"),
+        (true, false) => format!("{what}, though the capabilities are there: seccomp or a security module forbids it"),
+    }
+}
+
+fn tracepoints() -> Check {
+    let name = "system-call tracepoints";
+    let mounted = attach::MOUNT_POINTS.iter().find(|at| Path::new(at).join("events").exists());
+    let tracefs = mounted.map_or("tracefs is not mounted: weir opens its own, mounted nowhere".into(), |at| format!("tracefs at {at}"));
+    match attach::syscall_exit_id("connect") {
+        Ok(id) => Check::ok(name, format!("{tracefs}; sys_exit_connect has id {id}")),
+        Err(error) => Check::warn(
+            name,
+            format!("{tracefs}; {error:#}"),
+            "mount it (mount -t tracefs tracefs /sys/kernel/tracing) or grant CAP_SYS_ADMIN; without it, connects that \
+             fail before a SYN is sent are not seen",
+        ),
+    }
+}
+
+fn jit() -> Check {
+    match std::fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").as_deref().map(str::trim) {
+        Ok("0") => Check::warn("jit", "BPF programs are interpreted: each costs several times more", "sysctl -w net.core.bpf_jit_enable=1"),
+        Ok(_) => Check::ok("jit", "BPF programs are compiled to machine code"),
+        Err(error) => Check::ok("jit", format!("not known ({error})")),
+    }
+}
+
+fn cgroups() -> Check {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let of_type = |kind: &str| mounts.lines().find(|line| line.split(' ').nth(2) == Some(kind)).and_then(|l| l.split(' ').nth(1));
+    match (of_type("cgroup"), of_type("cgroup2")) {
+        (None, Some(at)) => Check::ok("cgroups", format!("v2 at {at}")),
+        (Some(_), Some(at)) => Check::ok("cgroups", format!("hybrid: v1 controllers, v2 at {at}")),
+        (Some(at), None) => Check::warn("cgroups", format!("v1 only ({at})"), "edges carry no cgroup id; mount cgroup2 for it"),
+        (None, None) => Check::warn("cgroups", "none mounted", "edges carry no usable cgroup id; mount cgroup2 for it"),
+    }
+}
+
+fn run_stats() -> Check {
+    if stats_enabled() {
+        Check::ok("program statistics", "kernel.bpf_stats_enabled is on: outputs carry each program's runs and run time")
+    } else {
+        Check::ok("program statistics", "off; `weir edges --stats` or `sysctl -w kernel.bpf_stats_enabled=1` shows each program's cost")
+    }
+}
+
+/// Loads and attaches each probe, with maps of the smallest size.
+fn probes() -> Vec<Check> {
+    let probes = match Probes::try_all(Limits { edges: 1, sockets: 1 }) {
+        Ok(probes) => probes,
+        Err(error) => {
+            let denied = error.chain().any(|c| c.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::PermissionDenied));
+            let cause = if denied { privileges("probes cannot be loaded") } else { format!("{error:#}") };
+            return vec![Check::fail("probes", cause, PRIVILEGES_FIX)];
+        }
+    };
+    PROBES.iter().zip(&probes.states).map(|(probe, state)| probe_check(probe, state.missing.as_deref())).collect()
+}
+
+fn probe_check(probe: &Probe, missing: Option<&str>) -> Check {
+    let name = format!("probe {}", probe.name);
+    let entry = match probe.hook {
+        Hook::TpBtf => "tier T0, tp_btf",
+        Hook::SyscallExit => "tier T0, system-call tracepoint",
+        Hook::Iterator => "tier T0, iterator",
+    };
+    let Some(reason) = missing else {
+        return Check::ok(&name, format!("{entry} {}: {}", probe.target, probe.provides));
+    };
+    let cause = format!("{entry} {} (since {}): {reason}", probe.target, probe.since);
+    let fix = format!("a kernel of {} or later has it; without it unknown: {}", probe.since, probe.provides);
+    if probe.required { Check::fail(&name, cause, fix) } else { Check::warn(&name, cause, fix) }
+}
+
+/// The error number at the root of an aya error.
+fn os_error(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return io.raw_os_error();
+        }
+        next = error.source();
+    }
+    None
+}

@@ -1,0 +1,102 @@
+//! The registers with which a process entered its system call (`struct pt_regs`, per architecture).
+
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_task_pt_regs};
+
+use super::Task;
+
+/// A system call in progress, or just done.
+pub(crate) struct Call {
+    registers: *const u64,
+}
+
+impl Call {
+    /// The current task's.
+    #[inline(always)]
+    pub(crate) fn of(task: Task) -> Self {
+        // SAFETY: the current task is alive.
+        Self { registers: unsafe { bpf_task_pt_regs(task.0.cast_mut().cast()) } as *const u64 }
+    }
+
+    /// Its number.
+    #[inline(always)]
+    pub(crate) fn number(&self) -> Option<u64> {
+        self.read(layout::NUMBER)
+    }
+
+    #[inline(always)]
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.read(layout::FIRST)
+    }
+
+    #[inline(always)]
+    pub(crate) fn second(&self) -> Option<u64> {
+        self.read(layout::SECOND)
+    }
+
+    #[inline(always)]
+    pub(crate) fn third(&self) -> Option<u64> {
+        self.read(layout::THIRD)
+    }
+
+    #[inline(always)]
+    fn read(&self, index: usize) -> Option<u64> {
+        let mut value = 0u64;
+        let from = self.registers.wrapping_add(index).cast();
+        // SAFETY: the destination is a live local of 8 bytes; the helper checks the source.
+        let failed = unsafe { bpf_probe_read_kernel((&raw mut value).cast(), 8, from) } != 0;
+        if failed { None } else { Some(value) }
+    }
+}
+
+/// Positions in 8-byte words, and the numbers of the calls whose buffers weir may look at.
+#[cfg(bpf_target_arch = "x86_64")]
+mod layout {
+    pub(super) const NUMBER: usize = 15; // orig_ax
+    pub(super) const FIRST: usize = 14; // di
+    pub(super) const SECOND: usize = 13; // si
+    pub(super) const THIRD: usize = 12; // dx
+    pub(super) const BUFFER: [u64; 4] = [0, 1, 44, 45]; // read, write, sendto, recvfrom
+    pub(super) const VECTOR: [u64; 2] = [19, 20]; // readv, writev
+    pub(super) const MESSAGE: [u64; 2] = [46, 47]; // sendmsg, recvmsg
+}
+
+/// x0 holds the result; the first argument survives in `orig_x0`, after 31 registers, sp, pc and pstate.
+#[cfg(bpf_target_arch = "aarch64")]
+mod layout {
+    pub(super) const NUMBER: usize = 8;
+    pub(super) const FIRST: usize = 34;
+    pub(super) const SECOND: usize = 1;
+    pub(super) const THIRD: usize = 2;
+    pub(super) const BUFFER: [u64; 4] = [63, 64, 206, 207];
+    pub(super) const VECTOR: [u64; 2] = [65, 66];
+    pub(super) const MESSAGE: [u64; 2] = [211, 212];
+}
+
+/// How a call names its data.
+pub(crate) enum Data {
+    /// A pointer to the bytes.
+    Buffer(u64),
+    /// A pointer to an array of `struct iovec`.
+    Vector(u64),
+    /// A pointer to a `struct msghdr`.
+    Message(u64),
+}
+
+impl Call {
+    /// The second argument of the calls that move data on a socket; none for others (io_uring among them).
+    #[inline(always)]
+    pub(crate) fn data(&self) -> Option<Data> {
+        let number = self.number()?;
+        let pointer = self.second()?;
+        let is = |known: &[u64]| known.iter().any(|n| *n == number);
+        if is(&layout::BUFFER) {
+            Some(Data::Buffer(pointer))
+        } else if is(&layout::VECTOR) {
+            Some(Data::Vector(pointer))
+        } else if is(&layout::MESSAGE) {
+            Some(Data::Message(pointer))
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Several requests in one write look like one round from outside. What gives them away is that a message's first
+//! bytes come again: `*3\r\n…*3\r\n…`, `GET …GET …`, `Q\0\0\0…Q\0\0\0…`.
+
+/// How much of a request is looked at. Longer requests than this cannot be told apart.
+pub const LOOKED_AT: usize = 512;
+/// Of a connection's rounds these are looked at: the first few, and then one in 64.
+const FIRST_ROUNDS: u32 = 4;
+const ONE_IN: u32 = 64;
+
+/// Whether the connection's `n`-th round is one of the sample.
+#[inline(always)]
+pub fn is_sampled(n: u32) -> bool {
+    n < FIRST_ROUNDS || n.is_multiple_of(ONE_IN)
+}
+
+/// Whether the first four bytes come again. Bytes from `length` on are not looked at. TLS records never count: they
+/// repeat their head by design. Nor do four equal bytes, which say nothing.
+#[inline(always)]
+pub fn head_repeats(bytes: &[u8; LOOKED_AT], length: usize) -> bool {
+    let head = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    if length < 8 || is_tls(head) || head == (head & 0xff) * 0x0101_0101 {
+        return false;
+    }
+    let mut window = head;
+    let mut i = 4;
+    while i < LOOKED_AT {
+        if i >= length {
+            return false;
+        }
+        window = (window >> 8) | ((bytes[i] as u32) << 24);
+        if window == head && i >= 7 {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
+/// A TLS record: type 20 to 23, major version 3.
+#[inline(always)]
+fn is_tls(head: u32) -> bool {
+    matches!(head & 0xff, 20..=23) && (head >> 8) & 0xff == 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn repeats(text: &[u8]) -> bool {
+        let mut bytes = [0; LOOKED_AT];
+        let length = text.len().min(LOOKED_AT);
+        bytes[..length].copy_from_slice(&text[..length]);
+        head_repeats(&bytes, length)
+    }
+
+    #[test]
+    fn pipelines_of_known_protocols() {
+        assert!(repeats(b"*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n"));
+        assert!(repeats(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert!(repeats(b"get a\r\nget b\r\n"));
+        assert!(repeats(b"Q\0\0\0\x0dSELECT 1\0Q\0\0\0\x0dSELECT 2\0"));
+    }
+
+    #[test]
+    fn single_requests_of_known_protocols() {
+        assert!(!repeats(b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$1\r\nx\r\n"));
+        assert!(!repeats(b"GET /index.html HTTP/1.1\r\nHost: get.example\r\nAccept: */*\r\n\r\n"));
+        assert!(!repeats(b"P\0\0\0\x10\0SELECT $1\0\0\0B\0\0\0\x10\0\0\0\0\0\x01\0\0\0\x011\0\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04"));
+        assert!(!repeats(b"x"));
+        assert!(!repeats(b""));
+    }
+
+    #[test]
+    fn tls_records_and_runs_of_one_byte_say_nothing() {
+        assert!(!repeats(b"\x17\x03\x03\x00\x05abcde\x17\x03\x03\x00\x05fghij"));
+        assert!(!repeats(&[0; 64]));
+        assert!(!repeats(b"aaaaaaaaaaaa"));
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_definition(text in prop::collection::vec(0u8..4, 0..700)) {
+            let seen = &text[..text.len().min(LOOKED_AT)];
+            let plain = seen.len() >= 8
+                && !seen[..4].iter().all(|b| *b == seen[0])
+                && seen[4..].windows(4).any(|w| w == &seen[..4]);
+            prop_assert_eq!(repeats(&text), plain);
+        }
+    }
+}

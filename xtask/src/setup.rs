@@ -1,0 +1,182 @@
+//! Brings what a machine lacks to build and test weir.
+
+use std::path::Path;
+
+use anyhow::{Result, bail, ensure};
+
+use crate::command::{Elevation, cargo, command, describe, find, output, run};
+
+/// Pinned, because it writes the byte code that the verifiers of all supported kernels must accept.
+const BPF_LINKER: &str = "0.10.3";
+
+/// What the kernel tests need.
+struct Package {
+    /// Debian's name.
+    name: &'static str,
+    /// What to look for where there is no dpkg.
+    programs: &'static [&'static str],
+    /// The unit that Debian starts on installation.
+    service: Option<&'static str>,
+}
+
+const PACKAGES: &[Package] = &[
+    Package { name: "iproute2", programs: &["ip", "ss", "tc"], service: None },
+    Package { name: "nftables", programs: &["nft"], service: None },
+    Package { name: "nginx", programs: &["nginx"], service: Some("nginx.service") },
+    Package { name: "redis-server", programs: &["redis-server"], service: Some("redis-server.service") },
+    Package { name: "redis-tools", programs: &["redis-cli"], service: None },
+    Package { name: "postgresql", programs: &["postgres", "initdb", "psql"], service: Some("postgresql.service") },
+    Package { name: "curl", programs: &["curl"], service: None },
+    Package { name: "openssl", programs: &["openssl"], service: None },
+    Package { name: "bpftool", programs: &["bpftool"], service: None },
+    Package { name: "python3", programs: &["python3"], service: None },
+    Package { name: "util-linux", programs: &["nsenter", "unshare"], service: None },
+    Package { name: "procps", programs: &["ps", "sysctl"], service: None },
+    Package { name: "socat", programs: &["socat"], service: None },
+];
+
+/// Brings the build tools, and with `tests` what the kernel tests need.
+pub(crate) fn setup(tests: bool) -> Result<()> {
+    bpf_linker()?;
+    rust_src()?;
+    if tests {
+        test_packages()?;
+    }
+    Ok(())
+}
+
+fn bpf_linker() -> Result<()> {
+    let found = linker_version();
+    if found.as_deref() == Some(BPF_LINKER) {
+        return Ok(());
+    }
+    let found = found.map_or_else(|| "not found".into(), |version| format!("at version {version}"));
+    eprintln!(
+        "bpf-linker is {found}; installing {BPF_LINKER}, which takes about a minute.\n\
+         It links the kernel half of weir, at a pinned version so that everyone loads the same byte code."
+    );
+    let mut install = cargo(["install", "bpf-linker", "--version", BPF_LINKER, "--locked"]);
+    run(&mut install)?;
+    let now = linker_version();
+    ensure!(
+        now.as_deref() == Some(BPF_LINKER),
+        "bpf-linker {BPF_LINKER} is installed, but `bpf-linker --version` {}: put cargo's bin directory first on PATH, \
+         or, if it is, repeat `{} --force`",
+        now.map_or_else(|| "fails".into(), |version| format!("says {version}")),
+        describe(&install),
+    );
+    Ok(())
+}
+
+/// `None` also if it does not run, such as for a missing library.
+fn linker_version() -> Option<String> {
+    parse_version(&output(command("bpf-linker").arg("--version")).ok()?).map(Into::into)
+}
+
+/// The version in `bpf-linker 0.10.3`, whatever follows it.
+fn parse_version(printed: &str) -> Option<&str> {
+    printed.strip_prefix("bpf-linker ")?.split_whitespace().next()
+}
+
+fn rust_src() -> Result<()> {
+    let sysroot = output(command("rustc").args(["--print", "sysroot"]))?;
+    let core = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core");
+    if core.is_dir() {
+        return Ok(());
+    }
+    if find("rustup").is_none() {
+        bail!(
+            "{} is missing: Rust ships no `core` for the BPF target, so it is built from source. \
+             Install rustup (https://rustup.rs), then repeat this",
+            core.display()
+        );
+    }
+    eprintln!("installing rust-src: Rust ships no `core` for the BPF target, so it is built from source");
+    run(command("rustup").args(["component", "add", "rust-src"]))
+}
+
+fn test_packages() -> Result<()> {
+    if find("dpkg-query").is_none() || find("apt-get").is_none() {
+        return test_programs();
+    }
+    // It fails if it does not know one of them, and lists the others all the same.
+    let listing = command("dpkg-query")
+        .args(["-W", "-f", "${Package} ${Status}\n"])
+        .args(PACKAGES.iter().map(|p| p.name))
+        .output()?;
+    let missing = missing_packages(&String::from_utf8_lossy(&listing.stdout));
+    if missing.is_empty() {
+        return Ok(());
+    }
+
+    let names = missing.iter().map(|package| package.name).collect::<Vec<_>>();
+    let elevation = Elevation::find(&format!("apt-get install {}", names.join(" ")))?;
+    eprintln!("installing what the kernel tests need: {}", names.join(" "));
+    // RUNLEVEL=1 keeps invoke-rc.d from starting the servers. Through env, because sudo would drop the variables.
+    let apt = || {
+        let mut apt = elevation.command("env");
+        apt.args(["DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get"]);
+        apt
+    };
+    run(apt().arg("update"))?;
+    run(apt().args(["install", "-y", "--no-install-recommends"]).args(&names))?;
+
+    // systemd does not ask for the runlevel. Only services that came just now: others have an owner.
+    let services = missing.iter().filter_map(|package| package.service).collect::<Vec<_>>();
+    if !services.is_empty() && Path::new("/run/systemd/system").exists() {
+        eprintln!("stopping what Debian started on installation; the tests start their own servers");
+        run(elevation.command("systemctl").args(["disable", "--now"]).args(services))?;
+    }
+    Ok(())
+}
+
+/// The packages that are not in dpkg-query's `listing` as installed.
+fn missing_packages(listing: &str) -> Vec<&'static Package> {
+    // The first word of a status is what the administrator wants, such as "install" or "hold".
+    let installed = |package: &Package| {
+        listing
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .any(|(name, status)| name == package.name && status.split_whitespace().skip(1).eq(["ok", "installed"]))
+    };
+    PACKAGES.iter().filter(|package| !installed(package)).collect()
+}
+
+fn test_programs() -> Result<()> {
+    let programs = PACKAGES.iter().flat_map(|package| package.programs).copied().collect::<Vec<_>>();
+    let missing = programs.iter().copied().filter(|program| find(program).is_none()).collect::<Vec<_>>();
+    eprintln!("no apt-get here, so nothing is installed; the kernel tests need: {}", programs.join(" "));
+    ensure!(missing.is_empty(), "not in PATH or /usr/sbin: {}; install them, then repeat this", missing.join(" "));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_second_word() {
+        assert_eq!(parse_version("bpf-linker 0.10.3\n"), Some("0.10.3"));
+        assert_eq!(parse_version("bpf-linker 0.11.0 (LLVM 22)\n"), Some("0.11.0"));
+        assert_eq!(parse_version("bpf-linker "), None);
+        assert_eq!(parse_version("ld 0.10.3"), None);
+    }
+
+    #[test]
+    fn only_an_installed_package_counts() {
+        let listing = PACKAGES.iter().map(|package| match package.name {
+            "nginx" => "nginx deinstall ok config-files\n".to_owned(),
+            "socat" => "socat install ok unpacked\n".to_owned(),
+            "curl" => "curl hold ok installed\n".to_owned(),
+            "redis-tools" => String::new(),
+            name => format!("{name} install ok installed\n"),
+        });
+        let missing = missing_packages(&listing.collect::<String>());
+        assert_eq!(missing.iter().map(|package| package.name).collect::<Vec<_>>(), ["nginx", "redis-tools", "socat"]);
+    }
+
+    #[test]
+    fn nothing_listed_is_nothing_installed() {
+        assert_eq!(missing_packages("").len(), PACKAGES.len());
+    }
+}

@@ -1,0 +1,155 @@
+//! Everything that must hold before a change goes in, cheapest first.
+
+use std::env;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::command::{Elevation, cargo, describe, run};
+use crate::run::{binary, build_command};
+use crate::setup::setup;
+use crate::tidy::tidy;
+
+struct Step {
+    name: &'static str,
+    work: Work,
+}
+
+enum Work {
+    Tidy,
+    Command(Command),
+}
+
+/// Runs all steps, or with a filter those that run tests, up to the first that fails.
+pub(crate) fn test(filter: Option<&str>, fast: bool) -> Result<()> {
+    // Asked before the minutes of building, not after them.
+    let elevation = Elevation::find("run the kernel tests")?;
+    setup(true)?;
+
+    let mut steps = steps(filter, fast, elevation);
+    let count = steps.len();
+    let mut times = Vec::new();
+    let mut result = Ok(());
+    for (index, step) in steps.iter_mut().enumerate() {
+        let number = index + 1;
+        let repeat = step.repeat();
+        eprintln!("[{number}/{count}] {}: {repeat}", step.name);
+        let start = Instant::now();
+        result = step.run().with_context(|| format!("step {number}, {}, failed; repeat it with: {repeat}", step.name));
+        times.push((step.name, start.elapsed(), result.is_ok()));
+        if result.is_err() {
+            break;
+        }
+    }
+    eprint!("{}", summary(&times));
+    result
+}
+
+fn steps(filter: Option<&str>, fast: bool, elevation: Elevation) -> Vec<Step> {
+    let command = |name, command| Step { name, work: Work::Command(command) };
+    let mut steps = Vec::new();
+    if filter.is_none() {
+        steps.push(Step { name: "tidy", work: Work::Tidy });
+        if !fast {
+            steps.push(command("format", cargo(["fmt", "--all", "--check"])));
+            let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+            steps.push(command("lints", cargo(clippy)));
+        }
+    }
+    steps.push(command("unit tests", cargo(["test"].into_iter().chain(filter))));
+    // Not a default member: its binary builds only for the BPF target.
+    let kernel_half = ["test", "-p", "weir-ebpf", "--lib"];
+    steps.push(command("kernel half, natively", cargo(kernel_half.into_iter().chain(filter))));
+    steps.push(command("release build", build_command(false)));
+    steps.push(command("kernel tests", kernel_tests(filter, elevation)));
+    steps
+}
+
+/// One test at a time: they all watch the sockets of the same kernel.
+fn kernel_tests(filter: Option<&str>, elevation: Elevation) -> Command {
+    let weir = binary(false);
+    let mut command = cargo(["test", "-p", "weir-tests"]);
+    if elevation == Elevation::Sudo {
+        // Only the test programs become root, not cargo: it would leave files in target/ that the user cannot replace.
+        // sudo resets PATH even with -E.
+        let path = env::var_os("PATH").unwrap_or_default();
+        let runner = [
+            "sudo".into(),
+            "-E".into(),
+            "env".into(),
+            format!("PATH={}", path.display()),
+            format!("WEIR_BIN={}", weir.display()),
+        ];
+        command.args(["--config".into(), format!("target.'cfg(unix)'.runner={runner:?}")]);
+    }
+    command.args(filter).args(["--", "--test-threads=1"]).env("WEIR_BIN", weir);
+    command
+}
+
+fn summary(times: &[(&str, Duration, bool)]) -> String {
+    let line = |(name, time, passed): &(&str, Duration, bool)| {
+        format!("{:<24}{:>8.1} s{}\n", name, time.as_secs_f64(), if *passed { "" } else { "  FAILED" })
+    };
+    times.iter().map(line).collect()
+}
+
+// === impl Step ===
+
+impl Step {
+    fn run(&mut self) -> Result<()> {
+        match &mut self.work {
+            Work::Tidy => tidy(),
+            Work::Command(command) => run(command),
+        }
+    }
+
+    fn repeat(&self) -> String {
+        match &self.work {
+            Work::Tidy => "cargo xtask tidy".into(),
+            Work::Command(command) => describe(command),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(filter: Option<&str>, fast: bool) -> Vec<&'static str> {
+        steps(filter, fast, Elevation::None).iter().map(|step| step.name).collect()
+    }
+
+    #[test]
+    fn a_filter_leaves_only_what_runs_tests() {
+        let tests = ["unit tests", "kernel half, natively", "release build", "kernel tests"];
+        assert_eq!(names(Some("connect"), false), tests);
+        assert_eq!(names(None, true), [&["tidy"][..], &tests].concat());
+        assert_eq!(names(None, false), [&["tidy", "format", "lints"][..], &tests].concat());
+    }
+
+    #[test]
+    fn the_filter_reaches_every_test_run() {
+        for step in steps(Some("connect"), false, Elevation::None) {
+            let repeat = step.repeat();
+            assert_eq!(repeat.contains(" connect"), repeat.contains("cargo test"), "{repeat}");
+        }
+    }
+
+    #[test]
+    fn kernel_tests_find_the_binary() {
+        let weir = binary(false);
+        let plain = describe(&kernel_tests(Some("connect"), Elevation::None));
+        assert!(plain.ends_with("cargo test -p weir-tests connect -- --test-threads=1"), "{plain}");
+        assert!(plain.starts_with(&format!("WEIR_BIN={}", weir.display())), "{plain}");
+        let sudo = describe(&kernel_tests(None, Elevation::Sudo));
+        assert!(sudo.contains(&format!(r#""WEIR_BIN={}"]"#, weir.display())), "{sudo}");
+    }
+
+    #[test]
+    fn the_summary_marks_the_step_that_failed() {
+        let times = [("tidy", Duration::from_millis(120), true), ("lints", Duration::from_secs(71), false)];
+        let expected = "tidy                         0.1 s\nlints                       71.0 s  FAILED\n";
+        assert_eq!(summary(&times), expected);
+    }
+}
