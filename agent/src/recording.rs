@@ -7,7 +7,7 @@ mod wire;
 
 use std::{
     fs::File,
-    io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _},
+    io::{BufRead as _, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _},
     path::Path,
 };
 
@@ -91,8 +91,18 @@ pub(crate) fn play(path: &Path, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
             (_, line) => line.tell(sink),
         }
     }
-    ensure!(ended, "{name} is cut off after line {number}: the recording was not finished");
+    ensure!(ended && is_closed(path)?, "{name} is cut off after line {number}: the recording was not finished");
     Ok(())
+}
+
+/// Whether the frame ends as it should, with an end mark (four zeroes) and a checksum: the decoder takes a file that
+/// stops before them for a whole one, and would not compare the checksum.
+fn is_closed(path: &Path) -> Result<bool> {
+    let mut file = File::open(path)?;
+    let mut end = [1; 8];
+    file.seek(SeekFrom::End(-(end.len() as i64)))?;
+    file.read_exact(&mut end)?;
+    Ok(end.starts_with(&[0; 4]))
 }
 
 fn next_line(from: &mut impl std::io::BufRead) -> Result<Option<Vec<u8>>> {

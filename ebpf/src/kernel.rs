@@ -272,9 +272,9 @@ impl Task {
         probe!(node, kernfs_node_id, u64)
     }
 
-    /// The socket behind a file descriptor, if it is a TCP one: its network namespace.
+    /// The socket behind a file descriptor, if it is a TCP one: its address and its network namespace.
     #[inline(always)]
-    pub(crate) fn tcp_socket_netns(self, fd: u32) -> Option<u32> {
+    pub(crate) fn tcp_socket(self, fd: u32) -> Option<(u64, u32)> {
         let files = probe!(self.0, task_files, *const c_void)?;
         let table = probe!(files, files_fdt, *const c_void)?;
         if fd >= probe!(table, fdt_max_fds, u32)? {
@@ -289,7 +289,7 @@ impl Task {
             return None;
         }
         let net = probe!(sk, skc_net, *const c_void)?;
-        probe!(net, net_inum, u32)
+        Some((sk as u64, probe!(net, net_inum, u32)?))
     }
 }
 

@@ -49,10 +49,10 @@ pub(crate) static HANDSHAKES: LruHashMap<Handshake, EdgeKey> = LruHashMap::with_
 #[map]
 pub(crate) static LISTENERS: LruHashMap<Listener, Owner> = LruHashMap::with_max_entries(1024, 0);
 
-/// Threads whose connect failed after its SYN_SENT, so that the system call's return is not counted again.
-/// LRU: written only by such failures, and taken back within the same call. Bound: 1,024.
+/// Sockets whose connect failed after its SYN_SENT, by address: the call that returns that error must not count it
+/// again. LRU: written only by such failures, and removed with the socket. Bound: 1,024.
 #[map]
-pub(crate) static FAILED_IN_CALL: LruHashMap<u64, u32> = LruHashMap::with_max_entries(1024, 0);
+pub(crate) static FAILED_CONNECTS: LruHashMap<u64, u32> = LruHashMap::with_max_entries(1024, 0);
 
 /// Losses and limits (`weir_abi::Counter`), shared and atomic: they change rarely.
 #[map]

@@ -20,6 +20,9 @@ pub const MULTIPLEXED: u8 = 1 << 3;
 /// Counted in the edge's `push_set`.
 pub const PUSH: u8 = 1 << 4;
 
+/// Its connect failed: remembered in `FAILED_CONNECTS`.
+pub const FAILED: u8 = 1 << 5;
+
 /// One socket's record (`sk_storage`): it lives and dies with the socket.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]

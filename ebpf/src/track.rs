@@ -4,13 +4,13 @@ use aya_ebpf::{bindings::BPF_SK_STORAGE_GET_F_CREATE, helpers::generated::bpf_sk
 use weir_abi::{ConnectOutcome, Counter, EdgeKey, EdgeRecord, OTHER_EDGE, ROLE_CLIENT, ROLE_SERVER};
 use weir_ebpf::{
     round::Turn,
-    socket::{Handshake, MULTIPLEXED, PARTIAL, PEER_CLOSED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, PUSH, RESOLVED, Socket},
+    socket::{FAILED, Handshake, MULTIPLEXED, PARTIAL, PEER_CLOSED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, PUSH, RESOLVED, Socket},
 };
 
 use crate::{
     edge::{self, Header, OwnedBy, bump, count, counted, observe},
     kernel::{self, Sock, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_SYN_SENT, Task, Tcp},
-    maps::{HANDSHAKES, LISTENERS, Listener, SOCKETS, max_sockets},
+    maps::{FAILED_CONNECTS, HANDSHAKES, LISTENERS, Listener, SOCKETS, max_sockets},
 };
 
 /// Bytes a one-way stream may hold back from its edge between two rounds.
@@ -242,6 +242,9 @@ pub(crate) fn end(socket: &mut Socket, now: u64) {
 #[inline(always)]
 pub(crate) fn release(sk: Sock, socket: &mut Socket) {
     count(Counter::SocketsReleased);
+    if socket.flags & FAILED != 0 {
+        let _ = FAILED_CONNECTS.remove(sk.0 as u64);
+    }
     let Some(record) = edge::record(socket.edge) else { return };
     if let Some(tcp) = sk.tcp() {
         sync_retransmits(tcp, socket, record);

@@ -233,3 +233,6 @@ impl Cumulative {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

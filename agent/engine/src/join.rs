@@ -35,7 +35,7 @@ impl<'a> Reading<'a> {
 }
 
 /// A record that has counted nothing.
-static ZERO: EdgeRecord = EdgeRecord {
+pub(crate) static ZERO: EdgeRecord = EdgeRecord {
     key: EdgeKey { address: [0; 16], tgid: 0, peer_tgid: 0, netns: 0, port: 0, listen_port: 0, role: 0, _pad: [0; 3] },
     state: 0,
     comm: [0; 16],

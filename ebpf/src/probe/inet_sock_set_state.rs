@@ -4,7 +4,7 @@
 //! owners are taken only at SYN_SENT, LISTEN and local closes, which happen in the process's own system call.
 
 use weir_abi::{ConnectOutcome, Counter, OTHER_EDGE, ROLE_CLIENT, ROLE_SERVER};
-use weir_ebpf::socket::{PEER_CLOSED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, RESOLVED, Socket};
+use weir_ebpf::socket::{FAILED, PEER_CLOSED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, RESOLVED, Socket};
 
 use crate::{
     edge::{self, Failure, OwnedBy, Owner, bump, count, observe},
@@ -12,7 +12,7 @@ use crate::{
         self, SHUTDOWN_BOTH, Sock, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LISTEN, TCP_SYN_RECV,
         TCP_SYN_SENT, Task,
     },
-    maps::{FAILED_IN_CALL, LISTENERS, Listener},
+    maps::{FAILED_CONNECTS, LISTENERS, Listener},
     track,
 };
 
@@ -129,11 +129,8 @@ fn connect_ended(sk: Sock) {
         _ => ConnectOutcome::Other,
     };
     let now = kernel::now();
-    if outcome as u32 == ConnectOutcome::AddressNotAvailable as u32 {
-        // Still inside connect(): its return must not be counted again.
-        // SAFETY: no arguments.
-        let thread = unsafe { aya_ebpf::helpers::generated::bpf_get_current_pid_tgid() };
-        let _ = FAILED_IN_CALL.insert(thread, 1u32, 0);
+    if errno != 0 || outcome as u32 == ConnectOutcome::AddressNotAvailable as u32 {
+        let _ = FAILED_CONNECTS.insert(sk.0 as u64, 1u32, 0);
     }
     let Some(socket) = track::get(sk) else {
         if sk.is_tcp() {
@@ -145,6 +142,7 @@ fn connect_ended(sk: Sock) {
         return;
     }
     socket.phase = PHASE_ENDED;
+    socket.flags |= FAILED;
     let syn_retransmits = tcp.total_retrans();
     let failure = Failure {
         outcome,

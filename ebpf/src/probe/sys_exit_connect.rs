@@ -4,7 +4,7 @@
 //! shows them. Reads the target from the caller's memory, and only for these errors.
 
 use aya_ebpf::{
-    helpers::generated::{bpf_get_current_pid_tgid, bpf_probe_read_user},
+    helpers::generated::bpf_probe_read_user,
     programs::TracePointContext,
 };
 use weir_abi::{ConnectOutcome, Counter, EdgeKey, ROLE_CLIENT};
@@ -12,7 +12,7 @@ use weir_abi::{ConnectOutcome, Counter, EdgeKey, ROLE_CLIENT};
 use crate::{
     edge::{self, Failure, Header, OwnedBy, count},
     kernel::{self, AF_INET, AF_INET6, Task, registers::Call},
-    maps::FAILED_IN_CALL,
+    maps::FAILED_CONNECTS,
 };
 
 const RETURN_AT: usize = 16;
@@ -34,16 +34,15 @@ pub(crate) fn run(ctx: &TracePointContext) {
         EPERM | EACCES | EINVAL => ConnectOutcome::Other,
         _ => return,
     };
-    // SAFETY: no arguments.
-    let thread = unsafe { bpf_get_current_pid_tgid() };
-    if FAILED_IN_CALL.remove(thread).is_ok() {
-        return;
-    }
     let task = Task::current();
     let call = Call::of(task);
     let Some(fd) = call.first() else { return };
     // UDP sockets fail to connect too, as resolvers probe for routes: only TCP counts.
-    let Some(netns) = task.tcp_socket_netns(fd as u32) else { return };
+    let Some((sk, netns)) = task.tcp_socket(fd as u32) else { return };
+    // A SYN was sent, or a port sought, and the failure counted when the socket's state said so.
+    if FAILED_CONNECTS.remove(sk).is_ok() {
+        return;
+    }
     let mut key = EdgeKey { tgid: task.tgid(), netns, role: ROLE_CLIENT, ..EdgeKey::default() };
     if read_target(&call, &mut key).is_none() {
         count(Counter::UnreadableConnects);

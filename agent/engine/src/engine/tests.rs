@@ -1,0 +1,237 @@
+use weir_abi::{ConnectOutcome, EdgeKey, OTHER_EDGE, ROLE_CLIENT, ROLE_SERVER};
+use weir_ebpf::histogram::index;
+
+use super::*;
+use crate::{
+    join::ZERO,
+    snapshot::{Absent, LittlesLaw},
+};
+
+const S: u64 = 1_000_000_000;
+const MS: u64 = 1_000_000;
+
+fn v4(last: u8) -> [u8; 16] {
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, last]
+}
+
+fn client(tgid: u32) -> EdgeRecord {
+    let key = EdgeKey { tgid, netns: 1, role: ROLE_CLIENT, address: v4(2), port: 80, ..EdgeKey::default() };
+    let mut record = EdgeRecord { key, state: SLOT_LIVE, local_address: v4(1), ..ZERO };
+    record.comm[..4].copy_from_slice(b"curl");
+    record
+}
+
+/// A worker that serves `client(peer)`; with peer 0, one whose client is elsewhere.
+fn server(tgid: u32, peer: u32) -> EdgeRecord {
+    let address = if peer == 0 { v4(9) } else { v4(2) };
+    let key = EdgeKey {
+        tgid,
+        peer_tgid: peer,
+        netns: 1,
+        role: ROLE_SERVER,
+        address,
+        port: 80,
+        listen_port: 80,
+        ..EdgeKey::default()
+    };
+    EdgeRecord { key, state: SLOT_LIVE, local_address: v4(2), peer_netns: u32::from(peer != 0), ..ZERO }
+}
+
+/// `n` answered rounds of `ns` each, the books balanced.
+fn answer(record: &mut EdgeRecord, n: u32, ns: u64) {
+    record.rounds_started += u64::from(n);
+    record.latency.buckets[index(ns)] += n;
+    record.latency.sum_ns += u64::from(n) * ns;
+    record.in_flight_ns = record.in_flight_ns.wrapping_add(u64::from(n) * ns);
+}
+
+fn connect(record: &mut EdgeRecord, n: u64) {
+    record.connects[ConnectOutcome::Ok as usize] += n;
+    record.opened += n;
+}
+
+struct Told(Engine);
+
+impl Told {
+    fn new(window: Window) -> Self {
+        let mut engine = Engine::new(window);
+        engine.take(Input::Started(Started { monotonic_ns: 10 * S, unix_ns: S, ..Started::default() }));
+        Self(engine)
+    }
+
+    fn edge(&mut self, slot: u32, record: &EdgeRecord) -> &mut Self {
+        self.0.take(Input::Edge { slot, record });
+        self
+    }
+
+    fn tick(&mut self, s: u64) -> &mut Self {
+        self.0.take(Input::Tick { monotonic_ns: 10 * S + s * S, unix_ns: S + s * S });
+        self
+    }
+}
+
+#[test]
+fn nothing_told_nothing_said() {
+    let snapshot = Told::new(Window::Whole).tick(5).0.snapshot();
+    assert_eq!(snapshot.window_ns, 5 * S);
+    assert!(snapshot.edges.is_empty() && snapshot.losses.none());
+}
+
+#[test]
+fn both_ends_become_one_edge_with_two_views() {
+    let (mut c, mut a, mut b) = (client(7), server(20, 7), server(21, 7));
+    connect(&mut c, 3);
+    answer(&mut c, 30, 4 * MS);
+    connect(&mut a, 1);
+    answer(&mut a, 10, MS);
+    connect(&mut b, 2);
+    answer(&mut b, 20, MS);
+    let edges = Told::new(Window::Whole).edge(1, &c).edge(2, &a).edge(3, &b).tick(10).0.snapshot().edges;
+    let [edge] = &edges[..] else { panic!("one edge, not {}", edges.len()) };
+    let pids: Vec<u32> = edge.server_processes.iter().map(|s| s.process.pid).collect();
+    assert_eq!(pids, [21, 20], "busiest first");
+    assert_eq!(edge.server.process.as_ref().map(|p| p.pid), Ok(21));
+    assert_eq!(edge.client_view.as_ref().map(|v| v.rounds), Ok(30));
+    assert_eq!(edge.server_view.as_ref().map(|v| (v.rounds, v.connects[0])), Ok((30, 3)));
+}
+
+#[test]
+fn a_remote_client_is_an_address_and_a_reason() {
+    let mut s = server(20, 0);
+    connect(&mut s, 1);
+    let edges = Told::new(Window::Whole).edge(1, &s).tick(1).0.snapshot().edges;
+    assert_eq!(edges[0].client.process, Err(Absent::NotOnThisHost));
+    assert_eq!(edges[0].client.address.map(|a| a.to_string()).as_deref(), Some("10.0.0.9"));
+    assert_eq!(edges[0].client_view.as_ref().err(), Some(&Absent::NotOnThisHost));
+    assert_eq!(edges[0].server.port, Some(80));
+}
+
+#[test]
+fn the_same_addresses_in_two_namespaces_stay_apart() {
+    let (mut c1, mut s1) = (client(7), server(20, 7));
+    let (mut c2, mut s2) = (client(8), server(21, 8));
+    c2.key.netns = 2;
+    s2.key.netns = 2;
+    s2.peer_netns = 2;
+    for record in [&mut c1, &mut s1, &mut c2, &mut s2] {
+        connect(record, 1);
+    }
+    let edges = Told::new(Window::Whole).edge(1, &c1).edge(2, &s1).edge(3, &c2).edge(4, &s2).tick(1).0.snapshot().edges;
+    let pairs: Vec<_> = edges
+        .iter()
+        .map(|e| (e.client.process.as_ref().map(|p| p.pid), e.server.process.as_ref().map(|p| p.pid)))
+        .collect();
+    assert_eq!(pairs, [(Ok(7), Ok(20)), (Ok(8), Ok(21))]);
+}
+
+#[test]
+fn silent_edges_are_not_shown() {
+    let mut c = client(7);
+    c.attached = 1;
+    assert!(Told::new(Window::Whole).edge(1, &c).tick(1).0.snapshot().edges.is_empty());
+}
+
+#[test]
+fn the_other_edge_comes_last_and_says_so() {
+    let mut other = ZERO;
+    other.connects[0] = 5;
+    let mut c = client(7);
+    connect(&mut c, 1);
+    let edges = Told::new(Window::Whole).edge(OTHER_EDGE, &other).edge(1, &c).tick(1).0.snapshot().edges;
+    assert!(!edges[0].is_other && edges[1].is_other);
+    assert_eq!(edges[1].client.process, Err(Absent::ManyInOne));
+}
+
+#[test]
+fn a_sliding_window_forgets() {
+    let mut told = Told::new(Window::Sliding { span_ns: 5 * S });
+    let mut c = client(7);
+    connect(&mut c, 1);
+    answer(&mut c, 10, MS);
+    told.edge(1, &c);
+    for s in 1..=5 {
+        told.tick(s);
+    }
+    assert_eq!(told.0.snapshot().edges[0].client_view.as_ref().map(|v| v.rounds), Ok(10));
+    answer(&mut c, 7, MS);
+    told.edge(1, &c);
+    for s in 6..=10 {
+        told.tick(s);
+    }
+    let snapshot = told.0.snapshot();
+    assert_eq!(snapshot.window_ns, 5 * S);
+    let view = snapshot.edges[0].client_view.as_ref().expect("client");
+    assert_eq!((view.rounds, view.connects[0], view.open_connections), (7, 0, 1));
+}
+
+#[test]
+fn a_reused_slot_starts_from_nothing() {
+    let mut told = Told::new(Window::Sliding { span_ns: 5 * S });
+    let mut old = client(7);
+    connect(&mut old, 100);
+    told.edge(1, &old).tick(5).0.take(Input::Retired { slot: 1 });
+    let mut new = client(8);
+    connect(&mut new, 1);
+    let snapshot = told.edge(1, &new).tick(6).0.snapshot();
+    assert_eq!(snapshot.edges[0].client_view.as_ref().map(|v| v.connects[0]), Ok(1));
+    assert_eq!(snapshot.coverage.evicted_edges, 1);
+}
+
+#[test]
+fn littles_law_holds_for_balanced_books_and_breaks_for_lost_ends() {
+    let mut c = client(7);
+    connect(&mut c, 1);
+    answer(&mut c, 1000, 5 * MS);
+    let law = |record: &EdgeRecord| {
+        let snapshot = Told::new(Window::Whole).edge(1, record).tick(10).0.snapshot();
+        snapshot.edges[0].client_view.as_ref().map(|v| v.littles_law(snapshot.window_ns)).expect("client")
+    };
+    assert_eq!(law(&c), LittlesLaw::Holds { concurrency: 0.5 });
+    // Answers whose start went missing: timed, but never counted in.
+    c.latency.buckets[index(5 * MS)] += 500;
+    c.latency.sum_ns += 500 * 5 * MS;
+    assert!(matches!(law(&c), LittlesLaw::Broken { .. }));
+    assert_eq!(law(&EdgeRecord { opened: 1, ..client(7) }), LittlesLaw::TooFew);
+}
+
+#[test]
+fn a_request_in_flight_counts_from_its_start() {
+    let mut c = client(7);
+    connect(&mut c, 1);
+    c.rounds_started = 1;
+    c.in_flight_ns = (12 * S).wrapping_neg();
+    let snapshot = Told::new(Window::Whole).edge(1, &c).tick(10).0.snapshot();
+    let view = snapshot.edges[0].client_view.as_ref().expect("client");
+    assert_eq!((view.in_flight, view.in_flight_ns), (1, 8 * S));
+}
+
+#[test]
+fn losses_are_of_the_window_and_by_name() {
+    let mut told = Told::new(Window::Sliding { span_ns: 5 * S });
+    let mut counters = [0; N_COUNTERS as usize];
+    counters[Counter::RingFull as usize] = 3;
+    told.0.take(Input::Counters(counters));
+    assert_eq!(told.tick(1).0.snapshot().losses.named()[0], ("ring_full", 3));
+    for s in 2..=10 {
+        told.tick(s);
+    }
+    assert!(told.0.snapshot().losses.none());
+}
+
+#[test]
+fn kernel_strings_cannot_drive_a_terminal() {
+    let mut c = client(7);
+    connect(&mut c, 1);
+    c.comm = *b"\x1b[2Jevil\xff\0\0\0\0\0\0\0";
+    let edges = Told::new(Window::Whole).edge(1, &c).tick(1).0.snapshot().edges;
+    let name = edges[0].client.process.as_ref().map(|p| p.comm.clone()).expect("process");
+    assert_eq!(name, "\u{fffd}[2Jevil\u{fffd}");
+}
+
+#[test]
+fn the_agents_own_start_is_not_in_the_window() {
+    let mut told = Told::new(Window::Whole);
+    told.0.take(Input::Agent(AgentCost { cpu_ns: 200 * MS, ..AgentCost::default() }));
+    told.0.take(Input::Agent(AgentCost { cpu_ns: 201 * MS, ..AgentCost::default() }));
+    assert_eq!(told.tick(1).0.snapshot().cost.agent_cpu_ns, MS);
+}
