@@ -85,7 +85,7 @@ impl Reader {
     }
 
     fn read_edges(&mut self, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
-        self.memory.look_for_new();
+        self.memory.look_for_new()?;
         self.told.resize(self.memory.in_use() as usize, 0);
         for slot in 0..self.memory.in_use() {
             if slot != weir_abi::OTHER_EDGE && !self.memory.is_live(slot) {

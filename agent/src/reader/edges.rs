@@ -1,16 +1,26 @@
 //! The edge records, mapped read-only: looking at one costs no system call.
 
-use std::{mem::offset_of, os::fd::AsFd as _};
+use std::{
+    mem::offset_of,
+    os::fd::{AsFd as _, OwnedFd},
+};
 
 use anyhow::{Context as _, Result};
 use aya::{Ebpf, maps::Map};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use weir_abi::{EdgeRecord, SLOT_LIVE};
 
-/// All slots of the kernel half's `EDGES`.
+/// Slots mapped at first: 0.2 MiB.
+const FIRST_SLOTS: u32 = 64;
+/// Slots are taken in order, but their headers may be finished out of order, by as many as there are processors.
+const AHEAD: u32 = 64;
+
+/// The kernel half's `EDGES`, as far as it is in use. The kernel makes a mapping resident as a whole, so only the part
+/// that is needed is mapped, and a larger one when that is full.
 pub(super) struct EdgeMemory {
+    map: OwnedFd,
     base: *const EdgeRecord,
-    bytes: usize,
+    mapped: u32,
     slots: u32,
     in_use: u32,
 }
@@ -21,32 +31,44 @@ impl EdgeMemory {
         let Some(Map::Array(map)) = ebpf.map("EDGES") else {
             anyhow::bail!("the object has no array EDGES");
         };
-        let bytes = slots as usize * size_of::<EdgeRecord>();
-        // SAFETY: a fresh mapping at an address of the kernel's choice.
-        let base = unsafe {
-            mmap(std::ptr::null_mut(), bytes, ProtFlags::READ, MapFlags::SHARED, map.fd().as_fd(), 0)
-        };
-        let base = base.context("map the edge records")?.cast_const().cast();
-        Ok(Self { base, bytes, slots, in_use: 1 })
+        let map = map.fd().as_fd().try_clone_to_owned().context("duplicate the edge records' descriptor")?;
+        let mapped = slots.min(FIRST_SLOTS + AHEAD);
+        Ok(Self { base: map_slots(&map, mapped)?, map, mapped, slots, in_use: 1 })
     }
 
-    /// Slots from 0 to here may be in use. Slots are handed out from the lowest, so the rest is not even touched: the
-    /// mapping's resident memory is that of the edges there are.
+    /// Slots from 0 to here may be in use.
     pub(super) fn in_use(&self) -> u32 {
         self.in_use
     }
 
-    /// Moves `in_use` behind the last live slot. Slots are taken in order but their headers may be finished out of
-    /// order, by as many as there are processors.
-    pub(super) fn look_for_new(&mut self) {
-        const AHEAD: u32 = 64;
+    /// Moves `in_use` behind the last live slot, mapping more as needed.
+    pub(super) fn look_for_new(&mut self) -> Result<()> {
         let mut slot = self.in_use;
         while slot < self.slots && slot < self.in_use + AHEAD {
+            if slot >= self.mapped {
+                self.grow()?;
+            }
             if self.is_live(slot) {
                 self.in_use = slot + 1;
             }
             slot += 1;
         }
+        Ok(())
+    }
+
+    fn grow(&mut self) -> Result<()> {
+        let more = self.slots.min(self.mapped * 2);
+        let base = map_slots(&self.map, more)?;
+        self.unmap();
+        self.base = base;
+        self.mapped = more;
+        Ok(())
+    }
+
+    fn unmap(&mut self) {
+        let bytes = self.mapped as usize * size_of::<EdgeRecord>();
+        // SAFETY: the mapping made by `map_slots`, to which no reference exists.
+        let _ = unsafe { munmap(self.base.cast_mut().cast(), bytes) };
     }
 
     /// Whether an edge lives in the slot: then its header is complete.
@@ -75,17 +97,23 @@ impl EdgeMemory {
     }
 
     fn at(&self, slot: u32) -> *const EdgeRecord {
-        assert!(slot < self.slots, "slot {slot} of {}", self.slots);
-        // SAFETY: the mapping holds `slots` records.
+        assert!(slot < self.mapped, "slot {slot} of {}", self.mapped);
+        // SAFETY: the mapping holds `mapped` records.
         unsafe { self.base.add(slot as usize) }
     }
 }
 
 impl Drop for EdgeMemory {
     fn drop(&mut self) {
-        // SAFETY: the mapping made in `map`, to which no reference exists.
-        let _ = unsafe { munmap(self.base.cast_mut().cast(), self.bytes) };
+        self.unmap();
     }
+}
+
+fn map_slots(map: &OwnedFd, slots: u32) -> Result<*const EdgeRecord> {
+    let bytes = slots as usize * size_of::<EdgeRecord>();
+    // SAFETY: a fresh mapping at an address of the kernel's choice.
+    let base = unsafe { mmap(std::ptr::null_mut(), bytes, ProtFlags::READ, MapFlags::SHARED, map, 0) };
+    Ok(base.context("map the edge records")?.cast_const().cast())
 }
 
 /// A record of zeroes, on the heap.
