@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, MapData, RingBuf};
 use rustix::time::{ClockId, clock_gettime};
-use weir_abi::{ConnectFailed, EdgeRecord, N_COUNTERS};
+use weir_abi::{ConnectFailed, EdgeRecord, FIRST_SLOT, N_COUNTERS};
 use weir_engine::{Input, Started};
 
 use crate::probe::load::{Limits, Probes};
@@ -33,7 +33,7 @@ pub(crate) struct Reader {
 impl Reader {
     /// Takes over running probes.
     pub(crate) fn new(mut probes: Probes, limits: Limits) -> Result<Self> {
-        let memory = EdgeMemory::map(&probes.ebpf, limits.edges + 1)?;
+        let memory = EdgeMemory::map(&probes.ebpf, limits.edges + FIRST_SLOT)?;
         let events = RingBuf::try_from(probes.ebpf.take_map("EVENTS").context("the object has no map EVENTS")?)?;
         let counters = probes.ebpf.take_map("COUNTERS").context("the object has no map COUNTERS")?;
         let retirement = Retirement::new(&mut probes.ebpf)?;
@@ -88,7 +88,7 @@ impl Reader {
         self.memory.look_for_new()?;
         self.told.resize(self.memory.in_use() as usize, 0);
         for slot in 0..self.memory.in_use() {
-            if slot != weir_abi::OTHER_EDGE && !self.memory.is_live(slot) {
+            if slot >= FIRST_SLOT && !self.memory.is_live(slot) {
                 continue;
             }
             let fingerprint = self.memory.copy(slot, &mut self.scratch);

@@ -3,7 +3,7 @@
 use core::intrinsics::{AtomicOrdering::Relaxed, atomic_xadd};
 
 use weir_abi::{
-    COMM_LEN, ConnectFailed, ConnectOutcome, Counter, EXE_LEN, EdgeKey, EdgeRecord, Histogram, OTHER_EDGE, SLOT_LIVE,
+    COMM_LEN, ConnectFailed, ConnectOutcome, Counter, EXE_LEN, EdgeKey, EdgeRecord, Histogram, SLOT_LIVE,
 };
 use weir_ebpf::histogram;
 
@@ -62,16 +62,16 @@ pub(crate) struct Header<'a> {
     pub(crate) peer_netns: u32,
 }
 
-/// The slot of an edge, made if need be; `OTHER_EDGE` when there is none left.
+/// The slot of an edge, made if need be; `other` when there is none left.
 #[inline(always)]
-pub(crate) fn slot(key: &EdgeKey, header: &Header<'_>) -> u32 {
+pub(crate) fn slot(key: &EdgeKey, header: &Header<'_>, other: u32) -> u32 {
     // SAFETY: slots are plain integers; a value replaced meanwhile is read as the old or the new one.
     if let Some(slot) = unsafe { EDGE_SLOTS.get(key) } {
         return *slot;
     }
     let Ok(Some(free)) = FREE_SLOTS.pop() else {
         count(Counter::EdgesOverLimit);
-        return OTHER_EDGE;
+        return other;
     };
     if EDGE_SLOTS.insert(key, free, BPF_NOEXIST).is_err() {
         // Another processor made it first, or the table is full.
@@ -81,7 +81,7 @@ pub(crate) fn slot(key: &EdgeKey, header: &Header<'_>) -> u32 {
             return *slot;
         }
         count(Counter::EdgesOverLimit);
-        return OTHER_EDGE;
+        return other;
     }
     if let Some(record) = record(free) {
         write_header(record, key, header);

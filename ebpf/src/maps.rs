@@ -20,7 +20,7 @@ const BPF_F_MMAPABLE: u32 = 1 << 10;
 /// The edges, read in place by user space through mmap: no system call and no copy per edge and tick.
 /// An array of shared counters, not a per-CPU hash: the socket holds the slot number, so a hook pays an inlined index
 /// instead of hashing 36 bytes, and memory does not grow with processors (3 KiB an edge, whatever the host).
-/// Bound (option): 4,096 slots, 12 MiB; slot 0 is `other`.
+/// Bound (option): 4,096 slots, 12 MiB; the first three are `other`.
 #[map]
 pub(crate) static EDGES: Array<EdgeRecord> = Array::with_max_entries(4096, BPF_F_MMAPABLE);
 

@@ -1,7 +1,7 @@
 //! A socket's record from its first sight to its end.
 
 use aya_ebpf::{bindings::BPF_SK_STORAGE_GET_F_CREATE, helpers::generated::bpf_sk_storage_get};
-use weir_abi::{ConnectOutcome, Counter, EdgeKey, EdgeRecord, OTHER_EDGE, ROLE_CLIENT, ROLE_SERVER};
+use weir_abi::{ConnectOutcome, Counter, EdgeKey, EdgeRecord, FIRST_SLOT, OTHER_CLIENT, OTHER_SERVER_LOCAL, OTHER_SERVER_REMOTE, ROLE_CLIENT, ROLE_NONE, ROLE_SERVER};
 use weir_ebpf::{
     round::Turn,
     socket::{FAILED, Handshake, MULTIPLEXED, PARTIAL, PEER_CLOSED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, PUSH, RESOLVED, Socket},
@@ -90,31 +90,56 @@ pub(crate) fn resolve(sk: Sock, socket: &mut Socket, owner: OwnedBy<'_>) {
         OwnedBy::Known(owner) => owner.tgid,
     };
     let mut key = EdgeKey { tgid, netns: sk.netns(), role: socket.role, ..EdgeKey::default() };
+    let mut other = OTHER_CLIENT;
     let mut header = Header { owner, local_address: [0; 16], peer_netns: 0 };
     sk.local_address(&mut header.local_address);
     if socket.role == ROLE_SERVER {
         key.listen_port = sk.local_port();
-        let client = sk.tcp().map(|tcp| Handshake::of_server(tcp.positions()));
-        // SAFETY: keys are plain integers; an entry replaced meanwhile belongs to another handshake and cannot match.
-        if let Some(client) = client.and_then(|handshake| unsafe { HANDSHAKES.get(&handshake) }) {
-            key.address = client.address;
-            key.port = client.port;
-            key.peer_tgid = client.tgid;
-            header.peer_netns = client.netns;
-        } else {
-            sk.remote_address(&mut key.address);
-            key.port = key.listen_port;
+        match peer_of(sk) {
+            Some(client) if client.role == ROLE_NONE => {
+                // The client's end is in `other`: so is this one, or the connection would count twice.
+                count(Counter::EdgesOverLimit);
+                attach(sk, socket, OTHER_SERVER_LOCAL, &key);
+                return;
+            }
+            Some(client) => {
+                key.address = client.address;
+                key.port = client.port;
+                key.peer_tgid = client.tgid;
+                header.peer_netns = client.netns;
+                other = OTHER_SERVER_LOCAL;
+            }
+            None => {
+                sk.remote_address(&mut key.address);
+                key.port = key.listen_port;
+                other = OTHER_SERVER_REMOTE;
+            }
         }
     } else {
         sk.remote_address(&mut key.address);
         key.port = sk.remote_port();
     }
-    socket.edge = edge::slot(&key, &header);
+    let slot = edge::slot(&key, &header, other);
+    attach(sk, socket, slot, &key);
+}
+
+/// The edge of this connection's client, when that is on this host too.
+#[inline(always)]
+fn peer_of(sk: Sock) -> Option<&'static EdgeKey> {
+    let handshake = Handshake::of_server(sk.tcp()?.positions());
+    // SAFETY: keys are plain integers; an entry replaced meanwhile belongs to another handshake and cannot match.
+    unsafe { HANDSHAKES.get(&handshake) }
+}
+
+/// Gives the socket its slot.
+#[inline(always)]
+fn attach(sk: Sock, socket: &mut Socket, slot: u32, key: &EdgeKey) {
+    socket.edge = slot;
     socket.flags |= RESOLVED;
     let Some(record) = edge::record(socket.edge) else { return };
     bump!(record.attached);
     if socket.phase == PHASE_OPEN {
-        opened(sk, socket, record, &key);
+        opened(sk, socket, record, key);
     }
 }
 
@@ -131,12 +156,36 @@ pub(crate) fn opened(sk: Sock, socket: &mut Socket, record: *mut EdgeRecord, key
         }
     }
     if socket.role == ROLE_CLIENT {
-        if let Some(tcp) = sk.tcp() {
-            let _ = HANDSHAKES.insert(Handshake::of_client(tcp.positions()), key, 0);
-        }
+        announce(sk, if socket.edge < FIRST_SLOT { &IN_OTHER } else { key });
     } else if socket.flags & PARTIAL == 0 {
         count(Counter::AcceptedOwned);
     }
+}
+
+/// Stands for a client's edge that is in `other`.
+pub(crate) static IN_OTHER: EdgeKey =
+    EdgeKey { address: [0; 16], tgid: 0, peer_tgid: 0, netns: 0, port: 0, listen_port: 0, role: ROLE_NONE, _pad: [0; 3] };
+
+/// Leaves a client's handshake for the accepting end to find.
+#[inline(always)]
+pub(crate) fn announce(sk: Sock, key: &EdgeKey) {
+    if let Some(tcp) = sk.tcp() {
+        let _ = HANDSHAKES.insert(Handshake::of_client(tcp.positions()), key, 0);
+    }
+}
+
+/// Which of the `other` slots an accepted connection without a record belongs to.
+#[inline(always)]
+pub(crate) fn other_of_server(sk: Sock) -> u32 {
+    if peer_of(sk).is_some() { OTHER_SERVER_LOCAL } else { OTHER_SERVER_REMOTE }
+}
+
+/// Which of the `other` slots any connection without a record belongs to.
+#[inline(always)]
+pub(crate) fn other_of(sk: Sock, local_port: u16) -> u32 {
+    let listener = Listener { netns: sk.netns(), port: u32::from(local_port) };
+    // SAFETY: only the presence is used.
+    if unsafe { LISTENERS.get(&listener) }.is_some() { other_of_server(sk) } else { OTHER_CLIENT }
 }
 
 /// Applies what an operation did to the conversation. `wait_ns` is how long the data it read had been there.
@@ -259,7 +308,7 @@ pub(crate) fn release(sk: Sock, socket: &mut Socket) {
     bump!(record.detached);
     socket.phase = 0;
     socket.flags = 0;
-    socket.edge = OTHER_EDGE;
+    socket.edge = OTHER_CLIENT;
 }
 
 /// Resolves a connection that ends before any process used it: it belongs to whoever listens there.
@@ -272,13 +321,7 @@ pub(crate) fn resolve_untouched(sk: Sock, socket: &mut Socket, port: u16) {
         resolve(sk, socket, OwnedBy::Known(owner));
     } else {
         count(Counter::UnknownSockets);
-        socket.flags |= RESOLVED;
-        socket.edge = OTHER_EDGE;
-        if let Some(record) = edge::record(OTHER_EDGE) {
-            bump!(record.attached);
-            bump!(record.opened);
-            bump!(record.connects[ConnectOutcome::Ok as usize]);
-        }
+        attach(sk, socket, other_of_server(sk), &IN_OTHER);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weir_abi::{ConnectFailed, Counter, EdgeKey, EdgeRecord, N_COUNTERS, SLOT_LIVE};
+use weir_abi::{ConnectFailed, Counter, EdgeKey, EdgeRecord, FIRST_SLOT, N_COUNTERS, SLOT_LIVE};
 
 use crate::{
     input::{AgentCost, Input, ProbeState, ProgramCost, Started},
@@ -193,8 +193,8 @@ impl Engine {
 
 impl Cumulative {
     fn remember(&mut self, slot: u32, record: &EdgeRecord) {
-        // A slot that is not in use has nothing to say; `other` (slot 0) never becomes live but counts.
-        if slot != weir_abi::OTHER_EDGE && record.state != SLOT_LIVE {
+        // A slot that is not in use has nothing to say; those of `other` never become live but count.
+        if slot >= FIRST_SLOT && record.state != SLOT_LIVE {
             return;
         }
         match self.edges.get_mut(&slot) {

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
-use weir_abi::{ConnectFailed, EdgeKey, EdgeRecord, Histogram, OTHER_EDGE, ROLE_SERVER};
+use weir_abi::{ConnectFailed, EdgeKey, EdgeRecord, FIRST_SLOT, Histogram, OTHER_CLIENT, OTHER_SERVER_LOCAL, ROLE_SERVER};
 
 use crate::{
     delta::View,
@@ -91,12 +91,11 @@ pub(crate) fn edges(readings: Vec<Reading<'_>>, failures: &BTreeMap<EdgeKey, Con
     let mut clients = Vec::new();
     let mut local_servers: BTreeMap<Dialled, Vec<Reading<'_>>> = BTreeMap::new();
     let mut edges = Vec::new();
+    let mut others = Vec::new();
     for reading in readings {
         let key = &reading.header.key;
-        if reading.slot == OTHER_EDGE {
-            if !reading.view.is_silent() {
-                edges.push(other(reading));
-            }
+        if reading.slot < FIRST_SLOT {
+            others.push(reading);
         } else if key.role != ROLE_SERVER {
             clients.push(reading);
         } else if key.peer_tgid != 0 {
@@ -118,6 +117,7 @@ pub(crate) fn edges(readings: Vec<Reading<'_>>, failures: &BTreeMap<EdgeKey, Con
     }
     // Servers whose client's edge is gone (retired, or beyond the limit) still have a view of their own.
     edges.extend(local_servers.into_values().flatten().filter(|s| !s.view.is_silent()).map(served));
+    edges.extend(other(others));
     edges.sort_by_cached_key(|edge| (edge.is_other, order(&edge.client), order(&edge.server)));
     edges
 }
@@ -173,14 +173,32 @@ fn served(server: Reading<'_>) -> Edge {
     }
 }
 
-fn other(reading: Reading<'_>) -> Edge {
+/// What lies beyond the limits: the edges whose client is here as one, those whose client is elsewhere as another.
+fn other(readings: Vec<Reading<'_>>) -> Vec<Edge> {
+    let (mut client, mut local, mut remote) = (None, None, None);
+    for reading in readings.into_iter().filter(|r| !r.view.is_silent()) {
+        *match reading.slot {
+            OTHER_CLIENT => &mut client,
+            OTHER_SERVER_LOCAL => &mut local,
+            _ => &mut remote,
+        } = Some(reading.view);
+    }
+    // Servers here whose clients all have edges of their own: the connections are counted there.
+    let nothing = || View::between(&ZERO, &ZERO, 0, 0);
+    let from_here = (client.is_some() || local.is_some())
+        .then(|| other_edge(Ok(client.unwrap_or_else(nothing)), local.ok_or(Absent::ManyInOne)));
+    let from_elsewhere = remote.map(|view| other_edge(Err(Absent::NotOnThisHost), Ok(view)));
+    from_here.into_iter().chain(from_elsewhere).collect()
+}
+
+fn other_edge(client_view: Result<View, Absent>, server_view: Result<View, Absent>) -> Edge {
     let end = || End { process: Err(Absent::ManyInOne), address: None, port: None };
     Edge {
         client: end(),
         server: end(),
         server_processes: Vec::new(),
-        client_view: Ok(reading.view),
-        server_view: Err(Absent::ManyInOne),
+        client_view,
+        server_view,
         last_failure: None,
         is_other: true,
     }

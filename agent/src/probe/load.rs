@@ -4,7 +4,7 @@ use std::{os::fd::OwnedFd, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 use aya::{Btf, Ebpf, EbpfLoader, maps::Stack, programs::Program};
-use weir_abi::Offsets;
+use weir_abi::{FIRST_SLOT, Offsets};
 use weir_engine::ProbeState;
 
 use super::{
@@ -118,7 +118,7 @@ fn load_object(offsets: &Offsets, limits: Limits) -> Result<Ebpf> {
     EbpfLoader::new()
         .override_global("OFFSETS", &Frozen(*offsets), true)
         .override_global("MAX_SOCKETS", &limits.sockets, true)
-        .map_max_entries("EDGES", limits.edges + 1)
+        .map_max_entries("EDGES", limits.edges + FIRST_SLOT)
         .map_max_entries("EDGE_SLOTS", limits.edges)
         .map_max_entries("FREE_SLOTS", limits.edges)
         .load(OBJECT)
@@ -129,7 +129,7 @@ fn load_object(offsets: &Offsets, limits: Limits) -> Result<Ebpf> {
 fn fill_free_slots(ebpf: &mut Ebpf, limits: Limits) -> Result<()> {
     let map = ebpf.map_mut("FREE_SLOTS").context("the object has no map FREE_SLOTS")?;
     let mut free = Stack::<_, u32>::try_from(map)?;
-    for slot in (1..=limits.edges).rev() {
+    for slot in (FIRST_SLOT..FIRST_SLOT + limits.edges).rev() {
         free.push(slot, 0).context("fill the free slots")?;
     }
     Ok(())

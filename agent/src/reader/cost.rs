@@ -1,6 +1,9 @@
 //! What weir itself uses: its programs, its maps, its process.
 
-use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd as _, AsRawFd as _, RawFd},
+};
 
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
@@ -41,17 +44,19 @@ impl FdInfo {
     }
 }
 
-/// Kernel memory of all maps this process holds: found by their descriptors, so that none is forgotten.
+/// Kernel memory of all maps this process holds: found by their descriptors, so that none is forgotten, and counted
+/// by their id, as one map may have several.
 fn map_bytes() -> Result<u64> {
-    let mut total = 0;
+    let mut bytes_of = BTreeMap::new();
     for entry in std::fs::read_dir("/proc/self/fd").context("/proc/self/fd")? {
         let Ok(entry) = entry else { continue };
         let is_map = std::fs::read_link(entry.path()).is_ok_and(|to| to.as_os_str() == "anon_inode:bpf-map");
         if let (true, Some(fd)) = (is_map, entry.file_name().to_str().and_then(|name| name.parse().ok())) {
-            total += FdInfo::of(fd).map_or(0, |info| info.number("memlock"));
+            let info = FdInfo::of(fd)?;
+            bytes_of.insert(info.number("map_id"), info.number("memlock"));
         }
     }
-    Ok(total)
+    Ok(bytes_of.values().sum())
 }
 
 fn cpu_ns() -> u64 {

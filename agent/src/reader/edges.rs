@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use aya::{Ebpf, maps::Map};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
-use weir_abi::{EdgeRecord, SLOT_LIVE};
+use weir_abi::{EdgeRecord, FIRST_SLOT, SLOT_LIVE};
 
 /// Slots mapped at first: 0.2 MiB.
 const FIRST_SLOTS: u32 = 64;
@@ -33,7 +33,7 @@ impl EdgeMemory {
         };
         let map = map.fd().as_fd().try_clone_to_owned().context("duplicate the edge records' descriptor")?;
         let mapped = slots.min(FIRST_SLOTS + AHEAD);
-        Ok(Self { base: map_slots(&map, mapped)?, map, mapped, slots, in_use: 1 })
+        Ok(Self { base: map_slots(&map, mapped)?, map, mapped, slots, in_use: FIRST_SLOT })
     }
 
     /// Slots from 0 to here may be in use.

@@ -11,7 +11,7 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap as BpfHashMap, MapData, Stack},
 };
-use weir_abi::{EdgeKey, EdgeRecord, OTHER_EDGE};
+use weir_abi::{EdgeKey, EdgeRecord, FIRST_SLOT};
 
 use super::edges::zeroed;
 
@@ -62,7 +62,7 @@ impl Retirement {
 
     /// Looks at a live slot; true when it has just been retired.
     pub(crate) fn watch(&mut self, slot: u32, record: &EdgeRecord, now_ns: u64) -> Result<bool> {
-        if slot == OTHER_EDGE {
+        if slot < FIRST_SLOT {
             return Ok(false);
         }
         let activity = activity(record);

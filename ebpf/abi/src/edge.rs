@@ -14,8 +14,14 @@ pub const COMM_LEN: usize = 16;
 /// Length kept of an executable's file name; longer names are cut.
 pub const EXE_LEN: usize = 32;
 
-/// The slot that takes every edge beyond the limit.
-pub const OTHER_EDGE: u32 = 0;
+/// The slot that takes the client's end of every edge beyond the limit.
+pub const OTHER_CLIENT: u32 = 0;
+/// The slot that takes the server's end, where the client is on this host too: one connection is counted once a view.
+pub const OTHER_SERVER_LOCAL: u32 = 1;
+/// The slot that takes the server's end, where the client is elsewhere.
+pub const OTHER_SERVER_REMOTE: u32 = 2;
+/// The first slot of an edge of its own.
+pub const FIRST_SLOT: u32 = 3;
 
 /// `EdgeRecord::state` of a slot that no edge uses.
 pub const SLOT_FREE: u32 = 0;

@@ -14,7 +14,8 @@ mod offsets;
 
 pub use counter::{Counter, N_COUNTERS};
 pub use edge::{
-    COMM_LEN, ConnectOutcome, EXE_LEN, EdgeKey, EdgeRecord, N_CONNECT_OUTCOMES, N_SOCKET_ERRORS, OTHER_EDGE,
+    COMM_LEN, ConnectOutcome, FIRST_SLOT, EXE_LEN, EdgeKey, EdgeRecord, N_CONNECT_OUTCOMES, N_SOCKET_ERRORS,
+    OTHER_CLIENT, OTHER_SERVER_LOCAL, OTHER_SERVER_REMOTE,
     ROLE_CLIENT, ROLE_NONE, ROLE_SERVER, SLOT_FREE, SLOT_LIVE, SocketError,
 };
 pub use event::ConnectFailed;

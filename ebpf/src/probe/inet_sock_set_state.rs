@@ -3,7 +3,7 @@
 //! Connects and their outcome, accepts, listens, closes. May run in softirq, where the current task is a bystander:
 //! owners are taken only at SYN_SENT, LISTEN and local closes, which happen in the process's own system call.
 
-use weir_abi::{ConnectOutcome, Counter, OTHER_EDGE, ROLE_CLIENT, ROLE_SERVER};
+use weir_abi::{ConnectOutcome, Counter, OTHER_CLIENT, ROLE_CLIENT, ROLE_SERVER};
 use weir_ebpf::socket::{FAILED, PEER_CLOSED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, RESOLVED, Socket};
 
 use crate::{
@@ -84,15 +84,16 @@ fn established(sk: Sock, old: i32) {
     }
     if old == TCP_SYN_SENT {
         // A connect that began without a record: only its outcome is known.
-        bump_other_connect(ConnectOutcome::Ok);
+        track::announce(sk, &track::IN_OTHER);
+        count_in_other(OTHER_CLIENT, ConnectOutcome::Ok);
         return;
     }
-    count(Counter::Accepted);
     let Some(socket) = track::create(sk) else {
         count(Counter::SocketsOverLimit);
-        bump_other_connect(ConnectOutcome::Ok);
+        count_in_other(track::other_of_server(sk), ConnectOutcome::Ok);
         return;
     };
+    count(Counter::Accepted);
     socket.role = ROLE_SERVER;
     socket.phase = PHASE_OPEN;
     socket.since_ns = now;
@@ -134,7 +135,7 @@ fn connect_ended(sk: Sock) {
     }
     let Some(socket) = track::get(sk) else {
         if sk.is_tcp() {
-            bump_other_connect(outcome);
+            count_in_other(OTHER_CLIENT, outcome);
         }
         return;
     };
@@ -188,8 +189,8 @@ fn resolve_at_end(sk: Sock, socket: &mut Socket, new: i32) {
 }
 
 #[inline(always)]
-fn bump_other_connect(outcome: ConnectOutcome) {
-    if let Some(record) = edge::record(OTHER_EDGE) {
+fn count_in_other(other: u32, outcome: ConnectOutcome) {
+    if let Some(record) = edge::record(other) {
         // SAFETY: a field of a live map value; the index is an enum's.
         edge::add(unsafe { (&raw mut (*record).connects).cast::<u64>().add(outcome as usize) }, 1);
     }

@@ -7,7 +7,7 @@ use aya_ebpf::{
     helpers::generated::bpf_probe_read_user,
     programs::TracePointContext,
 };
-use weir_abi::{ConnectOutcome, Counter, EdgeKey, ROLE_CLIENT};
+use weir_abi::{ConnectOutcome, Counter, EdgeKey, OTHER_CLIENT, ROLE_CLIENT};
 
 use crate::{
     edge::{self, Failure, Header, OwnedBy, count},
@@ -49,7 +49,7 @@ pub(crate) fn run(ctx: &TracePointContext) {
         return;
     }
     let header = Header { owner: OwnedBy::Task(task), local_address: [0; 16], peer_netns: 0 };
-    let slot = edge::slot(&key, &header);
+    let slot = edge::slot(&key, &header, OTHER_CLIENT);
     let failure = Failure { outcome, errno: -result as i32, after_ns: 0, syn_retransmits: 0 };
     edge::connect_failed(slot, kernel::now(), &failure);
 }

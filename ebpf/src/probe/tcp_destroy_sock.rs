@@ -2,7 +2,7 @@
 //!
 //! The last sight of a socket, whatever path it died on.
 
-use weir_abi::{Counter, OTHER_EDGE};
+use weir_abi::Counter;
 use weir_ebpf::socket::{PHASE_OPEN, RESOLVED};
 
 use crate::{
@@ -27,7 +27,7 @@ pub(crate) fn run(sk: Sock) {
 /// A connection beyond the socket limit: what the kernel counted over its life goes to `other`.
 #[inline(always)]
 fn add_to_other(sk: Sock) {
-    let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(OTHER_EDGE)) else { return };
+    let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(track::other_of(sk, sk.source_port()))) else { return };
     let positions = tcp.positions();
     // SAFETY: fields of a live map value.
     unsafe {

@@ -1,4 +1,4 @@
-use weir_abi::{ConnectOutcome, EdgeKey, OTHER_EDGE, ROLE_CLIENT, ROLE_SERVER};
+use weir_abi::{ConnectOutcome, EdgeKey, OTHER_CLIENT, OTHER_SERVER_LOCAL, OTHER_SERVER_REMOTE, ROLE_CLIENT, ROLE_SERVER};
 use weir_ebpf::histogram::index;
 
 use super::*;
@@ -86,7 +86,7 @@ fn both_ends_become_one_edge_with_two_views() {
     answer(&mut a, 10, MS);
     connect(&mut b, 2);
     answer(&mut b, 20, MS);
-    let edges = Told::new(Window::Whole).edge(1, &c).edge(2, &a).edge(3, &b).tick(10).0.snapshot().edges;
+    let edges = Told::new(Window::Whole).edge(11, &c).edge(12, &a).edge(13, &b).tick(10).0.snapshot().edges;
     let [edge] = &edges[..] else { panic!("one edge, not {}", edges.len()) };
     let pids: Vec<u32> = edge.server_processes.iter().map(|s| s.process.pid).collect();
     assert_eq!(pids, [21, 20], "busiest first");
@@ -99,7 +99,7 @@ fn both_ends_become_one_edge_with_two_views() {
 fn a_remote_client_is_an_address_and_a_reason() {
     let mut s = server(20, 0);
     connect(&mut s, 1);
-    let edges = Told::new(Window::Whole).edge(1, &s).tick(1).0.snapshot().edges;
+    let edges = Told::new(Window::Whole).edge(11, &s).tick(1).0.snapshot().edges;
     assert_eq!(edges[0].client.process, Err(Absent::NotOnThisHost));
     assert_eq!(edges[0].client.address.map(|a| a.to_string()).as_deref(), Some("10.0.0.9"));
     assert_eq!(edges[0].client_view.as_ref().err(), Some(&Absent::NotOnThisHost));
@@ -116,7 +116,7 @@ fn the_same_addresses_in_two_namespaces_stay_apart() {
     for record in [&mut c1, &mut s1, &mut c2, &mut s2] {
         connect(record, 1);
     }
-    let edges = Told::new(Window::Whole).edge(1, &c1).edge(2, &s1).edge(3, &c2).edge(4, &s2).tick(1).0.snapshot().edges;
+    let edges = Told::new(Window::Whole).edge(11, &c1).edge(12, &s1).edge(13, &c2).edge(14, &s2).tick(1).0.snapshot().edges;
     let pairs: Vec<_> = edges
         .iter()
         .map(|e| (e.client.process.as_ref().map(|p| p.pid), e.server.process.as_ref().map(|p| p.pid)))
@@ -128,7 +128,7 @@ fn the_same_addresses_in_two_namespaces_stay_apart() {
 fn silent_edges_are_not_shown() {
     let mut c = client(7);
     c.attached = 1;
-    assert!(Told::new(Window::Whole).edge(1, &c).tick(1).0.snapshot().edges.is_empty());
+    assert!(Told::new(Window::Whole).edge(11, &c).tick(1).0.snapshot().edges.is_empty());
 }
 
 #[test]
@@ -137,9 +137,26 @@ fn the_other_edge_comes_last_and_says_so() {
     other.connects[0] = 5;
     let mut c = client(7);
     connect(&mut c, 1);
-    let edges = Told::new(Window::Whole).edge(OTHER_EDGE, &other).edge(1, &c).tick(1).0.snapshot().edges;
+    let edges = Told::new(Window::Whole).edge(OTHER_CLIENT, &other).edge(11, &c).tick(1).0.snapshot().edges;
     assert!(!edges[0].is_other && edges[1].is_other);
     assert_eq!(edges[1].client.process, Err(Absent::ManyInOne));
+}
+
+#[test]
+fn other_counts_a_local_connection_once() {
+    let mut ends = [ZERO; 3];
+    for (end, n) in ends.iter_mut().zip([5, 4, 2]) {
+        end.connects[0] = n;
+    }
+    let mut told = Told::new(Window::Whole);
+    told.edge(OTHER_CLIENT, &ends[0]).edge(OTHER_SERVER_LOCAL, &ends[1]).edge(OTHER_SERVER_REMOTE, &ends[2]);
+    let edges = told.tick(1).0.snapshot().edges;
+    let mut told_local = Told::new(Window::Whole);
+    let only_local = told_local.edge(OTHER_SERVER_LOCAL, &ends[1]).tick(1).0.snapshot().edges;
+    assert_eq!(only_local[0].client_view.as_ref().map(|v| v.connects[0]), Ok(0), "their clients' edges have them");
+    let accepted = |view: &Result<crate::View, Absent>| view.as_ref().map(|v| v.connects[0]).ok();
+    let views: Vec<_> = edges.iter().map(|e| (accepted(&e.client_view), accepted(&e.server_view))).collect();
+    assert_eq!(views, [(Some(5), Some(4)), (None, Some(2))]);
 }
 
 #[test]
@@ -148,13 +165,13 @@ fn a_sliding_window_forgets() {
     let mut c = client(7);
     connect(&mut c, 1);
     answer(&mut c, 10, MS);
-    told.edge(1, &c);
+    told.edge(11, &c);
     for s in 1..=5 {
         told.tick(s);
     }
     assert_eq!(told.0.snapshot().edges[0].client_view.as_ref().map(|v| v.rounds), Ok(10));
     answer(&mut c, 7, MS);
-    told.edge(1, &c);
+    told.edge(11, &c);
     for s in 6..=10 {
         told.tick(s);
     }
@@ -169,10 +186,10 @@ fn a_reused_slot_starts_from_nothing() {
     let mut told = Told::new(Window::Sliding { span_ns: 5 * S });
     let mut old = client(7);
     connect(&mut old, 100);
-    told.edge(1, &old).tick(5).0.take(Input::Retired { slot: 1 });
+    told.edge(11, &old).tick(5).0.take(Input::Retired { slot: 11 });
     let mut new = client(8);
     connect(&mut new, 1);
-    let snapshot = told.edge(1, &new).tick(6).0.snapshot();
+    let snapshot = told.edge(11, &new).tick(6).0.snapshot();
     assert_eq!(snapshot.edges[0].client_view.as_ref().map(|v| v.connects[0]), Ok(1));
     assert_eq!(snapshot.coverage.evicted_edges, 1);
 }
@@ -183,7 +200,7 @@ fn littles_law_holds_for_balanced_books_and_breaks_for_lost_ends() {
     connect(&mut c, 1);
     answer(&mut c, 1000, 5 * MS);
     let law = |record: &EdgeRecord| {
-        let snapshot = Told::new(Window::Whole).edge(1, record).tick(10).0.snapshot();
+        let snapshot = Told::new(Window::Whole).edge(11, record).tick(10).0.snapshot();
         snapshot.edges[0].client_view.as_ref().map(|v| v.littles_law(snapshot.window_ns)).expect("client")
     };
     assert_eq!(law(&c), LittlesLaw::Holds { concurrency: 0.5 });
@@ -200,7 +217,7 @@ fn a_request_in_flight_counts_from_its_start() {
     connect(&mut c, 1);
     c.rounds_started = 1;
     c.in_flight_ns = (12 * S).wrapping_neg();
-    let snapshot = Told::new(Window::Whole).edge(1, &c).tick(10).0.snapshot();
+    let snapshot = Told::new(Window::Whole).edge(11, &c).tick(10).0.snapshot();
     let view = snapshot.edges[0].client_view.as_ref().expect("client");
     assert_eq!((view.in_flight, view.in_flight_ns), (1, 8 * S));
 }
@@ -223,7 +240,7 @@ fn kernel_strings_cannot_drive_a_terminal() {
     let mut c = client(7);
     connect(&mut c, 1);
     c.comm = *b"\x1b[2Jevil\xff\0\0\0\0\0\0\0";
-    let edges = Told::new(Window::Whole).edge(1, &c).tick(1).0.snapshot().edges;
+    let edges = Told::new(Window::Whole).edge(11, &c).tick(1).0.snapshot().edges;
     let name = edges[0].client.process.as_ref().map(|p| p.comm.clone()).expect("process");
     assert_eq!(name, "\u{fffd}[2Jevil\u{fffd}");
 }
