@@ -165,7 +165,7 @@ fn run_stats() -> Check {
 
 /// Loads and attaches each probe, with maps of the smallest size.
 fn probes() -> Vec<Check> {
-    let probes = match Probes::try_all(Limits { edges: 1, sockets: 1 }) {
+    let probes = match Probes::try_all(Limits { edges: 1, sockets: 1, kernel_log: false }) {
         Ok(probes) => probes,
         Err(error) => {
             let denied = error.chain().any(|c| c.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::PermissionDenied));

@@ -65,6 +65,9 @@ impl Reader {
         if settle {
             self.probes.settle()?;
         }
+        if let Some(log) = &mut self.probes.log {
+            log.flush();
+        }
         self.read_events(sink);
         let (monotonic_ns, unix_ns) = now();
         self.read_edges(monotonic_ns, sink)?;

@@ -2,6 +2,7 @@
 
 use core::intrinsics::{AtomicOrdering::Relaxed, atomic_xadd};
 
+use aya_log_ebpf::debug;
 use weir_abi::{
     COMM_LEN, ConnectFailed, ConnectOutcome, Counter, EXE_LEN, EdgeKey, EdgeRecord, Histogram, SLOT_LIVE,
 };
@@ -71,6 +72,7 @@ pub(crate) fn slot(key: &EdgeKey, header: &Header<'_>, other: u32) -> u32 {
     }
     let Ok(Some(free)) = FREE_SLOTS.pop() else {
         count(Counter::EdgesOverLimit);
+        debug!(&(), "no slot left: process {} port {} goes to other", key.tgid, key.port);
         return other;
     };
     if EDGE_SLOTS.insert(key, free, BPF_NOEXIST).is_err() {
@@ -86,6 +88,7 @@ pub(crate) fn slot(key: &EdgeKey, header: &Header<'_>, other: u32) -> u32 {
     if let Some(record) = record(free) {
         write_header(record, key, header);
     }
+    debug!(&(), "slot {}: process {} role {} port {} peer {}", free, key.tgid, key.role, key.port, key.peer_tgid);
     free
 }
 

@@ -33,7 +33,7 @@ fn sk_data_ready(ctx: BtfTracePointContext) -> i32 {
 
 #[btf_tracepoint]
 fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
-    probe::sock_recv_length::run(Sock(ctx.arg(0)), ctx.arg(1));
+    probe::sock_recv_length::run(Sock(ctx.arg(0)), ctx.arg(1), ctx.arg(2));
     0
 }
 

@@ -333,6 +333,12 @@ pub(crate) fn resolve_current(sk: Sock, socket: &mut Socket) {
     }
 }
 
+/// Whether a socket that was there before weir moves data for the first time since.
+#[inline(always)]
+pub(crate) fn is_first_operation(socket: &Socket) -> bool {
+    socket.flags & PARTIAL != 0 && socket.round.initiations | socket.round.responses == 0
+}
+
 /// When this send left: the kernel's own stamp of it, saving a clock read and the time that the rest of the send took
 /// (on loopback the receiver runs inside it). Where nothing has been transmitted since the last operation (corked),
 /// the clock.

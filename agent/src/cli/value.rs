@@ -30,11 +30,14 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = Limits::default().sockets,
           value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     max_sockets: u32,
+    /// Print the kernel half's decisions (which edges it makes, and why one goes to `other`) on stderr
+    #[arg(long)]
+    kernel_log: bool,
 }
 
 impl LimitArgs {
     pub(crate) fn limits(self) -> Limits {
-        Limits { edges: self.max_edges, sockets: self.max_sockets }
+        Limits { edges: self.max_edges, sockets: self.max_sockets, kernel_log: self.kernel_log }
     }
 }
 

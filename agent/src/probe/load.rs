@@ -9,25 +9,28 @@ use weir_engine::ProbeState;
 
 use super::{
     attach, btf,
+    kernel_log::{self, KernelLog},
     scan::{self, Phase},
     table::{Hook, PROBES, Probe},
 };
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weir"));
 
-/// Sizes of the kernel half's state.
+/// Sizes of the kernel half's state, and whether it talks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// Edges with a record of their own; the rest share `other`.
     pub(crate) edges: u32,
     /// Sockets with a record of their own.
     pub(crate) sockets: u32,
+    /// Have the kernel half log its decisions.
+    pub(crate) kernel_log: bool,
 }
 
 impl Default for Limits {
     /// 4,096 edges are 12 MiB; 65,536 sockets are 11 MiB if all are in use, and nothing while they are not.
     fn default() -> Self {
-        Self { edges: 4096, sockets: 65_536 }
+        Self { edges: 4096, sockets: 65_536, kernel_log: false }
     }
 }
 
@@ -37,6 +40,8 @@ pub(crate) struct Probes {
     pub(crate) ebpf: Ebpf,
     /// What became of each probe, in table order.
     pub(crate) states: Vec<ProbeState>,
+    /// The kernel half's log, when asked for.
+    pub(crate) log: Option<KernelLog>,
     events: Vec<OwnedFd>,
 }
 
@@ -69,29 +74,39 @@ impl Probes {
     /// When the kernel has no BTF or refuses the maps.
     pub(crate) fn try_all(limits: Limits) -> Result<Self> {
         let offsets = kernel_offsets()?;
-        let mut probes = Self { ebpf: load_object(&offsets, limits)?, states: Vec::new(), events: Vec::new() };
-        fill_free_slots(&mut probes.ebpf, limits)?;
+        let mut ebpf = load_object(&offsets, limits)?;
+        fill_free_slots(&mut ebpf, limits)?;
+        let log = limits.kernel_log.then(|| KernelLog::of(&mut ebpf)).transpose()?;
+        let mut probes = Self { ebpf, states: Vec::new(), log, events: Vec::new() };
         let kernel_types = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
-        for probe in PROBES {
-            let missing = probes.attach(probe, &kernel_types).err().map(|error| in_one_line(&error));
+        // All are verified before the first attaches: between two hooks that belong together lie microseconds of the
+        // kernel's traffic, not the verifier's milliseconds.
+        let loaded: Vec<Result<()>> = PROBES.iter().map(|probe| probes.verify(probe, &kernel_types)).collect();
+        for (probe, loaded) in PROBES.iter().zip(loaded) {
+            let missing = loaded.and_then(|()| probes.attach(probe)).err().map(|error| in_one_line(&error));
             probes.states.push(ProbeState { name: probe.name.into(), missing, provides: probe.provides.into() });
         }
         Ok(probes)
     }
 
-    fn attach(&mut self, probe: &Probe, kernel_types: &Btf) -> Result<()> {
-        let program = self.ebpf.program_mut(probe.name).context("not in weir's object: this is a bug")?;
-        match (probe.hook, program) {
-            (Hook::TpBtf, Program::BtfTracePoint(program)) => {
-                program.load(probe.target, kernel_types)?;
-                program.attach()?;
-            }
+    fn verify(&mut self, probe: &Probe, kernel_types: &Btf) -> Result<()> {
+        match (probe.hook, self.program(probe)?) {
+            (Hook::TpBtf, Program::BtfTracePoint(program)) => program.load(probe.target, kernel_types)?,
+            (Hook::SyscallExit, Program::TracePoint(program)) => program.load()?,
+            (Hook::Iterator, Program::Iter(program)) => program.load(probe.target, kernel_types)?,
+            (hook, _) => bail!("built for another kind of hook than {hook:?}: this is a bug"),
+        }
+        Ok(())
+    }
+
+    fn attach(&mut self, probe: &Probe) -> Result<()> {
+        match (probe.hook, self.program(probe)?) {
+            (Hook::TpBtf, Program::BtfTracePoint(program)) => drop(program.attach()?),
             (Hook::SyscallExit, Program::TracePoint(program)) => {
-                program.load()?;
-                self.events.push(attach::attach_syscall_exit(program.fd()?, probe.target)?);
+                let event = attach::attach_syscall_exit(program.fd()?, probe.target)?;
+                self.events.push(event);
             }
-            (Hook::Iterator, Program::Iter(program)) => {
-                program.load(probe.target, kernel_types)?;
+            (Hook::Iterator, Program::Iter(_)) => {
                 for phase in [Phase::Listening, Phase::Clients, Phase::Settle] {
                     scan::run(&mut self.ebpf, phase)?;
                 }
@@ -99,6 +114,10 @@ impl Probes {
             (hook, _) => bail!("built for another kind of hook than {hook:?}: this is a bug"),
         }
         Ok(())
+    }
+
+    fn program(&mut self, probe: &Probe) -> Result<&mut Program> {
+        self.ebpf.program_mut(probe.name).context("not in weir's object: this is a bug")
     }
 
     /// Settles idle rounds and takes up what no hook has seen.
@@ -118,6 +137,7 @@ fn load_object(offsets: &Offsets, limits: Limits) -> Result<Ebpf> {
     EbpfLoader::new()
         .override_global("OFFSETS", &Frozen(*offsets), true)
         .override_global("MAX_SOCKETS", &limits.sockets, true)
+        .override_global(aya_log::LEVEL, &kernel_log::level(limits.kernel_log), true)
         .map_max_entries("EDGES", limits.edges + FIRST_SLOT)
         .map_max_entries("EDGE_SLOTS", limits.edges)
         .map_max_entries("FREE_SLOTS", limits.edges)

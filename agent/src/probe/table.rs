@@ -31,7 +31,8 @@ pub(crate) struct Probe {
 }
 
 /// The probes. Ends are attached before beginnings, so that no socket is taken up that would never be released, and
-/// the scan runs before the data hooks, so that these find roles and peers settled.
+/// the scan runs before the data hooks, so that these find roles and peers settled. Receives come before sends: a
+/// receive without its send is no round, a send without its receive would look like an unanswered one.
 pub(crate) const PROBES: &[Probe] = &[
     Probe {
         name: "tcp_destroy_sock",
@@ -124,21 +125,21 @@ pub(crate) const PROBES: &[Probe] = &[
         required: false,
     },
     Probe {
-        name: "sock_send_length",
-        hook: Hook::TpBtf,
-        target: "sock_send_length",
-        since: "6.3",
-        prototype: "(void *, struct sock *, int, int)",
-        provides: "rounds, latency and bytes sent",
-        required: false,
-    },
-    Probe {
         name: "sock_recv_length",
         hook: Hook::TpBtf,
         target: "sock_recv_length",
         since: "6.3",
         prototype: "(void *, struct sock *, int, int)",
         provides: "rounds, latency and bytes received",
+        required: false,
+    },
+    Probe {
+        name: "sock_send_length",
+        hook: Hook::TpBtf,
+        target: "sock_send_length",
+        since: "6.3",
+        prototype: "(void *, struct sock *, int, int)",
+        provides: "rounds, latency and bytes sent",
         required: false,
     },
 ];

@@ -11,8 +11,10 @@ use crate::{
     sample, track,
 };
 
+const MSG_PEEK: i32 = 2;
+
 #[inline(always)]
-pub(crate) fn run(sk: Sock, result: i32) {
+pub(crate) fn run(sk: Sock, result: i32, flags: i32) {
     let Some(socket) = track::get(sk).or_else(|| track::adopt(sk)) else { return };
     track::resolve_current(sk, socket);
     if result < 0 {
@@ -20,7 +22,9 @@ pub(crate) fn run(sk: Sock, result: i32) {
     }
     let Some(tcp) = sk.tcp() else { return };
     let position = tcp.copied_seq();
-    let moved = position.wrapping_sub(socket.copied_seq);
+    // A socket first seen in mid-life is counted from here on, not from where it had got to.
+    let first = track::is_first_operation(socket);
+    let moved = if first && flags & MSG_PEEK == 0 { result as u32 } else { position.wrapping_sub(socket.copied_seq) };
     socket.copied_seq = position;
     if result == 0 || moved == 0 {
         // End of stream (the FIN is a position too), or a peek.

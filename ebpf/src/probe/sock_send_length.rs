@@ -21,7 +21,9 @@ pub(crate) fn run(sk: Sock, result: i32) {
     }
     let Some(tcp) = sk.tcp() else { return };
     let Some(record) = edge::record(socket.edge) else { return };
-    if tcp.copied_seq() != socket.copied_seq {
+    if track::is_first_operation(socket) {
+        socket.copied_seq = tcp.copied_seq();
+    } else if tcp.copied_seq() != socket.copied_seq {
         unseen_read(tcp, socket, record);
     }
     socket.bytes_sent += result as u64;
