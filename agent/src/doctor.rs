@@ -100,8 +100,7 @@ fn bpf_call() -> Check {
     }
 }
 
-const PRIVILEGES_FIX: &str =
-    "run as root, or grant CAP_BPF and CAP_PERFMON (setcap cap_bpf,cap_perfmon+ep weir; in Kubernetes: \
+const PRIVILEGES_FIX: &str = "run as root, or grant CAP_BPF and CAP_PERFMON (setcap cap_bpf,cap_perfmon+ep weir; in Kubernetes: \
      securityContext.capabilities.add with runAsUser: 0)";
 
 /// What stands in the way of a privileged call: the capabilities this process lacks, or a kernel that is locked down.
@@ -111,11 +110,16 @@ fn privileges(what: &str) -> String {
     let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
     let has = |bit: u32| effective & (1 << bit) != 0;
     // CAP_SYS_ADMIN (21) implies both on kernels that know them.
-    let missing: Vec<&str> =
-        [(39, "CAP_BPF"), (38, "CAP_PERFMON")].iter().filter(|(bit, _)| !has(*bit) && !has(21)).map(|(_, n)| *n).collect();
+    let missing: Vec<&str> = [(39, "CAP_BPF"), (38, "CAP_PERFMON")]
+        .iter()
+        .filter(|(bit, _)| !has(*bit) && !has(21))
+        .map(|(_, n)| *n)
+        .collect();
     let lockdown = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
     match (missing.is_empty(), lockdown.contains("[confidentiality]")) {
-        (false, _) => format!("{what}: this process (uid {}) lacks {}", rustix::process::geteuid(), missing.join(" and ")),
+        (false, _) => {
+            format!("{what}: this process (uid {}) lacks {}", rustix::process::geteuid(), missing.join(" and "))
+        }
         (true, true) => format!("{what}: the kernel is locked down (confidentiality)"),
         (true, false) => format!("{what}, though the capabilities are there: seccomp or a security module forbids it"),
     }
@@ -124,7 +128,8 @@ fn privileges(what: &str) -> String {
 fn tracepoints() -> Check {
     let name = "system-call tracepoints";
     let mounted = attach::MOUNT_POINTS.iter().find(|at| Path::new(at).join("events").exists());
-    let tracefs = mounted.map_or("tracefs is not mounted: weir opens its own, mounted nowhere".into(), |at| format!("tracefs at {at}"));
+    let tracefs = mounted
+        .map_or("tracefs is not mounted: weir opens its own, mounted nowhere".into(), |at| format!("tracefs at {at}"));
     match attach::syscall_exit_id("connect") {
         Ok(id) => Check::ok(name, format!("{tracefs}; sys_exit_connect has id {id}")),
         Err(error) => Check::warn(
@@ -138,7 +143,11 @@ fn tracepoints() -> Check {
 
 fn jit() -> Check {
     match std::fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").as_deref().map(str::trim) {
-        Ok("0") => Check::warn("jit", "BPF programs are interpreted: each costs several times more", "sysctl -w net.core.bpf_jit_enable=1"),
+        Ok("0") => Check::warn(
+            "jit",
+            "BPF programs are interpreted: each costs several times more",
+            "sysctl -w net.core.bpf_jit_enable=1",
+        ),
         Ok(_) => Check::ok("jit", "BPF programs are compiled to machine code"),
         Err(error) => Check::ok("jit", format!("not known ({error})")),
     }
@@ -146,20 +155,29 @@ fn jit() -> Check {
 
 fn cgroups() -> Check {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let of_type = |kind: &str| mounts.lines().find(|line| line.split(' ').nth(2) == Some(kind)).and_then(|l| l.split(' ').nth(1));
+    let of_type =
+        |kind: &str| mounts.lines().find(|line| line.split(' ').nth(2) == Some(kind)).and_then(|l| l.split(' ').nth(1));
     match (of_type("cgroup"), of_type("cgroup2")) {
         (None, Some(at)) => Check::ok("cgroups", format!("v2 at {at}")),
         (Some(_), Some(at)) => Check::ok("cgroups", format!("hybrid: v1 controllers, v2 at {at}")),
-        (Some(at), None) => Check::warn("cgroups", format!("v1 only ({at})"), "edges carry no cgroup id; mount cgroup2 for it"),
+        (Some(at), None) => {
+            Check::warn("cgroups", format!("v1 only ({at})"), "edges carry no cgroup id; mount cgroup2 for it")
+        }
         (None, None) => Check::warn("cgroups", "none mounted", "edges carry no usable cgroup id; mount cgroup2 for it"),
     }
 }
 
 fn run_stats() -> Check {
     if stats_enabled() {
-        Check::ok("program statistics", "kernel.bpf_stats_enabled is on: outputs carry each program's runs and run time")
+        Check::ok(
+            "program statistics",
+            "kernel.bpf_stats_enabled is on: outputs carry each program's runs and run time",
+        )
     } else {
-        Check::ok("program statistics", "off; `weir edges --stats` or `sysctl -w kernel.bpf_stats_enabled=1` shows each program's cost")
+        Check::ok(
+            "program statistics",
+            "off; `weir edges --stats` or `sysctl -w kernel.bpf_stats_enabled=1` shows each program's cost",
+        )
     }
 }
 
@@ -168,7 +186,9 @@ fn probes() -> Vec<Check> {
     let probes = match Probes::try_all(Limits { edges: 1, sockets: 1, kernel_log: false }) {
         Ok(probes) => probes,
         Err(error) => {
-            let denied = error.chain().any(|c| c.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::PermissionDenied));
+            let denied = error
+                .chain()
+                .any(|c| c.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::PermissionDenied));
             let cause = if denied { privileges("probes cannot be loaded") } else { format!("{error:#}") };
             return vec![Check::fail("probes", cause, PRIVILEGES_FIX)];
         }

@@ -13,8 +13,8 @@ use weir_abi::{ConnectFailed, EdgeRecord, FIRST_SLOT, N_COUNTERS};
 use weir_engine::{Input, Started};
 
 use crate::probe::load::{Limits, Probes};
-use edges::EdgeMemory;
 pub(crate) use cost::stats_enabled;
+use edges::EdgeMemory;
 pub(crate) use edges::zeroed;
 use retire::Retirement;
 

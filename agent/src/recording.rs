@@ -75,7 +75,9 @@ pub(crate) fn play(path: &Path, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
     let mut lines = BufReader::new(FrameDecoder::new(file));
     let mut ended = false;
     let mut number = 0u64;
-    while let Some(line) = next_line(&mut lines).with_context(|| format!("{name} is damaged or cut off after line {number}"))? {
+    while let Some(line) =
+        next_line(&mut lines).with_context(|| format!("{name} is damaged or cut off after line {number}"))?
+    {
         number += 1;
         ensure!(!ended, "{name} goes on after its end (line {number}): it is damaged");
         let line: Line = match serde_json::from_slice(&line) {

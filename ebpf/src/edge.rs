@@ -3,9 +3,7 @@
 use core::intrinsics::{AtomicOrdering::Relaxed, atomic_xadd};
 
 use aya_log_ebpf::debug;
-use weir_abi::{
-    COMM_LEN, ConnectFailed, ConnectOutcome, Counter, EXE_LEN, EdgeKey, EdgeRecord, Histogram, SLOT_LIVE,
-};
+use weir_abi::{COMM_LEN, ConnectFailed, ConnectOutcome, Counter, EXE_LEN, EdgeKey, EdgeRecord, Histogram, SLOT_LIVE};
 use weir_ebpf::histogram;
 
 use crate::{

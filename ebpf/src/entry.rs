@@ -1,5 +1,7 @@
 //! Program entries, in the order of a connection's life.
 
+#![expect(clippy::needless_pass_by_value, reason = "aya's macros call an entry with its context by value")]
+
 use aya_ebpf::{
     macros::{btf_tracepoint, tracepoint},
     programs::{BtfTracePointContext, TracePointContext},

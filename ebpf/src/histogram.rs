@@ -26,7 +26,8 @@ pub fn index(ns: u64) -> usize {
         return BUCKETS - 1;
     }
     let mantissa = (below << (63 - exponent)) >> 32;
-    let quarter = (mantissa >= QUARTERS[0]) as u32 + (mantissa >= QUARTERS[1]) as u32 + (mantissa >= QUARTERS[2]) as u32;
+    let quarter =
+        (mantissa >= QUARTERS[0]) as u32 + (mantissa >= QUARTERS[1]) as u32 + (mantissa >= QUARTERS[2]) as u32;
     (1 + (octave << SCALE) + quarter) as usize
 }
 

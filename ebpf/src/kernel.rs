@@ -62,8 +62,7 @@ macro_rules! probe {
 fn probe_read<T: Copy>(from: *const T) -> Option<T> {
     let mut value = core::mem::MaybeUninit::<T>::zeroed();
     // SAFETY: the destination is a live local of this size; the helper checks the source.
-    let failed =
-        unsafe { bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, from.cast()) } != 0;
+    let failed = unsafe { bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, from.cast()) } != 0;
     // SAFETY: zeroed, and T is used with plain integers and pointers only.
     if failed { None } else { Some(unsafe { value.assume_init() }) }
 }

@@ -66,7 +66,9 @@ mod tests {
     fn single_requests_of_known_protocols() {
         assert!(!repeats(b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$1\r\nx\r\n"));
         assert!(!repeats(b"GET /index.html HTTP/1.1\r\nHost: get.example\r\nAccept: */*\r\n\r\n"));
-        assert!(!repeats(b"P\0\0\0\x10\0SELECT $1\0\0\0B\0\0\0\x10\0\0\0\0\0\x01\0\0\0\x011\0\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04"));
+        assert!(!repeats(
+            b"P\0\0\0\x10\0SELECT $1\0\0\0B\0\0\0\x10\0\0\0\0\0\x01\0\0\0\x011\0\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04"
+        ));
         assert!(!repeats(b"x"));
         assert!(!repeats(b""));
     }

@@ -55,7 +55,8 @@ pub struct Socket {
     pub _pad: [u8; 5],
 }
 
-const _: () = assert!(size_of::<Socket>() <= 120, "65,536 sockets must stay under 16 MiB with the kernel's own 64 bytes");
+const _: () =
+    assert!(size_of::<Socket>() <= 120, "65,536 sockets must stay under 16 MiB with the kernel's own 64 bytes");
 
 /// Joins the two ends of a connection on one host: the two initial sequence numbers. Unlike the 4-tuple they survive
 /// NAT, and two network namespaces with the same addresses do not share them.

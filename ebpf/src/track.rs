@@ -1,10 +1,16 @@
 //! A socket's record from its first sight to its end.
 
 use aya_ebpf::{bindings::BPF_SK_STORAGE_GET_F_CREATE, helpers::generated::bpf_sk_storage_get};
-use weir_abi::{ConnectOutcome, Counter, EdgeKey, EdgeRecord, FIRST_SLOT, OTHER_CLIENT, OTHER_SERVER_LOCAL, OTHER_SERVER_REMOTE, ROLE_CLIENT, ROLE_NONE, ROLE_SERVER};
+use weir_abi::{
+    ConnectOutcome, Counter, EdgeKey, EdgeRecord, FIRST_SLOT, OTHER_CLIENT, OTHER_SERVER_LOCAL, OTHER_SERVER_REMOTE,
+    ROLE_CLIENT, ROLE_NONE, ROLE_SERVER,
+};
 use weir_ebpf::{
     round::Turn,
-    socket::{FAILED, Handshake, MULTIPLEXED, PARTIAL, PEER_CLOSED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, PUSH, RESOLVED, Socket},
+    socket::{
+        FAILED, Handshake, MULTIPLEXED, PARTIAL, PEER_CLOSED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, PUSH,
+        RESOLVED, Socket,
+    },
 };
 
 use crate::{
@@ -70,7 +76,7 @@ pub(crate) fn adopt(sk: Sock) -> Option<&'static mut Socket> {
     }
     let listener = Listener { netns: sk.netns(), port: u32::from(sk.local_port()) };
     // SAFETY: only the presence is used.
-    let listening = unsafe { LISTENERS.get(&listener) }.is_some();
+    let listening = unsafe { LISTENERS.get(listener) }.is_some();
     socket.role = if listening { ROLE_SERVER } else { ROLE_CLIENT };
     socket.phase = if state == TCP_SYN_SENT { PHASE_CONNECTING } else { PHASE_OPEN };
     socket.flags = PARTIAL | if state == TCP_CLOSE_WAIT { PEER_CLOSED } else { 0 };
@@ -128,7 +134,7 @@ pub(crate) fn resolve(sk: Sock, socket: &mut Socket, owner: OwnedBy<'_>) {
 fn peer_of(sk: Sock) -> Option<&'static EdgeKey> {
     let handshake = Handshake::of_server(sk.tcp()?.positions());
     // SAFETY: keys are plain integers; an entry replaced meanwhile belongs to another handshake and cannot match.
-    unsafe { HANDSHAKES.get(&handshake) }
+    unsafe { HANDSHAKES.get(handshake) }
 }
 
 /// Gives the socket its slot.
@@ -163,8 +169,16 @@ pub(crate) fn opened(sk: Sock, socket: &mut Socket, record: *mut EdgeRecord, key
 }
 
 /// Stands for a client's edge that is in `other`.
-pub(crate) static IN_OTHER: EdgeKey =
-    EdgeKey { address: [0; 16], tgid: 0, peer_tgid: 0, netns: 0, port: 0, listen_port: 0, role: ROLE_NONE, _pad: [0; 3] };
+pub(crate) static IN_OTHER: EdgeKey = EdgeKey {
+    address: [0; 16],
+    tgid: 0,
+    peer_tgid: 0,
+    netns: 0,
+    port: 0,
+    listen_port: 0,
+    role: ROLE_NONE,
+    _pad: [0; 3],
+};
 
 /// Leaves a client's handshake for the accepting end to find.
 #[inline(always)]
@@ -185,7 +199,7 @@ pub(crate) fn other_of_server(sk: Sock) -> u32 {
 pub(crate) fn other_of(sk: Sock, local_port: u16) -> u32 {
     let listener = Listener { netns: sk.netns(), port: u32::from(local_port) };
     // SAFETY: only the presence is used.
-    if unsafe { LISTENERS.get(&listener) }.is_some() { other_of_server(sk) } else { OTHER_CLIENT }
+    if unsafe { LISTENERS.get(listener) }.is_some() { other_of_server(sk) } else { OTHER_CLIENT }
 }
 
 /// Applies what an operation did to the conversation. `wait_ns` is how long the data it read had been there.
@@ -316,7 +330,7 @@ pub(crate) fn release(sk: Sock, socket: &mut Socket) {
 pub(crate) fn resolve_untouched(sk: Sock, socket: &mut Socket, port: u16) {
     let listener = Listener { netns: sk.netns(), port: u32::from(port) };
     // SAFETY: an entry replaced meanwhile reads as the old or the new listener.
-    if let Some(owner) = unsafe { LISTENERS.get(&listener) } {
+    if let Some(owner) = unsafe { LISTENERS.get(listener) } {
         count(Counter::AcceptedUntouched);
         resolve(sk, socket, OwnedBy::Known(owner));
     } else {

@@ -55,6 +55,7 @@ fn steps(filter: Option<&str>, fast: bool, elevation: Elevation) -> Vec<Step> {
             steps.push(command("format", cargo(["fmt", "--all", "--check"])));
             let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
             steps.push(command("lints", cargo(clippy)));
+            steps.push(command("lints of the kernel half", kernel_half_lints()));
         }
     }
     steps.push(command("unit tests", cargo(["test"].into_iter().chain(filter))));
@@ -64,6 +65,16 @@ fn steps(filter: Option<&str>, fast: bool, elevation: Elevation) -> Vec<Step> {
     steps.push(command("release build", build_command(false)));
     steps.push(command("kernel tests", kernel_tests(filter, elevation)));
     steps
+}
+
+/// The probes are compiled only for the BPF target, with the flags that agent/build.rs has aya-build use.
+fn kernel_half_lints() -> Command {
+    let target = ["--release", "--target", "bpfel-unknown-none", "-Z", "build-std=core"];
+    let mut command =
+        cargo(["clippy", "-p", "weir-ebpf", "--bins"].into_iter().chain(target).chain(["--", "-D", "warnings"]));
+    let flags = format!("--cfg=bpf_target_arch=\"{}\"", env::consts::ARCH);
+    command.env("RUSTC_BOOTSTRAP", "1").env("CARGO_ENCODED_RUSTFLAGS", flags);
+    command
 }
 
 /// One test at a time: they all watch the sockets of the same kernel.
@@ -125,7 +136,7 @@ mod tests {
         let tests = ["unit tests", "kernel half, natively", "release build", "kernel tests"];
         assert_eq!(names(Some("connect"), false), tests);
         assert_eq!(names(None, true), [&["tidy"][..], &tests].concat());
-        assert_eq!(names(None, false), [&["tidy", "format", "lints"][..], &tests].concat());
+        assert_eq!(names(None, false), [&["tidy", "format", "lints", "lints of the kernel half"][..], &tests].concat());
     }
 
     #[test]

@@ -56,12 +56,7 @@ struct Cumulative {
 
 impl Default for Cumulative {
     fn default() -> Self {
-        Self {
-            edges: BTreeMap::new(),
-            counters: [0; N_COUNTERS as usize],
-            programs: BTreeMap::new(),
-            agent: None,
-        }
+        Self { edges: BTreeMap::new(), counters: [0; N_COUNTERS as usize], programs: BTreeMap::new(), agent: None }
     }
 }
 

@@ -5,7 +5,9 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
-use weir_abi::{ConnectFailed, EdgeKey, EdgeRecord, FIRST_SLOT, Histogram, OTHER_CLIENT, OTHER_SERVER_LOCAL, ROLE_SERVER};
+use weir_abi::{
+    ConnectFailed, EdgeKey, EdgeRecord, FIRST_SLOT, Histogram, OTHER_CLIENT, OTHER_SERVER_LOCAL, ROLE_SERVER,
+};
 
 use crate::{
     delta::View,

@@ -100,7 +100,9 @@ impl FromStr for Filter {
             Some(("pid", pid)) => pid.parse().map(Self::Pid).map_err(|_| number("pid", pid)),
             Some(("port", port)) => port.parse().map(Self::Port).map_err(|_| number("port", port)),
             Some(("address", network)) => network.parse().map(Self::Address),
-            Some((key, _)) => Err(format!("no filter {key:?}: use client=, server=, pid=, port=, address=, or a bare name")),
+            Some((key, _)) => {
+                Err(format!("no filter {key:?}: use client=, server=, pid=, port=, address=, or a bare name"))
+            }
         }
     }
 }
@@ -117,7 +119,9 @@ impl FromStr for Network {
         let width = if address.is_ipv4() { 32 } else { 128 };
         let bits = match bits {
             None => width,
-            Some(bits) => bits.parse().ok().filter(|b| *b <= width).ok_or(format!("/{bits} is no prefix of {address}"))?,
+            Some(bits) => {
+                bits.parse().ok().filter(|b| *b <= width).ok_or(format!("/{bits} is no prefix of {address}"))?
+            }
         };
         Ok(Self { address, bits })
     }
@@ -158,7 +162,9 @@ impl Filter {
 
 fn names(end: &End, text: &str) -> bool {
     let process = end.process.as_ref().is_ok_and(|p| {
-        p.name().to_lowercase().contains(text) || p.comm.to_lowercase().contains(text) || p.exe.to_lowercase().contains(text)
+        p.name().to_lowercase().contains(text)
+            || p.comm.to_lowercase().contains(text)
+            || p.exe.to_lowercase().contains(text)
     });
     process || end.address.is_some_and(|address| address.to_string().contains(text))
 }

@@ -38,7 +38,11 @@ pub(super) fn write(out: &mut impl Write, snapshot: &Snapshot, edges: &[&Edge], 
         writeln!(out, "{}", cut(&line, size.columns))?;
     }
     if edges.is_empty() {
-        let why = if snapshot.edges.is_empty() { "no TCP connection was seen in this window" } else { "no edge matches the filter" };
+        let why = if snapshot.edges.is_empty() {
+            "no TCP connection was seen in this window"
+        } else {
+            "no edge matches the filter"
+        };
         return writeln!(out, "{why}");
     }
     let window_s = snapshot.window_ns as f64 / 1e9;
@@ -82,11 +86,11 @@ fn heading(snapshot: &Snapshot, shown: usize) -> Vec<String> {
     lines
 }
 
-const HEADERS: [&str; 13] =
-    ["CLIENT", "SERVER", "ROUNDS", "/S", "P50", "P95", "P99", "QUEUED", "OPEN", "CONNECTS", "SENT", "RECEIVED", "NOTES"];
+const HEADERS: [&str; 13] = [
+    "CLIENT", "SERVER", "ROUNDS", "/S", "P50", "P95", "P99", "QUEUED", "OPEN", "CONNECTS", "SENT", "RECEIVED", "NOTES",
+];
 /// Names are on the left, notes too; numbers line up on the right.
-const LEFT: [bool; 13] =
-    [true, true, false, false, false, false, false, false, false, false, false, false, true];
+const LEFT: [bool; 13] = [true, true, false, false, false, false, false, false, false, false, false, false, true];
 
 fn row(edge: &Edge, window_s: f64, window_ns: u64) -> Vec<String> {
     let facts = Facts::of(edge);

@@ -65,10 +65,9 @@ pub(crate) fn attach_syscall_exit(program: impl AsFd, call: &str) -> Result<Owne
     ensure!(fd >= 0, "perf_event_open(sys_exit_{call}): {}", std::io::Error::last_os_error());
     // SAFETY: a descriptor that the kernel has just made for us.
     let event = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-    for (name, request, argument) in [
-        ("SET_BPF", PERF_EVENT_IOC_SET_BPF, program.as_fd().as_raw_fd()),
-        ("ENABLE", PERF_EVENT_IOC_ENABLE, 0),
-    ] {
+    for (name, request, argument) in
+        [("SET_BPF", PERF_EVENT_IOC_SET_BPF, program.as_fd().as_raw_fd()), ("ENABLE", PERF_EVENT_IOC_ENABLE, 0)]
+    {
         // SAFETY: both requests take an integer.
         let failed = unsafe { libc::ioctl(event.as_raw_fd(), request, argument) } != 0;
         ensure!(!failed, "ioctl({name}) on sys_exit_{call}: {}", std::io::Error::last_os_error());

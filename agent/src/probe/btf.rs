@@ -83,8 +83,9 @@ impl Btf {
         let mut id = *self.structs.get(structure).with_context(|| format!("this kernel has no struct {structure}"))?;
         let mut bits = 0;
         for member in parts {
-            let (offset, member_type) =
-                self.member(id, member, 0)?.with_context(|| format!("this kernel has no {path} ({member} is missing)"))?;
+            let (offset, member_type) = self
+                .member(id, member, 0)?
+                .with_context(|| format!("this kernel has no {path} ({member} is missing)"))?;
             bits += offset;
             id = member_type;
         }
@@ -168,11 +169,11 @@ impl Btf {
 /// Bytes that follow a type's 12-byte header.
 fn trailer(kind: u32, members: usize) -> Result<usize> {
     Ok(match kind {
-        1 | 14 | 17 => 4,                     // INT, VAR, DECL_TAG
-        3 => 12,                              // ARRAY
-        4 | 5 | 15 | 19 => 12 * members,      // STRUCT, UNION, DATASEC, ENUM64
-        6 | 13 => 8 * members,                // ENUM, FUNC_PROTO
-        2 | 7..=12 | 16 | 18 => 0,            // PTR, FWD, aliases, FUNC, FLOAT, TYPE_TAG
+        1 | 14 | 17 => 4,                // INT, VAR, DECL_TAG
+        3 => 12,                         // ARRAY
+        4 | 5 | 15 | 19 => 12 * members, // STRUCT, UNION, DATASEC, ENUM64
+        6 | 13 => 8 * members,           // ENUM, FUNC_PROTO
+        2 | 7..=12 | 16 | 18 => 0,       // PTR, FWD, aliases, FUNC, FLOAT, TYPE_TAG
         _ => bail!("BTF has a kind ({kind}) newer than this weir"),
     })
 }

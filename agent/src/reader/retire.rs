@@ -50,7 +50,8 @@ struct Watch {
 impl Retirement {
     /// Takes the maps it needs. `EDGES` must have been mapped before.
     pub(crate) fn new(ebpf: &mut Ebpf) -> Result<Self> {
-        let mut take = |name: &'static str| ebpf.take_map(name).with_context(|| format!("the object has no map {name}"));
+        let mut take =
+            |name: &'static str| ebpf.take_map(name).with_context(|| format!("the object has no map {name}"));
         Ok(Self {
             watched: HashMap::new(),
             slots: BpfHashMap::try_from(take("EDGE_SLOTS")?)?,

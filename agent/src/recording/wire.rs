@@ -262,9 +262,7 @@ impl Line {
             Self::Program { name, runs, recursion_misses } => {
                 Input::Program(ProgramCost { name, runs, recursion_misses })
             }
-            Self::Agent { cpu_ns, rss_bytes, map_bytes } => {
-                Input::Agent(AgentCost { cpu_ns, rss_bytes, map_bytes })
-            }
+            Self::Agent { cpu_ns, rss_bytes, map_bytes } => Input::Agent(AgentCost { cpu_ns, rss_bytes, map_bytes }),
             Self::Tick { monotonic_ns, unix_ns } => Input::Tick { monotonic_ns, unix_ns },
         });
     }

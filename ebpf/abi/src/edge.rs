@@ -184,5 +184,5 @@ pub struct EdgeRecord {
 }
 
 const _: () = assert!(size_of::<EdgeKey>() == 36, "EdgeKey is a map key: no implicit padding");
-const _: () = assert!(size_of::<EdgeRecord>() % 8 == 0, "array values are read in place as 8-byte words");
+const _: () = assert!(size_of::<EdgeRecord>().is_multiple_of(8), "array values are read in place as 8-byte words");
 const _: () = assert!(size_of::<EdgeRecord>() <= 3072, "4096 edges must fit 12 MiB");

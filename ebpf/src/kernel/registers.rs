@@ -88,7 +88,7 @@ impl Call {
     pub(crate) fn data(&self) -> Option<Data> {
         let number = self.number()?;
         let pointer = self.second()?;
-        let is = |known: &[u64]| known.iter().any(|n| *n == number);
+        let is = |known: &[u64]| known.contains(&number);
         if is(&layout::BUFFER) {
             Some(Data::Buffer(pointer))
         } else if is(&layout::VECTOR) {

@@ -130,7 +130,7 @@ fn connect_ended(sk: Sock) {
         _ => ConnectOutcome::Other,
     };
     let now = kernel::now();
-    if errno != 0 || outcome as u32 == ConnectOutcome::AddressNotAvailable as u32 {
+    if errno != 0 || outcome == ConnectOutcome::AddressNotAvailable {
         let _ = FAILED_CONNECTS.insert(sk.0 as u64, 1u32, 0);
     }
     let Some(socket) = track::get(sk) else {
@@ -147,15 +147,16 @@ fn connect_ended(sk: Sock) {
     let syn_retransmits = tcp.total_retrans();
     let failure = Failure {
         outcome,
-        errno: if errno == 0 && outcome as u32 == ConnectOutcome::AddressNotAvailable as u32 { EADDRNOTAVAIL } else { errno },
+        errno: if errno == 0 && outcome == ConnectOutcome::AddressNotAvailable { EADDRNOTAVAIL } else { errno },
         after_ns: if socket.since_ns == 0 { 0 } else { now.saturating_sub(socket.since_ns) },
         syn_retransmits,
     };
     edge::connect_failed(socket.edge, now, &failure);
-    if outcome as u32 == ConnectOutcome::Cancelled as u32 && syn_retransmits > 0 {
-        if let Some(record) = edge::record(socket.edge) {
-            bump!(record.cancelled_unanswered);
-        }
+    if outcome == ConnectOutcome::Cancelled
+        && syn_retransmits > 0
+        && let Some(record) = edge::record(socket.edge)
+    {
+        bump!(record.cancelled_unanswered);
     }
 }
 

@@ -36,9 +36,8 @@ pub(crate) struct Context {
 #[inline(always)]
 pub(crate) fn run(ctx: *const Context) {
     // SAFETY: the kernel passes a context of this layout; volatile keeps each load at its own offset.
-    let (task, file) = unsafe {
-        (core::ptr::read_volatile(&raw const (*ctx).task), core::ptr::read_volatile(&raw const (*ctx).file))
-    };
+    let (task, file) =
+        unsafe { (core::ptr::read_volatile(&raw const (*ctx).task), core::ptr::read_volatile(&raw const (*ctx).file)) };
     if task.is_null() || file.is_null() {
         return;
     }
@@ -68,7 +67,7 @@ fn remember_listener(sk: Sock, task: Task) {
     }
     let listener = Listener { netns: sk.netns(), port: u32::from(sk.local_port()) };
     // SAFETY: only the presence is used: the first process found (the lowest pid) opened the port.
-    if unsafe { LISTENERS.get(&listener) }.is_some() {
+    if unsafe { LISTENERS.get(listener) }.is_some() {
         return;
     }
     if LISTENERS.insert(listener, Owner::of(task), 0).is_err() {

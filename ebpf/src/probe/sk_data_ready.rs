@@ -8,9 +8,9 @@ use crate::{kernel::Sock, track};
 #[inline(always)]
 pub(crate) fn run(sk: Sock) {
     let Some(socket) = track::get(sk) else { return };
-    if socket.arrived_ns == 0 {
-        if let Some(tcp) = sk.tcp() {
-            socket.arrived_ns = tcp.last_packet_ns();
-        }
+    if socket.arrived_ns == 0
+        && let Some(tcp) = sk.tcp()
+    {
+        socket.arrived_ns = tcp.last_packet_ns();
     }
 }

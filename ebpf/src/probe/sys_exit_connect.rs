@@ -3,10 +3,7 @@
 //! Connects that fail before SYN_SENT, above all for lack of a route, change no socket state: only the call's return
 //! shows them. Reads the target from the caller's memory, and only for these errors.
 
-use aya_ebpf::{
-    helpers::generated::bpf_probe_read_user,
-    programs::TracePointContext,
-};
+use aya_ebpf::{helpers::generated::bpf_probe_read_user, programs::TracePointContext};
 use weir_abi::{ConnectOutcome, Counter, EdgeKey, OTHER_CLIENT, ROLE_CLIENT};
 
 use crate::{

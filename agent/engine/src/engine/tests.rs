@@ -1,4 +1,6 @@
-use weir_abi::{ConnectOutcome, EdgeKey, OTHER_CLIENT, OTHER_SERVER_LOCAL, OTHER_SERVER_REMOTE, ROLE_CLIENT, ROLE_SERVER};
+use weir_abi::{
+    ConnectOutcome, EdgeKey, OTHER_CLIENT, OTHER_SERVER_LOCAL, OTHER_SERVER_REMOTE, ROLE_CLIENT, ROLE_SERVER,
+};
 use weir_ebpf::histogram::index;
 
 use super::*;
@@ -116,7 +118,8 @@ fn the_same_addresses_in_two_namespaces_stay_apart() {
     for record in [&mut c1, &mut s1, &mut c2, &mut s2] {
         connect(record, 1);
     }
-    let edges = Told::new(Window::Whole).edge(11, &c1).edge(12, &s1).edge(13, &c2).edge(14, &s2).tick(1).0.snapshot().edges;
+    let edges =
+        Told::new(Window::Whole).edge(11, &c1).edge(12, &s1).edge(13, &c2).edge(14, &s2).tick(1).0.snapshot().edges;
     let pairs: Vec<_> = edges
         .iter()
         .map(|e| (e.client.process.as_ref().map(|p| p.pid), e.server.process.as_ref().map(|p| p.pid)))
