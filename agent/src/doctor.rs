@@ -4,6 +4,7 @@ use std::{io, path::Path};
 
 use aya::maps::{Array, MapData};
 use serde::Serialize;
+use weir_engine::ProbeState;
 
 use crate::{
     probe::{
@@ -193,16 +194,35 @@ fn probes() -> Vec<Check> {
             return vec![Check::fail("probes", cause, PRIVILEGES_FIX)];
         }
     };
-    PROBES.iter().zip(&probes.states).map(|(probe, state)| probe_check(probe, state.missing.as_deref())).collect()
+    let types = btf::Btf::of_kernel(Path::new(btf::VMLINUX)).ok();
+    let check = |(probe, state): (&Probe, &ProbeState)| {
+        let changed = types.as_ref().is_some_and(|types| has_changed(probe, types));
+        probe_check(probe, state.missing.as_deref(), changed)
+    };
+    PROBES.iter().zip(&probes.states).map(check).collect()
 }
 
-fn probe_check(probe: &Probe, missing: Option<&str>) -> Check {
+/// Whether the kernel passes the hook other arguments than the probe was written for.
+fn has_changed(probe: &Probe, types: &btf::Btf) -> bool {
+    let parameters = types.tracepoint_parameters(probe.target).ok().flatten();
+    probe.hook == Hook::TpBtf && parameters.is_some_and(|n| !probe.fits(n))
+}
+
+fn probe_check(probe: &Probe, missing: Option<&str>, changed: bool) -> Check {
     let name = format!("probe {}", probe.name);
     let entry = match probe.hook {
         Hook::TpBtf => "tier T0, tp_btf",
         Hook::SyscallExit => "tier T0, system-call tracepoint",
         Hook::Iterator => "tier T0, iterator",
     };
+    if missing.is_none() && changed {
+        let cause = format!("{entry} {}: this kernel's arguments are not {}", probe.target, probe.prototype);
+        return Check::warn(
+            &name,
+            cause,
+            format!("doubt what depends on it: {}; report it with the kernel's name", probe.provides),
+        );
+    }
     let Some(reason) = missing else {
         return Check::ok(&name, format!("{entry} {}: {}", probe.target, probe.provides));
     };

@@ -22,12 +22,21 @@ pub(crate) struct Probe {
     pub(crate) target: &'static str,
     /// First kernel that has the hook.
     pub(crate) since: &'static str,
-    /// Kernel prototype; a test compares it with BTF.
+    /// The kernel's prototype; `weir doctor` and a test compare it with BTF. Empty where there is none.
     pub(crate) prototype: &'static str,
     /// What is unknown without it.
     pub(crate) provides: &'static str,
     /// Whether weir can run without it.
     pub(crate) required: bool,
+}
+
+impl Probe {
+    /// Whether a kernel's prototype with this many parameters is the one the probe was written for. A prototype
+    /// written without its closing parenthesis may have more: the probe does not use them.
+    pub(crate) fn fits(&self, parameters: usize) -> bool {
+        let written = self.prototype.split(',').count();
+        if self.prototype.ends_with(')') { parameters == written } else { parameters > written }
+    }
 }
 
 /// The probes. Ends are attached before beginnings, so that no socket is taken up that would never be released, and
