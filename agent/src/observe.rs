@@ -53,15 +53,15 @@ pub(crate) fn observe(
     show: &mut dyn FnMut(&Snapshot) -> Result<()>,
 ) -> Result<ExitCode> {
     let _stats = plan.stats.then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime)).transpose().context("--stats")?;
-    let reader = start(plan.limits).map_err(CannotRun)?;
+    let reader = start(plan.limits, plan.stats).map_err(CannotRun)?;
     let mut session = Session { reader, engine: Engine::new(plan.window), recorder, ticks: 0 };
     session.begin()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("tokio runtime")?;
     runtime.block_on(session.run(plan.until, plan.every, show))
 }
 
-fn start(limits: Limits) -> Result<Reader> {
-    let reader = Reader::new(Probes::start(limits)?, limits)?;
+fn start(limits: Limits, stats: bool) -> Result<Reader> {
+    let reader = Reader::new(Probes::start(limits)?, limits, stats)?;
     // The kernel's type information has been parsed and dropped: 20 MiB of heap that would count as ours for good.
     // SAFETY: no arguments that could be wrong.
     unsafe { libc::malloc_trim(0) };

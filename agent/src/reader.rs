@@ -28,11 +28,12 @@ pub(crate) struct Reader {
     told: Vec<u64>,
     events: RingBuf<MapData>,
     counters: Array<MapData, u64>,
+    counts_runs: bool,
 }
 
 impl Reader {
-    /// Takes over running probes.
-    pub(crate) fn new(mut probes: Probes, limits: Limits) -> Result<Self> {
+    /// Takes over running probes. `counts_runs`: the kernel counts and times program runs at our request.
+    pub(crate) fn new(mut probes: Probes, limits: Limits, counts_runs: bool) -> Result<Self> {
         let memory = EdgeMemory::map(&probes.ebpf, limits.edges + FIRST_SLOT)?;
         let events = RingBuf::try_from(probes.ebpf.take_map("EVENTS").context("the object has no map EVENTS")?)?;
         let counters = probes.ebpf.take_map("COUNTERS").context("the object has no map COUNTERS")?;
@@ -45,6 +46,7 @@ impl Reader {
             told: Vec::new(),
             events,
             counters: Array::try_from(counters)?,
+            counts_runs,
         })
     }
 
@@ -57,7 +59,7 @@ impl Reader {
         for state in &self.probes.states {
             sink(Input::Probe(state.clone()));
         }
-        cost::read(&self.probes.ebpf, sink)
+        cost::read(&self.probes.ebpf, self.counts_runs, sink)
     }
 
     /// One reading of everything, closed by a tick. `settle` also ends idle rounds and moves gathered bytes.
@@ -72,7 +74,7 @@ impl Reader {
         let (monotonic_ns, unix_ns) = now();
         self.read_edges(monotonic_ns, sink)?;
         sink(Input::Counters(self.read_counters()?));
-        cost::read(&self.probes.ebpf, sink)?;
+        cost::read(&self.probes.ebpf, self.counts_runs, sink)?;
         sink(Input::Tick { monotonic_ns, unix_ns });
         Ok(())
     }

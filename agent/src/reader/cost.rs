@@ -9,9 +9,9 @@ use anyhow::{Context as _, Result};
 use aya::Ebpf;
 use weir_engine::{AgentCost, Input, ProgramCost};
 
-/// Tells the cost of every loaded program, and of this process.
-pub(crate) fn read(ebpf: &Ebpf, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
-    let counted = stats_enabled();
+/// Tells the cost of every loaded program, and of this process. `counted`: weir has the kernel count runs (`--stats`).
+pub(crate) fn read(ebpf: &Ebpf, counted: bool, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
+    let counted = counted || stats_enabled();
     for (name, program) in ebpf.programs() {
         let Ok(fd) = program.fd() else { continue };
         let info = FdInfo::of(fd.as_fd().as_raw_fd())?;
