@@ -17,6 +17,8 @@ use weir_ebpf::socket::Positions;
 pub(crate) const AF_INET: u16 = 2;
 pub(crate) const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
+/// Bit of `sk_flags` that `tcp_fin` sets (`enum sock_flags`, unchanged since 2.6).
+const SOCK_DONE: u64 = 1 << 1;
 
 pub(crate) const TCP_ESTABLISHED: i32 = 1;
 pub(crate) const TCP_SYN_SENT: i32 = 2;
@@ -114,6 +116,12 @@ impl Sock {
         load!(self.0, sk_err, i32)
     }
 
+    /// Whether the peer's FIN has come: it takes a sequence number, and is no byte.
+    #[inline(always)]
+    pub(crate) fn fin_received(self) -> bool {
+        load!(self.0, skc_flags, u64) & SOCK_DONE != 0
+    }
+
     #[inline(always)]
     pub(crate) fn shutdown(self) -> u8 {
         load!(self.0, sk_shutdown, u8)
@@ -201,6 +209,12 @@ impl Tcp {
     #[inline(always)]
     pub(crate) fn last_packet_ns(self) -> u64 {
         load!(self.0, tcp_clock_cache, u64)
+    }
+
+    /// Payload bytes sent once.
+    #[inline(always)]
+    pub(crate) fn bytes_sent(self) -> u64 {
+        load!(self.0, bytes_sent, u64).wrapping_sub(load!(self.0, bytes_retrans, u64))
     }
 
     #[inline(always)]

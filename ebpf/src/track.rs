@@ -62,13 +62,14 @@ fn at_limit() -> bool {
 /// Takes up a socket that is already alive: there before weir, or missed. Its role follows from the listening ports.
 #[inline(never)]
 pub(crate) fn adopt(sk: Sock) -> Option<&'static mut Socket> {
-    if !sk.is_tcp() || at_limit() {
+    // Once connections had to go without a record they are counted as such, and never half.
+    if !sk.is_tcp() || at_limit() || counted(Counter::SocketsOverLimit) != 0 {
+        return None;
+    }
+    if !is_connection(sk) {
         return None;
     }
     let state = sk.state();
-    if !matches!(state, TCP_ESTABLISHED | TCP_CLOSE_WAIT | TCP_FIN_WAIT1 | TCP_FIN_WAIT2 | TCP_SYN_SENT) {
-        return None;
-    }
     let tcp = sk.tcp()?;
     let socket = create(sk)?;
     if socket.phase != 0 {
@@ -83,6 +84,12 @@ pub(crate) fn adopt(sk: Sock) -> Option<&'static mut Socket> {
     socket.total_retrans = tcp.total_retrans();
     socket.copied_seq = tcp.copied_seq();
     Some(socket)
+}
+
+/// Whether data can still move on it, or will.
+#[inline(always)]
+pub(crate) fn is_connection(sk: Sock) -> bool {
+    matches!(sk.state(), TCP_ESTABLISHED | TCP_CLOSE_WAIT | TCP_FIN_WAIT1 | TCP_FIN_WAIT2 | TCP_SYN_SENT)
 }
 
 /// Finds the socket's edge now that its owner is known, and counts an open connection there.
@@ -104,7 +111,9 @@ pub(crate) fn resolve(sk: Sock, socket: &mut Socket, owner: OwnedBy<'_>) {
         match peer_of(sk) {
             Some(client) if client.role == ROLE_NONE => {
                 // The client's end is in `other`: so is this one, or the connection would count twice.
-                count(Counter::EdgesOverLimit);
+                if client.port != NO_RECORD {
+                    count(Counter::EdgesOverLimit);
+                }
                 attach(sk, socket, OTHER_SERVER_LOCAL, &key);
                 return;
             }
@@ -168,17 +177,16 @@ pub(crate) fn opened(sk: Sock, socket: &mut Socket, record: *mut EdgeRecord, key
     }
 }
 
-/// Stands for a client's edge that is in `other`.
-pub(crate) static IN_OTHER: EdgeKey = EdgeKey {
-    address: [0; 16],
-    tgid: 0,
-    peer_tgid: 0,
-    netns: 0,
-    port: 0,
-    listen_port: 0,
-    role: ROLE_NONE,
-    _pad: [0; 3],
-};
+/// Stands for a client's edge that is in `other` for want of a slot.
+pub(crate) static IN_OTHER: EdgeKey = stand_in(0);
+/// Stands for a client's connection that has no record.
+pub(crate) static UNTRACKED: EdgeKey = stand_in(NO_RECORD);
+
+const NO_RECORD: u16 = 1;
+
+const fn stand_in(port: u16) -> EdgeKey {
+    EdgeKey { address: [0; 16], tgid: 0, peer_tgid: 0, netns: 0, port, listen_port: 0, role: ROLE_NONE, _pad: [0; 3] }
+}
 
 /// Leaves a client's handshake for the accepting end to find.
 #[inline(always)]
@@ -265,26 +273,30 @@ pub(crate) fn flush(socket: &mut Socket, record: *mut EdgeRecord) {
 #[inline(always)]
 pub(crate) fn sync_retransmits(tcp: Tcp, socket: &mut Socket, record: *mut EdgeRecord) {
     let total = tcp.total_retrans();
-    let new = total.wrapping_sub(socket.total_retrans);
-    if new != 0 {
+    // A disconnect starts the kernel's count anew.
+    let new = if total < socket.total_retrans { total } else { total - socket.total_retrans };
+    if total != socket.total_retrans {
         socket.total_retrans = total;
         // SAFETY: a field of a live map value.
         edge::add(unsafe { &raw mut (*record).retransmitted_segments }, u64::from(new));
     }
 }
 
-/// The connection is over for this end: what is open will never be answered.
+/// The connection is no longer open. What was received may still be read.
 #[inline(always)]
-pub(crate) fn end(socket: &mut Socket, now: u64) {
-    if socket.phase == PHASE_ENDED {
-        return;
-    }
-    let was_open = socket.phase == PHASE_OPEN;
-    socket.phase = PHASE_ENDED;
-    let Some(record) = edge::record(socket.edge) else { return };
-    if was_open {
+pub(crate) fn close(socket: &mut Socket) {
+    if socket.phase == PHASE_OPEN
+        && let Some(record) = edge::record(socket.edge)
+    {
         bump!(record.closed);
     }
+    socket.phase = PHASE_ENDED;
+}
+
+/// The conversation is over for this end: what is open will never be answered.
+#[inline(always)]
+pub(crate) fn end_round(socket: &mut Socket, now: u64) {
+    let Some(record) = edge::record(socket.edge) else { return };
     if socket.round.abandon() {
         // SAFETY: a field of a live map value.
         edge::add(unsafe { &raw mut (*record).in_flight_ns }, now);
@@ -303,7 +315,9 @@ pub(crate) fn end(socket: &mut Socket, now: u64) {
 
 /// The socket itself is gone: nothing may write to its edge any more.
 #[inline(always)]
-pub(crate) fn release(sk: Sock, socket: &mut Socket) {
+pub(crate) fn release(sk: Sock, socket: &mut Socket, now: u64) {
+    close(socket);
+    end_round(socket, now);
     count(Counter::SocketsReleased);
     if socket.flags & FAILED != 0 {
         let _ = FAILED_CONNECTS.remove(sk.0 as u64);
@@ -318,7 +332,6 @@ pub(crate) fn release(sk: Sock, socket: &mut Socket) {
     if socket.flags & PUSH != 0 {
         bump!(record.push_cleared);
     }
-    flush(socket, record);
     bump!(record.detached);
     socket.phase = 0;
     socket.flags = 0;

@@ -107,7 +107,7 @@ impl Probes {
                 self.events.push(event);
             }
             (Hook::Iterator, Program::Iter(_)) => {
-                for phase in [Phase::Listening, Phase::Clients, Phase::Settle] {
+                for phase in [Phase::Listening, Phase::Clients, Phase::Rest] {
                     scan::run(&mut self.ebpf, phase)?;
                 }
             }

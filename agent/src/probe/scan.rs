@@ -12,8 +12,10 @@ pub(crate) enum Phase {
     Listening = 0,
     /// Take up clients, so that servers find their peers.
     Clients = 1,
-    /// Take up the rest, and settle what is idle.
-    Settle = 2,
+    /// Take up the rest, and count those there is no room for.
+    Rest = 2,
+    /// Settle what is idle.
+    Settle = 3,
 }
 
 /// Visits every open file of every process once: some 100 ns each.

@@ -35,7 +35,7 @@ pub(crate) fn run(sk: Sock, old: i32, new: i32) {
         (TCP_SYN_SENT, TCP_CLOSE) => connect_ended(sk),
         // Not ours to see: a child inherits LISTEN and SYN_RECV before it is a connection, and listeners close.
         (TCP_LISTEN, _) | (_, TCP_SYN_RECV) => {}
-        _ => leaving(sk, new),
+        _ => leaving(sk, old, new),
     }
 }
 
@@ -51,8 +51,7 @@ fn connecting(sk: Sock) {
     };
     if socket.flags & RESOLVED != 0 {
         // The same socket again, after disconnect: a new connection.
-        track::end(socket, kernel::now());
-        track::release(sk, socket);
+        track::release(sk, socket, kernel::now());
         count(Counter::SocketsTracked);
     }
     *socket = Socket { role: ROLE_CLIENT, phase: PHASE_CONNECTING, since_ns: kernel::now(), ..Socket::default() };
@@ -84,7 +83,7 @@ fn established(sk: Sock, old: i32) {
     }
     if old == TCP_SYN_SENT {
         // A connect that began without a record: only its outcome is known.
-        track::announce(sk, &track::IN_OTHER);
+        track::announce(sk, &track::UNTRACKED);
         count_in_other(OTHER_CLIENT, ConnectOutcome::Ok);
         return;
     }
@@ -145,6 +144,10 @@ fn connect_ended(sk: Sock) {
     socket.phase = PHASE_ENDED;
     socket.flags |= FAILED;
     let syn_retransmits = tcp.total_retrans();
+    if let Some(record) = edge::record(socket.edge) {
+        // The failed connect's disconnect sets the kernel's count back.
+        track::sync_retransmits(tcp, socket, record);
+    }
     let failure = Failure {
         outcome,
         errno: if errno == 0 && outcome == ConnectOutcome::AddressNotAvailable { EADDRNOTAVAIL } else { errno },
@@ -162,7 +165,7 @@ fn connect_ended(sk: Sock) {
 
 /// Any step of a connection's end.
 #[inline(always)]
-fn leaving(sk: Sock, new: i32) {
+fn leaving(sk: Sock, old: i32, new: i32) {
     let Some(socket) = track::get(sk) else { return };
     if new == TCP_CLOSE_WAIT {
         socket.flags |= PEER_CLOSED;
@@ -171,9 +174,15 @@ fn leaving(sk: Sock, new: i32) {
     if socket.flags & RESOLVED == 0 && socket.phase == PHASE_OPEN {
         resolve_at_end(sk, socket, new);
     }
-    // A half-closed connection (shutdown of the sending side) may still be answered.
-    if new == TCP_CLOSE || sk.shutdown() == SHUTDOWN_BOTH {
-        track::end(socket, kernel::now());
+    let shut = sk.shutdown() == SHUTDOWN_BOTH;
+    // From any later state it may be the peer's FIN that completes the shutdown.
+    let closed_here = shut && matches!(old, TCP_ESTABLISHED | TCP_CLOSE_WAIT);
+    if new == TCP_CLOSE || shut {
+        track::close(socket);
+    }
+    // A connection that the peer ended may have left an answer to read; one that failed has not, unless it is there.
+    if closed_here || (new == TCP_CLOSE && sk.error() != 0 && socket.arrived_ns == 0) {
+        track::end_round(socket, kernel::now());
     }
 }
 

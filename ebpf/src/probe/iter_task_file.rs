@@ -21,8 +21,10 @@ use crate::{
 const LISTENING: u32 = 0;
 /// Take up client sockets: they leave their handshakes for the accepting ends.
 const CLIENTS: u32 = 1;
-/// Take up the rest; settle rounds and bytes of all.
-const SETTLE: u32 = 2;
+/// Take up the rest, and count those there is no room for.
+const REST: u32 = 2;
+/// Settle rounds and bytes of all.
+const SETTLE: u32 = 3;
 
 /// The iterator's context.
 #[repr(C)]
@@ -77,7 +79,12 @@ fn remember_listener(sk: Sock, task: Task) {
 
 #[inline(always)]
 fn visit(sk: Sock, task: Task, phase: u32) {
-    let Some(socket) = track::get(sk).or_else(|| track::adopt(sk)) else { return };
+    let Some(socket) = track::get(sk).or_else(|| track::adopt(sk)) else {
+        if phase == REST && track::is_connection(sk) {
+            count(Counter::SocketsOverLimit);
+        }
+        return;
+    };
     if phase == CLIENTS && socket.role != ROLE_CLIENT {
         return;
     }

@@ -4,7 +4,7 @@
 //! MSG_ZEROCOPY, io_uring.
 
 use weir_abi::ROLE_SERVER;
-use weir_ebpf::socket::{PEER_CLOSED, Socket};
+use weir_ebpf::socket::Socket;
 
 use crate::{
     edge,
@@ -24,7 +24,7 @@ pub(crate) fn run(sk: Sock, result: i32) {
     if track::is_first_operation(socket) {
         socket.copied_seq = tcp.copied_seq();
     } else if tcp.copied_seq() != socket.copied_seq {
-        unseen_read(tcp, socket, record);
+        unseen_read(sk, tcp, socket, record);
     }
     socket.bytes_sent += result as u64;
     let sent = track::send_time(tcp, socket);
@@ -42,12 +42,14 @@ pub(crate) fn run(sk: Sock, result: i32) {
 /// Data was read where no hook sees it (splice, zero-copy receive): the kernel's read position tells how much, and the
 /// arrival is the best known time.
 #[inline(always)]
-fn unseen_read(tcp: Tcp, socket: &mut Socket, record: *mut weir_abi::EdgeRecord) {
+fn unseen_read(sk: Sock, tcp: Tcp, socket: &mut Socket, record: *mut weir_abi::EdgeRecord) {
     let position = tcp.copied_seq();
-    let bytes = position.wrapping_sub(socket.copied_seq);
+    let moved = position.wrapping_sub(socket.copied_seq);
     socket.copied_seq = position;
-    if bytes == 1 && socket.flags & PEER_CLOSED != 0 {
-        return; // the FIN
+    // Who has read up to the end has read the FIN too.
+    let bytes = if sk.fin_received() && position == tcp.rcv_nxt() { moved - 1 } else { moved };
+    if bytes == 0 {
+        return;
     }
     socket.bytes_received += u64::from(bytes);
     let read = if socket.arrived_ns == 0 { kernel::now() } else { socket.arrived_ns };

@@ -17,8 +17,7 @@ pub(crate) fn run(sk: Sock) {
         if socket.flags & RESOLVED == 0 && socket.phase == PHASE_OPEN {
             track::resolve_untouched(sk, socket, sk.source_port());
         }
-        track::end(socket, kernel::now());
-        track::release(sk, socket);
+        track::release(sk, socket, kernel::now());
     } else if edge::counted(Counter::SocketsOverLimit) != 0 {
         add_to_other(sk);
     }
@@ -28,11 +27,12 @@ pub(crate) fn run(sk: Sock) {
 #[inline(always)]
 fn add_to_other(sk: Sock) {
     let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(track::other_of(sk, sk.source_port()))) else { return };
-    let positions = tcp.positions();
+    let received = tcp.positions().bytes_received;
+    let received = if sk.fin_received() { received.wrapping_sub(1) } else { received };
     // SAFETY: fields of a live map value.
     unsafe {
-        edge::add(&raw mut (*record).bytes_sent, positions.bytes_acked);
-        edge::add(&raw mut (*record).bytes_received, positions.bytes_received);
+        edge::add(&raw mut (*record).bytes_sent, tcp.bytes_sent());
+        edge::add(&raw mut (*record).bytes_received, received);
         edge::add(&raw mut (*record).retransmitted_segments, u64::from(tcp.total_retrans()));
     }
 }
