@@ -13,6 +13,7 @@ use weir_abi::{ConnectFailed, EdgeRecord, FIRST_SLOT, N_COUNTERS};
 use weir_engine::{Input, Started};
 
 use crate::probe::load::{Limits, Probes};
+use cost::CostReader;
 pub(crate) use cost::stats_enabled;
 use edges::EdgeMemory;
 pub(crate) use edges::zeroed;
@@ -28,7 +29,7 @@ pub(crate) struct Reader {
     told: Vec<u64>,
     events: RingBuf<MapData>,
     counters: Array<MapData, u64>,
-    counts_runs: bool,
+    cost: CostReader,
 }
 
 impl Reader {
@@ -37,6 +38,7 @@ impl Reader {
         let memory = EdgeMemory::map(&probes.ebpf, limits.edges + FIRST_SLOT)?;
         let events = RingBuf::try_from(probes.ebpf.take_map("EVENTS").context("the object has no map EVENTS")?)?;
         let counters = probes.ebpf.take_map("COUNTERS").context("the object has no map COUNTERS")?;
+        let cost = CostReader::new(&probes.ebpf, counts_runs)?;
         let retirement = Retirement::new(&mut probes.ebpf)?;
         Ok(Self {
             probes,
@@ -46,12 +48,12 @@ impl Reader {
             told: Vec::new(),
             events,
             counters: Array::try_from(counters)?,
-            counts_runs,
+            cost,
         })
     }
 
     /// The stream's first inputs: where and when, and what runs.
-    pub(crate) fn begin(&self, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
+    pub(crate) fn begin(&mut self, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
         let (monotonic_ns, unix_ns) = now();
         let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
         let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -59,7 +61,7 @@ impl Reader {
         for state in &self.probes.states {
             sink(Input::Probe(state.clone()));
         }
-        cost::read(&self.probes.ebpf, self.counts_runs, sink)
+        self.cost.read(sink)
     }
 
     /// One reading of everything, closed by a tick. `settle` also ends idle rounds and moves gathered bytes.
@@ -74,7 +76,7 @@ impl Reader {
         let (monotonic_ns, unix_ns) = now();
         self.read_edges(monotonic_ns, sink)?;
         sink(Input::Counters(self.read_counters()?));
-        cost::read(&self.probes.ebpf, self.counts_runs, sink)?;
+        self.cost.read(sink)?;
         sink(Input::Tick { monotonic_ns, unix_ns });
         Ok(())
     }

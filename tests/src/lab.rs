@@ -1,0 +1,125 @@
+//! A test's place: one at a time on the machine, with a directory that goes away.
+
+use std::{
+    fs::{self, File},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::{Netns, Traffic, Weir, netns, tally::wait_until};
+
+const PREFIX: &str = "weir-t-";
+const LOCK: &str = "/run/weir-tests.lock";
+
+static SERIAL: AtomicU32 = AtomicU32::new(0);
+
+/// The lab. Tests take turns, across processes: they measure time, count programs and fill limits.
+pub struct Lab {
+    helper: PathBuf,
+    directory: PathBuf,
+    _turn: File,
+}
+
+/// Enters the lab with the helper binary of this package.
+#[macro_export]
+macro_rules! lab {
+    () => {
+        $crate::Lab::enter(env!("CARGO_BIN_EXE_weir-traffic"))
+    };
+}
+
+impl Lab {
+    /// Waits for this test's turn. Use `lab!()`.
+    ///
+    /// # Panics
+    /// Without root.
+    pub fn enter(helper: impl Into<PathBuf>) -> Self {
+        assert!(rustix::process::geteuid().is_root(), "these tests need root: run `cargo xtask test`");
+        let turn = File::create(LOCK).unwrap_or_else(|error| panic!("create {LOCK}: {error}"));
+        flock(&turn, FlockOperation::LockExclusive).expect("lock the lab");
+        netns::sweep();
+        sweep();
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("{PREFIX}{}-{serial}", std::process::id()));
+        fs::create_dir(&directory).unwrap_or_else(|error| panic!("create {}: {error}", directory.display()));
+        Self { helper: helper.into(), directory, _turn: turn }
+    }
+
+    /// A path in the test's directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// The helper binary.
+    pub fn helper(&self) -> &Path {
+        &self.helper
+    }
+
+    /// Starts observing and returns once weir does.
+    pub fn weir(&self, arguments: &[&str]) -> Weir {
+        Weir::start(arguments)
+    }
+
+    /// A server of this kind (see `weir-traffic`) on `address`; port 0 takes a free one.
+    pub fn serve(&self, kind: &str, address: &str) -> Traffic {
+        let kind: Vec<&str> = kind.split(' ').collect();
+        Traffic::start(&self.helper, None, &[&["serve", kind[0], address], &kind[1..]].concat())
+    }
+
+    /// The same in a network namespace.
+    pub fn serve_in(&self, netns: &Netns, kind: &str, address: &str) -> Traffic {
+        let kind: Vec<&str> = kind.split(' ').collect();
+        Traffic::start(&self.helper, Some(netns), &[&["serve", kind[0], address], &kind[1..]].concat())
+    }
+
+    /// A client of `address`.
+    pub fn client(&self, address: &str) -> Traffic {
+        Traffic::start(&self.helper, None, &["client", address])
+    }
+
+    /// The same in a network namespace.
+    pub fn client_in(&self, netns: &Netns, address: &str) -> Traffic {
+        Traffic::start(&self.helper, Some(netns), &["client", address])
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Deletes what tests that were killed have left. Only for who has the lab: all of these names are of tests.
+fn sweep() {
+    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
+        let _ = fs::remove_dir_all(entry.path());
+    }
+}
+
+/// A port that nothing listens on, below the range from which clients get theirs.
+///
+/// # Panics
+/// If there is none.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = 20_000 + std::process::id() % 100 * 100;
+    (0..100)
+        .map(|_| (first + NEXT.fetch_add(1, Ordering::Relaxed) % 100) as u16)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok() && TcpListener::bind(("::1", *port)).is_ok())
+        .expect("a free port among a hundred")
+}
+
+/// Waits until a server listens on 127.0.0.1.
+///
+/// # Panics
+/// If it does not within 20 s.
+pub fn wait_for_port(port: u16) {
+    wait_until(Duration::from_secs(20), &format!("a server on port {port}"), || {
+        TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
+}

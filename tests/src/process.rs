@@ -1,0 +1,191 @@
+//! Processes that end with the test, and lines that come in time or not at all.
+
+use std::{
+    ffi::OsStr,
+    io::{BufRead as _, BufReader, Read},
+    os::unix::process::CommandExt as _,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+const POLL: Duration = Duration::from_millis(2);
+/// How long a process may take to end on request.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A child process, ended on drop: on request, and by force where that does not help.
+pub struct Process {
+    child: Child,
+    name: String,
+}
+
+impl Process {
+    /// Starts `command`. It is asked to end when the calling thread does.
+    ///
+    /// # Panics
+    /// If the program is not there, naming what brings it.
+    pub fn start(command: &mut Command) -> Self {
+        let name = command.get_program().to_string_lossy().into_owned();
+        // SAFETY: prctl is async-signal-safe.
+        unsafe {
+            command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            });
+        }
+        match command.spawn() {
+            Ok(child) => Self { child, name },
+            Err(error) => panic!("cannot start {name}: {error} (`cargo xtask setup --tests` brings the servers)"),
+        }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its pipes.
+    pub fn pipes(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: no pointers; the child has not been waited for, so the id is still its own.
+        let result = unsafe { libc::kill(self.child.id() as i32, signal) };
+        assert_eq!(result, 0, "signal {signal} to {}: {}", self.name, std::io::Error::last_os_error());
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("wait for a child").is_none()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// If it takes longer than `deadline`.
+    pub fn wait(&mut self, deadline: Duration) -> ExitStatus {
+        match self.ended_within(deadline) {
+            Some(status) => status,
+            None => panic!("{} (pid {}) still runs after {deadline:?}", self.name, self.pid()),
+        }
+    }
+
+    fn ended_within(&mut self, deadline: Duration) -> Option<ExitStatus> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("wait for a child") {
+                return Some(status);
+            }
+            if start.elapsed() > deadline {
+                return None;
+            }
+            thread::sleep(POLL);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.runs() {
+            return;
+        }
+        self.signal(libc::SIGTERM);
+        if self.ended_within(GRACE).is_none() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// The lines of a stream, read aside as they come.
+pub struct Lines {
+    receiver: mpsc::Receiver<String>,
+    seen: String,
+}
+
+impl Lines {
+    /// Reads `stream` to its end in a thread.
+    pub fn of(stream: impl Read + Send + 'static) -> Self {
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { receiver, seen: String::new() }
+    }
+
+    /// The first line from here on that begins with `start`; an error with all that was seen if it does not come.
+    pub fn wait_for(&mut self, start: &str, deadline: Duration) -> Result<String, String> {
+        let until = Instant::now() + deadline;
+        loop {
+            match self.receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    self.seen.push_str(&line);
+                    self.seen.push('\n');
+                    if line.starts_with(start) {
+                        return Ok(line);
+                    }
+                }
+                Err(why) => return Err(format!("no line {start:?} within {deadline:?} ({why}); seen:\n{}", self.seen)),
+            }
+        }
+    }
+
+    /// Everything up to the end of the stream, once it has come.
+    pub fn all(mut self) -> String {
+        while let Ok(line) = self.receiver.recv_timeout(GRACE) {
+            self.seen.push_str(&line);
+            self.seen.push('\n');
+        }
+        self.seen
+    }
+}
+
+/// Runs a program to its end and returns all of its output.
+///
+/// # Panics
+/// If it takes longer than `deadline`.
+pub fn output(command: &mut Command, deadline: Duration) -> Output {
+    let mut process = Process::start(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let stdout = drain(process.pipes().stdout.take().expect("a pipe"));
+    let stderr = drain(process.pipes().stderr.take().expect("a pipe"));
+    let status = process.wait(deadline);
+    let text = |thread: thread::JoinHandle<Vec<u8>>| thread.join().expect("a reading thread");
+    Output { status, stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// Reads a stream to its end in a thread.
+pub(crate) fn drain(mut stream: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What was read until an error is what the test sees.
+        let _ = stream.read_to_end(&mut bytes);
+        bytes
+    })
+}
+
+/// Runs a tool that must succeed and returns what it printed.
+///
+/// # Panics
+/// If it fails, or takes longer than a minute.
+pub fn run(program: impl AsRef<OsStr>, arguments: &[&str]) -> String {
+    succeed(Command::new(program).args(arguments))
+}
+
+/// Runs a command that must succeed and returns what it printed.
+///
+/// # Panics
+/// If it fails, or takes longer than a minute.
+pub fn succeed(command: &mut Command) -> String {
+    let output = output(command, Duration::from_secs(60));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{text}\n{errors}", output.status);
+    text
+}

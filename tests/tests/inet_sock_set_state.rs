@@ -1,0 +1,244 @@
+//! Connects and their outcome, accepts and closes: each outcome counted by its true cause, none timed as a success.
+
+use std::{thread::sleep, time::Duration};
+
+use weir_tests::{Edge, Netns, close, lab, lab::free_port};
+
+const DROP_ALL: &[&str] = &["meta l4proto tcp drop"];
+
+/// What holds for every edge without a single successful connect.
+fn assert_no_success(edge: &Edge<'_>) {
+    assert!(edge.spread("connect_latency_s").is_none(), "failures are timed as successes: {edge}");
+    assert!(edge.spread("latency_s").is_none(), "a latency without a connection: {edge}");
+    assert_eq!((edge.count("open_connections"), edge.count("rounds")), (0, 0), "of {edge}");
+    assert_eq!(edge.server_pid(), None, "a server that does not exist: {edge}");
+}
+
+fn refused(address: &str) {
+    let lab = lab!();
+    let port = free_port();
+    let mut client = lab.client(&format!("{address}:{port}"));
+    let weir = lab.weir(&[]);
+    client.must("open 50", "opened 0 111:50");
+    let document = weir.finish();
+    let edge = document.edge(client.pid(), port);
+    edge.assert_connects(&[("refused", 50)]);
+    assert_no_success(&edge);
+    let failed = edge.observed("connect_failed_latency_s");
+    assert_eq!(failed.count, 50);
+    assert!(failed.p99 < 0.1, "a refusal on loopback takes no time: {failed:?}");
+    assert_eq!(edge.text("server", "address"), address.trim_matches(['[', ']']));
+    document.assert_lossless();
+}
+
+#[test]
+fn refused_over_ipv4() {
+    refused("127.0.0.1");
+}
+
+#[test]
+fn refused_over_ipv6() {
+    refused("[::1]");
+}
+
+fn timed_out(address: &str) {
+    let lab = lab!();
+    let (near, far) = Netns::pair();
+    far.filter("input", DROP_ALL);
+    near.give_up_connecting_early();
+    let mut client = lab.client_in(&near, &format!("{address}:7001"));
+    let weir = lab.weir(&[]);
+    client.must("race 5", "opened 0 110:5");
+    let document = weir.finish();
+    let edge = document.edge(client.pid(), 7001);
+    edge.assert_connects(&[("timeout", 5)]);
+    assert_no_success(&edge);
+    let failed = edge.observed("connect_failed_latency_s");
+    assert_eq!(failed.count, 5);
+    close("time until given up", failed.mean, 3.0, 0.1);
+    assert_eq!(edge.count("retransmitted_segments"), 5, "one SYN each was sent again");
+    assert_eq!(near.tcp("RetransSegs"), 5);
+    document.assert_lossless();
+}
+
+#[test]
+fn timed_out_over_ipv4() {
+    timed_out("10.77.0.2");
+}
+
+#[test]
+fn timed_out_over_ipv6() {
+    timed_out("[fd77::2]");
+}
+
+/// A router says that the host is not there: after the SYN has left, unlike a missing route.
+fn told_unreachable(address: &str) {
+    let lab = lab!();
+    let (near, far) = Netns::pair();
+    far.filter("input", &["meta l4proto tcp reject with icmpx type host-unreachable"]);
+    let mut client = lab.client_in(&near, &format!("{address}:7002"));
+    let weir = lab.weir(&[]);
+    client.must("race 3", "opened 0 113:3");
+    let document = weir.finish();
+    let edge = document.edge(client.pid(), 7002);
+    edge.assert_connects(&[("unreachable", 3)]);
+    assert_no_success(&edge);
+    assert_eq!(edge.observed("connect_failed_latency_s").count, 3);
+    document.assert_lossless();
+}
+
+#[test]
+fn told_unreachable_over_ipv4() {
+    told_unreachable("10.77.0.2");
+}
+
+#[test]
+fn told_unreachable_over_ipv6() {
+    told_unreachable("[fd77::2]");
+}
+
+/// 32 ports, 32 connections that hold them, and 18 connects more.
+fn out_of_ports(address: &str) {
+    let lab = lab!();
+    let netns = Netns::new();
+    netns.set("net.ipv4.ip_local_port_range", "40000 40031");
+    // Not a port of the range, which a listener would take from the clients.
+    let server = lab.serve_in(&netns, "echo", &format!("{address}:7004"));
+    let mut client = lab.client_in(&netns, &format!("{address}:7004"));
+    let weir = lab.weir(&[]);
+    client.must("open 50", "opened 32 99:18");
+    client.must("rounds 1 1", "done");
+    let document = weir.finish();
+    let edge = document.edge(client.pid(), server.port());
+    edge.assert_connects(&[("ok", 32), ("address_not_available", 18)]);
+    assert_eq!(edge.observed("connect_latency_s").count, 32, "only successes are timed as such");
+    assert_eq!((edge.count("open_connections"), edge.count("rounds")), (32, 32));
+    assert_eq!(edge.server_pids(), [server.pid()]);
+    document.assert_lossless();
+}
+
+#[test]
+fn out_of_ports_over_ipv4() {
+    out_of_ports("127.0.0.1");
+}
+
+#[test]
+fn out_of_ports_over_ipv6() {
+    out_of_ports("[::1]");
+}
+
+fn cancelled(address: &str) {
+    let lab = lab!();
+    let (near, far) = Netns::pair();
+    far.filter("input", DROP_ALL);
+    let mut client = lab.client_in(&near, &format!("{address}:7003"));
+    let mut killed = lab.client_in(&near, &format!("{address}:7003"));
+    let killed_pid = killed.pid();
+    let weir = lab.weir(&[]);
+    client.must("start 7", "started 7");
+    sleep(Duration::from_millis(200));
+    client.must("close", "done");
+    client.must("start 4", "started 4");
+    killed.must("start 3", "started 3");
+    sleep(Duration::from_millis(1500));
+    client.must("close", "done");
+    killed.kill();
+    let document = weir.finish();
+    let edge = document.edge(client.pid(), 7003);
+    edge.assert_connects(&[("cancelled", 11)]);
+    assert_no_success(&edge);
+    assert_eq!(edge.count("connects_cancelled_unanswered"), 4, "those whose SYN was sent again");
+    document.edge(killed_pid, 7003).assert_connects(&[("cancelled", 3)]);
+    document.assert_lossless();
+}
+
+#[test]
+fn cancelled_over_ipv4() {
+    cancelled("10.77.0.2");
+}
+
+#[test]
+fn cancelled_over_ipv6() {
+    cancelled("[fd77::2]");
+}
+
+/// A lost SYN delays the caller by a second; the network's round trip stays what it was.
+#[test]
+fn a_lost_syn_shows_in_the_connect_not_in_the_handshake() {
+    let lab = lab!();
+    let (near, far) = Netns::pair();
+    far.filter("input", DROP_ALL);
+    let server = lab.serve_in(&far, "echo", "10.77.0.2:0");
+    let mut client = lab.client_in(&near, &format!("10.77.0.2:{}", server.port()));
+    let weir = lab.weir(&[]);
+    client.tell("race 3");
+    sleep(Duration::from_millis(500));
+    far.filter("input", &["accept"]);
+    assert_eq!(client.answer(), "opened 3");
+    client.must("rounds 1 1", "done");
+    let document = weir.finish();
+    let edge = document.edge(client.pid(), server.port());
+    edge.assert_connects(&[("ok", 3)]);
+    assert_eq!(edge.count("retransmitted_segments"), 3);
+    let connect = edge.observed("connect_latency_s");
+    assert!((0.9..1.3).contains(&connect.mean), "the caller waited a second: {connect:?}");
+    let handshake = edge.observed("handshake_s");
+    assert!(handshake.p99 < 0.1, "the network took no second: {handshake:?}");
+    document.assert_lossless();
+}
+
+#[test]
+fn connects_that_do_not_wait_succeed_too() {
+    let lab = lab!();
+    let server = lab.serve("untouched", "127.0.0.1:0");
+    let mut client = lab.client(&format!("127.0.0.1:{}", server.port()));
+    let weir = lab.weir(&[]);
+    client.must("start 25", "started 25");
+    sleep(Duration::from_millis(100));
+    client.must("close", "done");
+    let document = weir.finish();
+    let edge = document.edge(client.pid(), server.port());
+    edge.assert_connects(&[("ok", 25)]);
+    assert_eq!(edge.observed("connect_latency_s").count, 25);
+    document.assert_lossless();
+}
+
+/// No data ever moves, so no read or write tells whose the accepted connection is.
+#[test]
+fn a_server_that_only_closes_owns_its_connections() {
+    let lab = lab!();
+    let server = lab.serve("untouched", "127.0.0.1:0");
+    let mut client = lab.client(&format!("127.0.0.1:{}", server.port()));
+    let weir = lab.weir(&[]);
+    client.must("open 20", "opened 20");
+    client.must("ends", "ended 20");
+    client.must("close", "done");
+    let document = weir.finish();
+    let edge = document.edge(client.pid(), server.port());
+    edge.assert_connects(&[("ok", 20)]);
+    assert_eq!(edge.server_pids(), [server.pid()]);
+    edge.seen_by("server").assert_connects(&[("ok", 20)]);
+    assert_eq!((edge.count("open_connections"), edge.count("rounds")), (0, 0));
+    document.assert_lossless();
+}
+
+/// The kernel completes handshakes that no process ever accepts: they belong to the listener.
+#[test]
+fn connections_never_accepted_belong_to_the_listener() {
+    let lab = lab!();
+    let server = lab.serve("deaf", "127.0.0.1:0");
+    let (server_pid, port) = (server.pid(), server.port());
+    let mut client = lab.client(&format!("127.0.0.1:{port}"));
+    let weir = lab.weir(&[]);
+    client.must("open 10", "opened 10");
+    server.kill();
+    client.must("ends", "ended 0 104:10");
+    client.must("close", "done");
+    let document = weir.finish();
+    let edge = document.edge(client.pid(), port);
+    edge.assert_connects(&[("ok", 10)]);
+    assert_eq!(edge.server_pids(), [server_pid]);
+    edge.seen_by("server").assert_connects(&[("ok", 10)]);
+    assert_eq!(edge.count("open_connections"), 0);
+    document.assert_lossless();
+}
