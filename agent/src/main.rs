@@ -7,6 +7,7 @@ mod observe;
 mod probe;
 mod reader;
 mod recording;
+mod timer;
 
 use std::process::ExitCode;
 

@@ -1,12 +1,15 @@
-//! One observation: probes in, a reading every second, snapshots out, nothing left behind.
+//! One observation: probes in, a reading on every tick, snapshots out, nothing left behind.
 
-use std::{os::unix::process::ExitStatusExt as _, process::ExitCode, process::Stdio, time::Duration};
+use std::{
+    os::unix::process::ExitStatusExt as _,
+    process::{ExitCode, Stdio},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::{
     process::{Child, Command},
     signal::unix::{SignalKind, signal},
-    time::{Instant, MissedTickBehavior, interval_at, sleep_until},
 };
 use weir_engine::{Engine, Input, Snapshot, Window};
 
@@ -15,12 +18,16 @@ use crate::{
     probe::load::{Limits, Probes},
     reader::Reader,
     recording::Recorder,
+    timer::Timer,
 };
 
-/// How often the maps are read. Losses, windows and rates all have this grain.
-const TICK: Duration = Duration::from_secs(1);
+/// The grain of live tables and recordings.
+const FINE_TICK: Duration = Duration::from_secs(1);
+/// Where only the end counts, the maps are read for the ring's sake: it holds the failures of 120 edges for this long.
+/// A process that has slept pays 1 to 9 ms of cold memory for each time it wakes, so it should not wake for nothing.
+const COARSE_TICK: Duration = Duration::from_secs(30);
 /// How often a long observation settles idle rounds: the scan visits every open file of the host.
-const SETTLE_TICKS: u64 = 10;
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// What to observe.
 pub(crate) struct Plan {
@@ -54,9 +61,14 @@ pub(crate) fn observe(
 ) -> Result<ExitCode> {
     let _stats = plan.stats.then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime)).transpose().context("--stats")?;
     let reader = start(plan.limits, plan.stats).map_err(CannotRun)?;
-    let mut session = Session { reader, engine: Engine::new(plan.window), recorder, ticks: 0 };
+    let tick = match (&recorder, plan.every) {
+        (Some(_), _) => FINE_TICK,
+        (None, Some(every)) => every.clamp(FINE_TICK, COARSE_TICK),
+        (None, None) => COARSE_TICK,
+    };
+    let mut session = Session { reader, engine: Engine::new(plan.window), recorder, tick, ticks: 0 };
     session.begin()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("tokio runtime")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().context("tokio runtime")?;
     runtime.block_on(session.run(plan.until, plan.every, show))
 }
 
@@ -72,7 +84,8 @@ struct Session {
     reader: Reader,
     engine: Engine,
     recorder: Option<Recorder>,
-    ticks: u64,
+    tick: Duration,
+    ticks: u32,
 }
 
 impl Session {
@@ -90,12 +103,11 @@ impl Session {
         let mut child = None;
         let mut deadline = None;
         match until {
-            Until::Elapsed(span) => deadline = Some(began + span),
+            Until::Elapsed(span) => deadline = Some(Timer::after(span)?),
             Until::Exited(command) => child = Some(spawn(&command)?),
             Until::Interrupted => {}
         }
-        let mut ticks = interval_at(began + TICK, TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let ticks = Timer::every(self.tick)?;
         let mut next_shown = every.map(|every| began + every);
         let mut code = ExitCode::SUCCESS;
         loop {
@@ -103,22 +115,28 @@ impl Session {
                 _ = interrupts.recv() => break,
                 _ = terminations.recv() => break,
                 _ = hangups.recv() => break,
-                () = at(deadline) => break,
+                ended = at(deadline.as_ref()) => {
+                    ended?;
+                    break;
+                }
                 exited = exit_of(&mut child) => {
                     code = exited?;
                     break;
                 }
-                _ = ticks.tick() => self.tick(false)?,
+                fired = ticks.fired() => {
+                    fired?;
+                    self.read(false)?;
+                }
             }
             if let (Some(due), Some(every)) = (next_shown, every)
-                && Instant::now() + TICK / 4 >= due
+                && Instant::now() + FINE_TICK / 4 >= due
             {
                 show(&self.engine.snapshot())?;
                 next_shown = Some(due + every);
             }
         }
         drop(child);
-        self.tick(true)?;
+        self.read(true)?;
         if let Some(recorder) = self.recorder.take() {
             recorder.finish()?;
         }
@@ -135,9 +153,9 @@ impl Session {
         outcome
     }
 
-    fn tick(&mut self, last: bool) -> Result<()> {
+    fn read(&mut self, last: bool) -> Result<()> {
         self.ticks += 1;
-        let settle = last || self.ticks.is_multiple_of(SETTLE_TICKS);
+        let settle = last || (self.tick * self.ticks).as_secs().is_multiple_of(SETTLE.as_secs());
         let Self { reader, engine, recorder, .. } = self;
         let mut outcome = Ok(());
         reader.read(settle, &mut |input| pass(input, engine, recorder, &mut outcome))?;
@@ -184,9 +202,9 @@ async fn exit_of(child: &mut Option<Child>) -> Result<ExitCode> {
     Ok(ExitCode::from(code as u8))
 }
 
-async fn at(deadline: Option<Instant>) {
+async fn at(deadline: Option<&Timer>) -> Result<()> {
     match deadline {
-        Some(deadline) => sleep_until(deadline).await,
+        Some(deadline) => deadline.fired().await,
         None => std::future::pending().await,
     }
 }

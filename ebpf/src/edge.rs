@@ -13,8 +13,8 @@ use crate::{
 
 const BPF_NOEXIST: u64 = 1;
 const BPF_RB_NO_WAKEUP: u64 = 1;
-/// At most ten events a second and edge: the counts are in the record, the event is one example.
-const EVENT_SPACING_NS: u64 = 100_000_000;
+/// At most one event a second and edge: the counts are in the record, the event is one example.
+const EVENT_SPACING_NS: u64 = 1_000_000_000;
 
 /// A process, as written into the edges it owns.
 #[repr(C)]

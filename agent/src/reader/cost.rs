@@ -5,8 +5,10 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{Read as _, Seek as _},
-    os::fd::{AsFd as _, AsRawFd as _},
+    os::{
+        fd::{AsFd as _, AsRawFd as _},
+        unix::fs::FileExt as _,
+    },
 };
 
 use anyhow::{Context as _, Result};
@@ -17,6 +19,7 @@ use weir_engine::{AgentCost, Input, ProgramCost};
 pub(crate) struct CostReader {
     programs: Vec<(String, InfoFile)>,
     memory: InfoFile,
+    sysctl: Option<InfoFile>,
     /// All maps are allocated at load.
     map_bytes: u64,
     /// weir has the kernel count runs (`--stats`), whatever the sysctl says.
@@ -34,54 +37,55 @@ impl CostReader {
             }
         }
         let memory = InfoFile::open("/proc/self/statm")?;
-        Ok(Self { programs, memory, map_bytes: map_bytes()?, counts_runs })
+        let sysctl = InfoFile::open(STATS_ENABLED).ok();
+        Ok(Self { programs, memory, sysctl, map_bytes: map_bytes()?, counts_runs })
     }
 
     /// Tells it all.
-    pub(crate) fn read(&mut self, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
-        let counted = self.counts_runs || stats_enabled();
-        for (name, info) in &mut self.programs {
-            info.refresh()?;
-            let runs = counted.then(|| (info.number("run_cnt"), info.number("run_time_ns")));
-            let recursion_misses = info.number("recursion_misses");
+    pub(crate) fn read(&self, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
+        let enabled = self.sysctl.as_ref().map(InfoFile::read).transpose()?.is_some_and(|text| text.trim() != "0");
+        let counted = self.counts_runs || enabled;
+        for (name, file) in &self.programs {
+            let info = file.read()?;
+            let runs = counted.then(|| (number(&info, "run_cnt"), number(&info, "run_time_ns")));
+            let recursion_misses = number(&info, "recursion_misses");
             sink(Input::Program(ProgramCost { name: name.clone(), runs, recursion_misses }));
         }
-        self.memory.refresh()?;
-        let pages: u64 = self.memory.text.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+        let pages: u64 = self.memory.read()?.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
         let rss_bytes = pages * rustix::param::page_size() as u64;
         sink(Input::Agent(AgentCost { cpu_ns: cpu_ns(), rss_bytes, map_bytes: self.map_bytes }));
         Ok(())
     }
 }
 
+const STATS_ENABLED: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
 /// Whether the kernel counts program runs for everybody.
 pub(crate) fn stats_enabled() -> bool {
-    std::fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled").is_ok_and(|text| text.trim() != "0")
+    std::fs::read_to_string(STATS_ENABLED).is_ok_and(|text| text.trim() != "0")
 }
 
 /// A file of procfs, read again and again. `fdinfo` tells more of BPF objects than the system call does on old kernels,
 /// and needs no capability.
-struct InfoFile {
-    file: File,
-    text: String,
-}
+struct InfoFile(File);
 
 impl InfoFile {
     fn open(path: &str) -> Result<Self> {
-        Ok(Self { file: File::open(path).with_context(|| path.to_owned())?, text: String::new() })
+        Ok(Self(File::open(path).with_context(|| path.to_owned())?))
     }
 
-    fn refresh(&mut self) -> Result<()> {
-        self.text.clear();
-        self.file.rewind().context("rewind a file of procfs")?;
-        self.file.read_to_string(&mut self.text).context("read a file of procfs")?;
-        Ok(())
+    /// The whole of it, in one system call: these files are shorter than a page.
+    fn read(&self) -> Result<String> {
+        let mut page = [0; 4096];
+        let length = self.0.read_at(&mut page, 0).context("read a file of procfs")?;
+        Ok(String::from_utf8_lossy(&page[..length]).into_owned())
     }
+}
 
-    fn number(&self, name: &str) -> u64 {
-        let value = self.text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
-    }
+/// The number behind `name:` in an fdinfo; 0 where the kernel does not tell it.
+fn number(info: &str, name: &str) -> u64 {
+    let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Kernel memory of all maps this process holds: found by their descriptors, so that none is forgotten, and counted
@@ -92,9 +96,8 @@ fn map_bytes() -> Result<u64> {
         let Ok(entry) = entry else { continue };
         let is_map = std::fs::read_link(entry.path()).is_ok_and(|to| to.as_os_str() == "anon_inode:bpf-map");
         if let (true, Some(fd)) = (is_map, entry.file_name().to_str()) {
-            let mut info = InfoFile::open(&format!("/proc/self/fdinfo/{fd}"))?;
-            info.refresh()?;
-            bytes_of.insert(info.number("map_id"), info.number("memlock"));
+            let info = InfoFile::open(&format!("/proc/self/fdinfo/{fd}"))?.read()?;
+            bytes_of.insert(number(&info, "map_id"), number(&info, "memlock"));
         }
     }
     Ok(bytes_of.values().sum())

@@ -179,7 +179,7 @@ pub struct EdgeRecord {
     pub connect_latency: Histogram,
     /// Client: SYN to failure, of those that failed.
     pub connect_failed_latency: Histogram,
-    /// The handshake's round trip as the kernel sampled it (`srtt` at ESTABLISHED): no SYN retransmission in it.
+    /// The handshake's round trip as the kernel sampled it (`srtt` at ESTABLISHED): a SYN sent again is not in it.
     pub handshake: Histogram,
 }
 

@@ -1,4 +1,4 @@
-//! Ring-buffer events: rare things only, at most one per edge in 100 ms. Counts live in the edge records.
+//! Ring-buffer events: rare things only, at most one a second and edge. Counts live in the edge records.
 
 use crate::EdgeKey;
 
