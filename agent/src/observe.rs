@@ -26,8 +26,8 @@ const FINE_TICK: Duration = Duration::from_secs(1);
 /// Where only the end counts, the maps are read for the ring's sake: it holds the failures of 120 edges for this long.
 /// A process that has slept pays 1 to 9 ms of cold memory for each time it wakes, so it should not wake for nothing.
 const COARSE_TICK: Duration = Duration::from_secs(30);
-/// How often a long observation settles idle rounds: the scan visits every open file of the host.
-const SETTLE: Duration = Duration::from_secs(10);
+/// A live table settles idle rounds once in so many ticks.
+const SETTLE_TICKS: u32 = 10;
 
 /// What to observe.
 pub(crate) struct Plan {
@@ -60,10 +60,11 @@ pub(crate) fn observe(
     show: &mut dyn FnMut(&Snapshot) -> Result<()>,
 ) -> Result<ExitCode> {
     let _stats = plan.stats.then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime)).transpose().context("--stats")?;
-    let reader = start(plan.limits, plan.stats).map_err(CannotRun)?;
+    let reader = start(plan.limits, silence(&plan), plan.stats).map_err(CannotRun)?;
     let tick = match (&recorder, plan.every) {
         (Some(_), _) => FINE_TICK,
-        (None, Some(every)) => every.clamp(FINE_TICK, COARSE_TICK),
+        // A whole number of ticks a window.
+        (None, Some(every)) => every / (every.as_secs() / COARSE_TICK.as_secs() + 1) as u32,
         (None, None) => COARSE_TICK,
     };
     let mut session = Session { reader, engine: Engine::new(plan.window), recorder, tick, ticks: 0 };
@@ -72,11 +73,20 @@ pub(crate) fn observe(
     runtime.block_on(session.run(plan.until, plan.every, show))
 }
 
-fn start(limits: Limits, stats: bool) -> Result<Reader> {
-    let reader = Reader::new(Probes::start(limits)?, limits, stats)?;
+/// An edge must outlive the windows that show it: with one window for all, none is ever retired, and what finds no slot is
+/// counted in `other`.
+fn silence(plan: &Plan) -> Duration {
+    plan.every.map_or(Duration::MAX, |every| Duration::from_secs(60).max(every * 3))
+}
+
+fn start(limits: Limits, silence: Duration, stats: bool) -> Result<Reader> {
+    let reader = Reader::new(Probes::start(limits)?, limits, silence, stats)?;
     // The kernel's type information has been parsed and dropped: 20 MiB of heap that would count as ours for good.
     // SAFETY: no arguments that could be wrong.
-    unsafe { libc::malloc_trim(0) };
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
     Ok(reader)
 }
 
@@ -125,13 +135,11 @@ impl Session {
                 }
                 fired = ticks.fired() => {
                     fired?;
-                    self.read(false)?;
+                    self.read(is_due(next_shown))?;
                 }
             }
-            if let (Some(due), Some(every)) = (next_shown, every)
-                && Instant::now() + FINE_TICK / 4 >= due
-            {
-                show(&self.engine.snapshot())?;
+            if let (true, Some(due), Some(every)) = (is_due(next_shown), next_shown, every) {
+                self.show(show)?;
                 next_shown = Some(due + every);
             }
         }
@@ -140,10 +148,17 @@ impl Session {
         if let Some(recorder) = self.recorder.take() {
             recorder.finish()?;
         }
-        if every.is_none() {
-            show(&self.engine.snapshot())?;
-        }
+        self.show(show)?;
         Ok(code)
+    }
+
+    /// Hands out the window, which is then over unless it slides.
+    fn show(&mut self, show: &mut dyn FnMut(&Snapshot) -> Result<()>) -> Result<()> {
+        show(&self.engine.snapshot())?;
+        if self.engine.window() == Window::Whole {
+            self.engine.close_window();
+        }
+        Ok(())
     }
 
     fn begin(&mut self) -> Result<()> {
@@ -153,9 +168,14 @@ impl Session {
         outcome
     }
 
-    fn read(&mut self, last: bool) -> Result<()> {
+    /// One tick. `shown`: a window ends with it, so what is idle or gathered must come out.
+    fn read(&mut self, shown: bool) -> Result<()> {
         self.ticks += 1;
-        let settle = last || (self.tick * self.ticks).as_secs().is_multiple_of(SETTLE.as_secs());
+        let settle = match self.engine.window() {
+            Window::Whole => shown,
+            // A live table shows every tick; the scan visits every open file of the host.
+            Window::Sliding { .. } => self.ticks.is_multiple_of(SETTLE_TICKS),
+        };
         let Self { reader, engine, recorder, .. } = self;
         let mut outcome = Ok(());
         reader.read(settle, &mut |input| pass(input, engine, recorder, &mut outcome))?;
@@ -200,6 +220,11 @@ async fn exit_of(child: &mut Option<Child>) -> Result<ExitCode> {
     let code = status.code().or(status.signal().map(|s| 128 + s)).unwrap_or(1);
     ensure!((0..=255).contains(&code), "the command exited with {code}");
     Ok(ExitCode::from(code as u8))
+}
+
+/// Whether a snapshot is due: a tick comes a little early or late.
+fn is_due(at: Option<Instant>) -> bool {
+    at.is_some_and(|due| Instant::now() + FINE_TICK / 4 >= due)
 }
 
 async fn at(deadline: Option<&Timer>) -> Result<()> {

@@ -4,7 +4,7 @@ mod cost;
 mod edges;
 mod retire;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, MapData, RingBuf};
@@ -16,7 +16,6 @@ use crate::probe::load::{Limits, Probes};
 use cost::CostReader;
 pub(crate) use cost::stats_enabled;
 use edges::EdgeMemory;
-pub(crate) use edges::zeroed;
 use retire::Retirement;
 
 /// Reads everything the kernel half has to say.
@@ -33,17 +32,17 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Takes over running probes. `counts_runs`: the kernel counts and times program runs at our request.
-    pub(crate) fn new(mut probes: Probes, limits: Limits, counts_runs: bool) -> Result<Self> {
+    /// Takes over running probes. `silence`: how long a silent edge is kept. `counts_runs`: the kernel counts and times program runs at our request.
+    pub(crate) fn new(mut probes: Probes, limits: Limits, silence: Duration, counts_runs: bool) -> Result<Self> {
         let memory = EdgeMemory::map(&probes.ebpf, limits.edges + FIRST_SLOT)?;
         let events = RingBuf::try_from(probes.ebpf.take_map("EVENTS").context("the object has no map EVENTS")?)?;
         let counters = probes.ebpf.take_map("COUNTERS").context("the object has no map COUNTERS")?;
         let cost = CostReader::new(&probes.ebpf, counts_runs)?;
-        let retirement = Retirement::new(&mut probes.ebpf)?;
+        let retirement = Retirement::new(&mut probes.ebpf, silence)?;
         Ok(Self {
             probes,
             memory,
-            scratch: edges::zeroed(),
+            scratch: Box::new(EdgeRecord::EMPTY),
             retirement,
             told: Vec::new(),
             events,

@@ -35,14 +35,16 @@ impl Timer {
 
     /// Waits for the next time. Times that were missed count as one.
     pub(crate) async fn fired(&self) -> Result<()> {
-        let mut ready = self.0.readable().await.context("wait for a timer")?;
-        let mut expirations = [0; 8];
-        match rustix::io::read(self.0.get_ref(), &mut expirations) {
-            Ok(_) | Err(rustix::io::Errno::AGAIN) => {}
-            Err(error) => return Err(error).context("read a timer"),
+        loop {
+            let mut ready = self.0.readable().await.context("wait for a timer")?;
+            let mut expirations = [0; 8];
+            match rustix::io::read(self.0.get_ref(), &mut expirations) {
+                Ok(_) => return Ok(()),
+                // Not yet, or a signal: wait on.
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => ready.clear_ready(),
+                Err(error) => return Err(error).context("read a timer"),
+            }
         }
-        ready.clear_ready();
-        Ok(())
     }
 }
 

@@ -25,7 +25,8 @@ pub(crate) struct Owner {
     pub(crate) comm: [u8; COMM_LEN],
     pub(crate) exe: [u8; EXE_LEN],
     pub(crate) tgid: u32,
-    pub(crate) _pad: u32,
+    /// Sockets that listen on the port (SO_REUSEPORT).
+    pub(crate) listening: u32,
 }
 
 impl Owner {
@@ -37,7 +38,7 @@ impl Owner {
             comm: [0; COMM_LEN],
             exe: [0; EXE_LEN],
             tgid: task.tgid(),
-            _pad: 0,
+            listening: 1,
         };
         task.comm(&mut owner.comm);
         task.exe(&mut owner.exe);

@@ -29,6 +29,8 @@ pub(crate) const TCP_CLOSE: i32 = 7;
 pub(crate) const TCP_CLOSE_WAIT: i32 = 8;
 pub(crate) const TCP_LISTEN: i32 = 10;
 
+/// Bit of `sk_shutdown`: this end reads no more.
+pub(crate) const SHUTDOWN_RECEIVE: u8 = 1;
 /// `sk_shutdown` of a socket closed in both directions.
 pub(crate) const SHUTDOWN_BOTH: u8 = 3;
 

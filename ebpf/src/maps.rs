@@ -40,14 +40,15 @@ pub(crate) static FREE_SLOTS: Stack<u32> = Stack::with_max_entries(4096, 0);
 pub(crate) static SOCKETS: SkStorage<Socket> = SkStorage::new();
 
 /// Established client connections by handshake, so that the accepting end finds its peer on this host.
-/// LRU: an entry is needed only from ESTABLISHED to the server's first read. Bound: 8,192 (0.8 MiB).
+/// The value is the client's slot, or `PEER_UNTRACKED`. LRU: the client's ESTABLISHED comes before the ACK that makes the
+/// server's, so an entry is needed for microseconds only (at weir's start: for the scan). Bound: 8,192 (0.6 MiB).
 #[map]
-pub(crate) static HANDSHAKES: LruHashMap<Handshake, EdgeKey> = LruHashMap::with_max_entries(8192, 0);
+pub(crate) static HANDSHAKES: LruHashMap<Handshake, u32> = LruHashMap::with_max_entries(8192, 0);
 
 /// Listening ports and who opened them: the role of sockets first seen in mid-life, and the owner of connections that
-/// no process ever touches. LRU, because a listener's port is already gone when its close is traced. Bound: 1,024.
+/// no process ever touches. Bound: 2,048; more are a counted loss.
 #[map]
-pub(crate) static LISTENERS: LruHashMap<Listener, Owner> = LruHashMap::with_max_entries(1024, 0);
+pub(crate) static LISTENERS: HashMap<Listener, Owner> = HashMap::with_max_entries(2048, 0);
 
 /// Sockets whose connect failed after its SYN_SENT, by address: the call that returns that error must not count it
 /// again. LRU: written only by such failures, and removed with the socket. Bound: 1,024.

@@ -18,6 +18,8 @@ pub const IDLE_NS: u64 = 200_000_000;
 /// Initiator data this long after the previous one, with no answer in between, looks like another request. Twice the
 /// round-trip time where that is longer.
 pub const LATE_NS: u64 = 1_000_000;
+/// Unasked runs that cannot be chance.
+const MIN_PUSHES: u32 = 8;
 /// Operations on a connection before its evidence is judged.
 pub const JUDGED_AFTER: u32 = 100;
 
@@ -29,8 +31,10 @@ pub struct Round {
     pub started_ns: u64,
     /// Last initiator operation.
     pub initiated_ns: u64,
-    /// Last responder operation of the round; 0 while unanswered.
+    /// Last responder operation of the round; 0 while unanswered, and when its answer is complete.
     pub answered_ns: u64,
+    /// Last responder operation of all.
+    pub responded_ns: u64,
     /// Initiator operations.
     pub initiations: u32,
     /// Responder operations.
@@ -39,7 +43,7 @@ pub struct Round {
     pub rounds: u32,
     /// Initiator operations that came late while a round was in flight.
     pub late: u32,
-    /// Responder runs that answered nothing.
+    /// Times the responder spoke again after a silence, with no request in between.
     pub pushes: u32,
     /// Who moved last; 0 while nobody has.
     turn: u8,
@@ -104,27 +108,24 @@ impl Round {
     pub fn respond(&mut self, now: u64) -> Turn {
         let mut turn = Turn::default();
         self.responses = self.responses.wrapping_add(1);
+        let silence = now.saturating_sub(self.responded_ns);
+        let spoke_before = self.responded_ns != 0;
+        self.responded_ns = now;
         if self.in_flight != 0 {
             self.in_flight = 0;
             self.rounds = self.rounds.wrapping_add(1);
+            self.answered_ns = now;
             turn.answered = true;
             turn.latency_ns = now.saturating_sub(self.started_ns);
             turn.turned = self.turn == TURN_INITIATOR;
-        } else if self.answered_ns != 0 && now.saturating_sub(self.answered_ns) > IDLE_NS {
+        } else if spoke_before && silence > IDLE_NS {
             // Silent for so long: the answer was complete, and this is something else.
             self.complete(&mut turn);
             self.pushes = self.pushes.wrapping_add(1);
-            self.turn = TURN_RESPONDER;
-            return turn;
-        } else if self.answered_ns == 0 {
-            // Data that continues no answer: a banner (the first word of all), or a push.
-            if self.started_ns != 0 {
-                self.pushes = self.pushes.wrapping_add(1);
-            }
-            self.turn = TURN_RESPONDER;
-            return turn;
+        } else if self.answered_ns != 0 {
+            self.answered_ns = now;
         }
-        self.answered_ns = now;
+        // What is left continues a push, or is the first word of all (a banner).
         self.turn = TURN_RESPONDER;
         turn
     }
@@ -156,7 +157,8 @@ impl Round {
     /// The verdict so far, or nothing before `JUDGED_AFTER` operations.
     ///
     /// Late operations over 5% of the initiator's say "multiplexed", unless rounds are so rare that one request in
-    /// many pieces (an upload) explains them. Unasked runs over 20% of the responder's operations say "push".
+    /// many pieces (an upload) explains them. Unasked runs over 20% of all the responder's runs say "push", unless they
+    /// are so few among its operations (5%) that a long answer with stalls (a lossy download) explains them.
     #[inline(always)]
     pub fn evidence(&self) -> Evidence {
         if self.initiations.wrapping_add(self.responses) < JUDGED_AFTER {
@@ -165,7 +167,9 @@ impl Round {
         Evidence {
             multiplexed: self.late as u64 * 20 > self.initiations as u64
                 && self.rounds as u64 * 5 > self.initiations as u64,
-            push: self.pushes as u64 * 5 > self.responses as u64,
+            push: self.pushes >= MIN_PUSHES
+                && self.pushes as u64 * 5 > self.rounds as u64 + self.pushes as u64
+                && self.pushes as u64 * 20 > self.responses as u64,
         }
     }
 

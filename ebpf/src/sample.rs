@@ -1,4 +1,4 @@
-//! Looking at the head of one request in 64, for pipelining (`weir_ebpf::pipeline`). One bit comes out; the bytes
+//! Looking at the head of a connection's first requests and of one in 64 after, for pipelining (`weir_ebpf::pipeline`). One bit comes out; the bytes
 //! never leave the program.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
@@ -27,11 +27,13 @@ pub(crate) fn request(round: u32, length: u32, record: *mut EdgeRecord) {
 
 #[inline(never)]
 fn look(length: u32, record: *mut EdgeRecord) -> Option<()> {
-    let buffer = match Call::of(Task::current()).data()? {
-        Data::Buffer(buffer) => buffer,
-        Data::Vector(vector) => read_user(vector)?,
-        Data::Message(message) => read_user(read_user(message.wrapping_add(MSGHDR_IOV))?)?,
+    // Of a vector only the first element: what lies behind it in memory is another's.
+    let (buffer, room) = match Call::of(Task::current()).data()? {
+        Data::Buffer(buffer) => (buffer, u64::from(length)),
+        Data::Vector(vector) => read_iovec(vector)?,
+        Data::Message(message) => read_iovec(read_user(message.wrapping_add(MSGHDR_IOV))?)?,
     };
+    let length = if room < u64::from(length) { room as u32 } else { length };
     let scratch = SCRATCH.get_ptr_mut(0)?;
     let length = if length as usize > LOOKED_AT { LOOKED_AT } else { length as usize };
     // SAFETY: the destination is a map value of LOOKED_AT bytes; the helper checks the source.
@@ -44,6 +46,11 @@ fn look(length: u32, record: *mut EdgeRecord) -> Option<()> {
         bump!(record.pipeline_repeated);
     }
     Some(())
+}
+
+#[inline(always)]
+fn read_iovec(from: u64) -> Option<(u64, u64)> {
+    Some((read_user(from)?, read_user(from.wrapping_add(8))?))
 }
 
 #[inline(always)]

@@ -9,12 +9,15 @@ pub const PHASE_OPEN: u8 = 2;
 /// Closed by this end, reset, or failed to connect.
 pub const PHASE_ENDED: u8 = 3;
 
+/// `Socket::resolution`: nobody has looked for the edge.
+pub const UNRESOLVED: u8 = 0;
+/// Somebody is looking: operations of other threads meanwhile go uncounted rather than to the wrong edge.
+pub const RESOLVING: u8 = 1;
 /// The edge is known: `Socket::edge` is valid.
-pub const RESOLVED: u8 = 1;
+pub const RESOLVED: u8 = 2;
+
 /// First seen in mid-life.
 pub const PARTIAL: u8 = 1 << 1;
-/// The peer closed or reset the connection.
-pub const PEER_CLOSED: u8 = 1 << 2;
 /// Counted in the edge's `multiplexed_set`.
 pub const MULTIPLEXED: u8 = 1 << 3;
 /// Counted in the edge's `push_set`.
@@ -31,7 +34,7 @@ pub struct Socket {
     pub round: Round,
     /// Arrival of the first unread data; 0 when there is none.
     pub arrived_ns: u64,
-    /// The SYN (client) or the establishment (server); 0 when unknown.
+    /// Client: the SYN; 0 when unknown.
     pub since_ns: u64,
     /// Bytes sent and not yet added to the edge.
     pub bytes_sent: u64,
@@ -43,20 +46,29 @@ pub struct Socket {
     pub copied_seq: u32,
     /// The kernel's retransmission count already added to the edge.
     pub total_retrans: u32,
+    /// Server: what the client left under this handshake (`weir_abi` slots, or `PEER_UNTRACKED`), plus 1; 0 for nothing.
+    pub peer: u32,
     /// Round trip of the handshake in microseconds, until the edge is known.
     pub handshake_us: u32,
     /// `weir_abi::ROLE_*`.
     pub role: u8,
     /// `PHASE_*`.
     pub phase: u8,
-    /// `RESOLVED` and its like.
+    /// `PARTIAL` and its like: written in the process's own context.
     pub flags: u8,
+    /// `UNRESOLVED` and its like: a byte of its own, as softirq must not write over it.
+    pub resolution: u8,
+    /// The peer closed or reset the connection: written in softirq, so a byte of its own too.
+    pub peer_closed: u8,
     #[doc(hidden)]
-    pub _pad: [u8; 5],
+    pub _pad: [u8; 3],
 }
 
 const _: () =
     assert!(size_of::<Socket>() <= 120, "65,536 sockets must stay under 16 MiB with the kernel's own 64 bytes");
+
+/// Stands for a client on this host that has no record.
+pub const PEER_UNTRACKED: u32 = u32::MAX - 1;
 
 /// Joins the two ends of a connection on one host: the two initial sequence numbers. Unlike the 4-tuple they survive
 /// NAT, and two network namespaces with the same addresses do not share them.

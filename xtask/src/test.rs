@@ -80,7 +80,7 @@ fn kernel_half_lints() -> Command {
 /// One test at a time: they all watch the sockets of the same kernel.
 fn kernel_tests(filter: Option<&str>, elevation: Elevation) -> Command {
     let weir = binary(false);
-    let mut command = cargo(["test", "-p", "weir-tests"]);
+    let mut command = cargo(["test", "--no-fail-fast", "-p", "weir-tests"]);
     if elevation == Elevation::Sudo {
         // Only the test programs become root, not cargo: it would leave files in target/ that the user cannot replace.
         // sudo resets PATH even with -E.
@@ -151,7 +151,7 @@ mod tests {
     fn kernel_tests_find_the_binary() {
         let weir = binary(false);
         let plain = describe(&kernel_tests(Some("connect"), Elevation::None));
-        assert!(plain.ends_with("cargo test -p weir-tests connect -- --test-threads=1"), "{plain}");
+        assert!(plain.ends_with("cargo test --no-fail-fast -p weir-tests connect -- --test-threads=1"), "{plain}");
         assert!(plain.starts_with(&format!("WEIR_BIN={}", weir.display())), "{plain}");
         let sudo = describe(&kernel_tests(None, Elevation::Sudo));
         assert!(sudo.contains(&format!(r#""WEIR_BIN={}"]"#, weir.display())), "{sudo}");

@@ -25,6 +25,8 @@ pub struct View {
     pub abandoned: u64,
     /// Rounds ended by the far end's close before an answer.
     pub broken: u64,
+    /// Requests that were already waiting when the window began.
+    pub in_flight_before: u64,
     /// Time integral of rounds in flight over the window.
     pub in_flight_ns: u64,
     /// Some connections carry overlapping requests.
@@ -82,6 +84,7 @@ impl View {
             partial: after.partial,
             rounds: latency.count,
             in_flight: in_flight(after),
+            in_flight_before: in_flight(before),
             abandoned: d(|r| r.rounds_abandoned),
             broken: d(|r| r.rounds_broken),
             // A round may end between two words of a reading; what then comes out negative was nothing.
@@ -110,7 +113,7 @@ impl View {
 
     /// Connects that did not succeed.
     pub fn failed_connects(&self) -> u64 {
-        self.connects[1..].iter().sum()
+        self.connects[1..].iter().fold(0, |sum, n| sum.wrapping_add(*n))
     }
 
     /// Whether anything happened, or is open.
@@ -120,36 +123,38 @@ impl View {
             && self.closed == 0
             && self.rounds == 0
             && self.in_flight == 0
-            && self.abandoned + self.broken == 0
-            && self.bytes_sent + self.bytes_received == 0
-            && self.retransmitted_segments + self.resets_sent + self.resets_received == 0
+            && self.abandoned | self.broken == 0
+            && self.bytes_sent | self.bytes_received == 0
+            && self.retransmitted_segments | self.resets_sent | self.resets_received == 0
     }
 
     /// Adds another process's view of the same edge.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.connects.iter_mut().zip(other.connects) {
-            *mine += theirs;
+            *mine = mine.wrapping_add(theirs);
         }
         for (mine, theirs) in self.errors.iter_mut().zip(other.errors) {
-            *mine += theirs;
+            *mine = mine.wrapping_add(theirs);
         }
-        self.cancelled_unanswered += other.cancelled_unanswered;
-        self.open_connections += other.open_connections;
-        self.closed += other.closed;
-        self.partial += other.partial;
-        self.rounds += other.rounds;
-        self.in_flight += other.in_flight;
-        self.abandoned += other.abandoned;
-        self.broken += other.broken;
+        self.cancelled_unanswered = self.cancelled_unanswered.wrapping_add(other.cancelled_unanswered);
+        self.open_connections = self.open_connections.wrapping_add(other.open_connections);
+        self.closed = self.closed.wrapping_add(other.closed);
+        self.partial = self.partial.wrapping_add(other.partial);
+        self.rounds = self.rounds.wrapping_add(other.rounds);
+        self.in_flight = self.in_flight.wrapping_add(other.in_flight);
+        self.in_flight_before = self.in_flight_before.wrapping_add(other.in_flight_before);
+        self.abandoned = self.abandoned.wrapping_add(other.abandoned);
+        self.broken = self.broken.wrapping_add(other.broken);
         self.in_flight_ns = self.in_flight_ns.saturating_add(other.in_flight_ns);
         self.multiplexed |= other.multiplexed;
         self.push |= other.push;
-        self.pipelined = (self.pipelined.0 + other.pipelined.0, self.pipelined.1 + other.pipelined.1);
-        self.bytes_sent += other.bytes_sent;
-        self.bytes_received += other.bytes_received;
-        self.retransmitted_segments += other.retransmitted_segments;
-        self.resets_sent += other.resets_sent;
-        self.resets_received += other.resets_received;
+        self.pipelined =
+            (self.pipelined.0.wrapping_add(other.pipelined.0), self.pipelined.1.wrapping_add(other.pipelined.1));
+        self.bytes_sent = self.bytes_sent.wrapping_add(other.bytes_sent);
+        self.bytes_received = self.bytes_received.wrapping_add(other.bytes_received);
+        self.retransmitted_segments = self.retransmitted_segments.wrapping_add(other.retransmitted_segments);
+        self.resets_sent = self.resets_sent.wrapping_add(other.resets_sent);
+        self.resets_received = self.resets_received.wrapping_add(other.resets_received);
         self.srtt_us = self.srtt_us.max(other.srtt_us);
         self.latency.merge(&other.latency);
         self.full_latency.merge(&other.full_latency);
@@ -160,8 +165,9 @@ impl View {
     }
 
     /// Little's law: the time integral of concurrency must be the sum of the times in it. The two come from different
-    /// counters, so a lost event or an overlap shows as a difference. Requests cut by the window's ends belong to the
-    /// integral alone; their share is allowed for.
+    /// counters, so a lost event or an overlap shows as a difference. Of a request cut by the window's end only a part is
+    /// in the integral, which is allowed for; of one cut by its beginning the whole is in its latency, and then nothing
+    /// can be said.
     pub fn littles_law(&self, window_ns: u64) -> LittlesLaw {
         /// Below this many rounds the ends of the window dominate.
         const MIN_ROUNDS: u64 = 20;
@@ -172,9 +178,11 @@ impl View {
         }
         let counted = self.in_flight_ns as f64;
         let timed = self.latency.sum_ns as f64;
-        let cut = (self.in_flight + self.abandoned + self.broken) as f64 * window_ns as f64;
+        let cut = (self.in_flight as f64 + self.abandoned as f64 + self.broken as f64) * window_ns as f64;
         let gap = (counted - timed).abs();
-        if gap <= TOLERANCE * timed + cut {
+        if self.in_flight_before > 0 && timed > counted {
+            LittlesLaw::CutByWindow
+        } else if gap <= TOLERANCE * timed + cut {
             LittlesLaw::Holds { concurrency: counted / window_ns.max(1) as f64 }
         } else {
             LittlesLaw::Broken { counted: counted / window_ns.max(1) as f64, timed: timed / window_ns.max(1) as f64 }

@@ -38,7 +38,7 @@ impl Distribution {
     /// Adds another's values.
     pub fn merge(&mut self, other: &Self) {
         self.sum_ns = self.sum_ns.wrapping_add(other.sum_ns);
-        self.count += other.count;
+        self.count = self.count.wrapping_add(other.count);
         for (mine, theirs) in self.buckets.iter_mut().zip(other.buckets.iter()) {
             *mine = mine.wrapping_add(*theirs);
         }

@@ -13,9 +13,9 @@ use crate::{
 /// What a snapshot covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
-    /// Everything since the start.
+    /// Everything since the start, or since `close_window`.
     Whole,
-    /// The last one to two spans of this many nanoseconds: `slide` moves it on.
+    /// The last one to two spans of this many nanoseconds.
     Sliding {
         /// Half of the window.
         span_ns: u64,
@@ -128,6 +128,18 @@ impl Engine {
         }
     }
 
+    /// What snapshots cover.
+    pub fn window(&self) -> Window {
+        self.window
+    }
+
+    /// Ends the window at the last tick: the next one begins there.
+    pub fn close_window(&mut self) {
+        self.next = (self.now, self.latest.clone());
+        self.from = self.next.clone();
+        self.failures.clear();
+    }
+
     /// The window as of the last tick.
     pub fn snapshot(&self) -> Snapshot {
         let (from, before) = &self.from;
@@ -167,18 +179,16 @@ impl Engine {
             unknown_sockets: counted(Counter::UnknownSockets),
             listeners_over_limit: counted(Counter::ListenersOverLimit),
             unreadable_connects: counted(Counter::UnreadableConnects),
-            recursion_misses: misses.sum(),
+            recursion_misses: misses.fold(0, u64::wrapping_add),
         }
     }
 
     fn coverage(&self, counted: &dyn Fn(Counter) -> u64) -> Coverage {
         let total = |c: Counter| self.latest.counters[c as usize];
-        let settled =
-            total(Counter::AcceptedOwned) + total(Counter::AcceptedUntouched) + total(Counter::UnknownSockets);
         Coverage {
             tracked: counted(Counter::SocketsTracked),
-            missed: counted(Counter::SocketsOverLimit) + counted(Counter::SocketStorageFailed),
-            accepted_pending: total(Counter::Accepted).saturating_sub(settled),
+            missed: counted(Counter::SocketsOverLimit).wrapping_add(counted(Counter::SocketStorageFailed)),
+            accepted_pending: total(Counter::Accepted).saturating_sub(total(Counter::AcceptedAttributed)),
             sockets_now: total(Counter::SocketsTracked).saturating_sub(total(Counter::SocketsReleased)),
             evicted_edges: self.evicted,
             synack_retransmits: counted(Counter::SynackRetransmits),

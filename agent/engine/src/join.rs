@@ -5,9 +5,7 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
-use weir_abi::{
-    ConnectFailed, EdgeKey, EdgeRecord, FIRST_SLOT, Histogram, OTHER_CLIENT, OTHER_SERVER_LOCAL, ROLE_SERVER,
-};
+use weir_abi::{ConnectFailed, EdgeKey, EdgeRecord, FIRST_SLOT, OTHER_CLIENT, OTHER_SERVER_LOCAL, ROLE_SERVER};
 
 use crate::{
     delta::View,
@@ -31,53 +29,10 @@ impl<'a> Reading<'a> {
     pub(crate) fn new(slot: u32, before: Option<&EdgeRecord>, after: &'a EdgeRecord, span: &Span) -> Self {
         // A slot that was reused within the window starts from nothing.
         let before = before.filter(|b| b.key == after.key && b.process_start_ns == after.process_start_ns);
-        let view = View::between(before.unwrap_or(&ZERO), after, span.from_ns, span.to_ns);
+        let view = View::between(before.unwrap_or(&EdgeRecord::EMPTY), after, span.from_ns, span.to_ns);
         Self { slot, header: after, view }
     }
 }
-
-/// A record that has counted nothing.
-pub(crate) static ZERO: EdgeRecord = EdgeRecord {
-    key: EdgeKey { address: [0; 16], tgid: 0, peer_tgid: 0, netns: 0, port: 0, listen_port: 0, role: 0, _pad: [0; 3] },
-    state: 0,
-    comm: [0; 16],
-    exe: [0; 32],
-    process_start_ns: 0,
-    cgroup_id: 0,
-    local_address: [0; 16],
-    peer_netns: 0,
-    srtt_us: 0,
-    last_event_ns: 0,
-    connects: [0; 8],
-    cancelled_unanswered: 0,
-    opened: 0,
-    closed: 0,
-    partial: 0,
-    attached: 0,
-    detached: 0,
-    rounds_started: 0,
-    rounds_abandoned: 0,
-    rounds_broken: 0,
-    in_flight_ns: 0,
-    multiplexed_set: 0,
-    multiplexed_cleared: 0,
-    push_set: 0,
-    push_cleared: 0,
-    pipeline_sampled: 0,
-    pipeline_repeated: 0,
-    bytes_sent: 0,
-    bytes_received: 0,
-    retransmitted_segments: 0,
-    resets_sent: 0,
-    resets_received: 0,
-    errors: [0; 4],
-    latency: Histogram::EMPTY,
-    full_latency: Histogram::EMPTY,
-    receive_queue_wait: Histogram::EMPTY,
-    connect_latency: Histogram::EMPTY,
-    connect_failed_latency: Histogram::EMPTY,
-    handshake: Histogram::EMPTY,
-};
 
 /// What both ends of a local edge know of it: the client's process and namespace, the address and port it dialled.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -186,7 +141,7 @@ fn other(readings: Vec<Reading<'_>>) -> Vec<Edge> {
         } = Some(reading.view);
     }
     // Servers here whose clients all have edges of their own: the connections are counted there.
-    let nothing = || View::between(&ZERO, &ZERO, 0, 0);
+    let nothing = || View::between(&EdgeRecord::EMPTY, &EdgeRecord::EMPTY, 0, 0);
     let from_here = (client.is_some() || local.is_some())
         .then(|| other_edge(Ok(client.unwrap_or_else(nothing)), local.ok_or(Absent::ManyInOne)));
     let from_elsewhere = remote.map(|view| other_edge(Err(Absent::NotOnThisHost), Ok(view)));

@@ -231,6 +231,8 @@ pub enum LittlesLaw {
         /// From the latencies.
         timed: f64,
     },
+    /// Requests older than the window were answered in it: no telling.
+    CutByWindow,
     /// Too few rounds to tell.
     TooFew,
 }

@@ -60,10 +60,10 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     };
     let live_table = terminal && format == Format::Table && !once;
     let every = args.every.unwrap_or(Duration::from_secs(if live_table { 1 } else { 10 }));
-    let window = match (once, live_table) {
-        (true, _) => Window::Whole,
-        (false, true) => Window::Sliding { span_ns: Duration::from_secs(5).max(every).as_nanos() as u64 },
-        (false, false) => Window::Sliding { span_ns: every.as_nanos() as u64 },
+    let window = if live_table {
+        Window::Sliding { span_ns: Duration::from_secs(5).max(every).as_nanos() as u64 }
+    } else {
+        Window::Whole
     };
     let plan = Plan { limits: args.limits.limits(), until, every: (!once).then_some(every), window, stats: args.stats };
     let output = Output::new(format, view, live_table);

@@ -1,5 +1,6 @@
 //! The JSON document (docs/edges.md): field names are a contract, frozen by a test.
 
+use weir_abi::EdgeRecord;
 use weir_engine::{
     Cost, Coverage, Distribution, Edge, End, Failure, LittlesLaw, Losses, ProbeState, Process, ServerProcess, Snapshot,
     View,
@@ -45,7 +46,7 @@ fn losses_of(losses: &Losses) -> Object {
 
 fn coverage_of(coverage: &Coverage) -> Object {
     let Coverage { tracked, missed, accepted_pending, sockets_now, evicted_edges, synack_retransmits } = *coverage;
-    let connections = tracked + missed;
+    let connections = tracked.wrapping_add(missed);
     Object::new()
         .with("tracked", tracked)
         .with("missed", missed)
@@ -160,10 +161,8 @@ pub(super) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     pub(super) fn of(edge: &'a Edge) -> Self {
-        static NOTHING: std::sync::LazyLock<View> = std::sync::LazyLock::new(|| {
-            let zero = crate::reader::zeroed();
-            View::between(&zero, &zero, 0, 0)
-        });
+        static NOTHING: std::sync::LazyLock<View> =
+            std::sync::LazyLock::new(|| View::between(&EdgeRecord::EMPTY, &EdgeRecord::EMPTY, 0, 0));
         let client = edge.client_view.as_ref().ok();
         let server = edge.server_view.as_ref().ok();
         let near = client.or(server).unwrap_or(&NOTHING);
@@ -185,8 +184,11 @@ impl<'a> Facts<'a> {
             handshake: &near.handshake,
             bytes_sent,
             bytes_received,
-            retransmitted_segments: [client, server].iter().flatten().map(|v| v.retransmitted_segments).sum(),
-            resets: near.resets_sent + near.resets_received,
+            retransmitted_segments: [client, server]
+                .iter()
+                .flatten()
+                .fold(0, |sum: u64, v| sum.wrapping_add(v.retransmitted_segments)),
+            resets: near.resets_sent.wrapping_add(near.resets_received),
             srtt_us: near.srtt_us,
             multiplexed: pipelined || any(|v| v.multiplexed),
             pipelined,
@@ -201,14 +203,14 @@ impl<'a> Facts<'a> {
     }
 
     pub(super) fn failed_connects(&self) -> u64 {
-        self.connects[1..].iter().sum()
+        self.connects[1..].iter().fold(0, |sum, n| sum.wrapping_add(*n))
     }
 }
 
 /// Half of the sampled requests held several.
 fn is_pipelined(view: &View) -> bool {
     let (sampled, repeated) = view.pipelined;
-    repeated > 0 && repeated * 2 >= sampled
+    repeated > 0 && repeated >= sampled / 2
 }
 
 fn view_of(view: &View, window_ns: u64) -> Object {
@@ -223,7 +225,8 @@ fn view_of(view: &View, window_ns: u64) -> Object {
         in_flight,
         abandoned,
         broken,
-        in_flight_ns: _, // in littles_law
+        in_flight_before: _, // for
+        in_flight_ns: _,     // in littles_law
         multiplexed,
         push,
         pipelined: (sampled, repeated),
@@ -277,6 +280,7 @@ fn law_of(law: LittlesLaw) -> Object {
             .with("state", "broken")
             .with("concurrency_counted", rounded(counted))
             .with("concurrency_timed", rounded(timed)),
+        LittlesLaw::CutByWindow => Object::new().with("state", "cut by the window"),
         LittlesLaw::TooFew => Object::new().with("state", "too few rounds"),
     }
 }

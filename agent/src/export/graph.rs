@@ -23,8 +23,8 @@ fn lines(edges: &[&Edge]) -> BTreeMap<(String, String), Line> {
     for edge in edges {
         let facts = Facts::of(edge);
         let line = lines.entry((node(&edge.client), server_node(&edge.server))).or_default();
-        line.rounds += facts.rounds;
-        line.failed += facts.failed_connects();
+        line.rounds = line.rounds.wrapping_add(facts.rounds);
+        line.failed = line.failed.wrapping_add(facts.failed_connects());
         match &mut line.latency {
             Some(sum) => sum.merge(facts.latency),
             None => line.latency = Some(facts.latency.clone()),

@@ -115,9 +115,3 @@ fn map_slots(map: &OwnedFd, slots: u32) -> Result<*const EdgeRecord> {
     let base = unsafe { mmap(std::ptr::null_mut(), bytes, ProtFlags::READ, MapFlags::SHARED, map, 0) };
     Ok(base.context("map the edge records")?.cast_const().cast())
 }
-
-/// A record of zeroes, on the heap.
-pub(crate) fn zeroed() -> Box<EdgeRecord> {
-    // SAFETY: all zeroes is a valid record of plain integers.
-    unsafe { Box::<EdgeRecord>::new_zeroed().assume_init() }
-}

@@ -4,19 +4,14 @@
 //! the table, so none can come to hold it. A processor may have looked the key up just before it went: the slot rests
 //! for a tick and is looked at again.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf,
-    maps::{Array, HashMap as BpfHashMap, MapData, Stack},
+    maps::{Array, HashMap as BpfHashMap, MapData, MapError, Stack},
 };
 use weir_abi::{EdgeKey, EdgeRecord, FIRST_SLOT};
-
-use super::edges::zeroed;
-
-/// A silent edge without sockets is kept for this long: long enough for every window that will ask for it.
-const SILENT_NS: u64 = 60_000_000_000;
 
 /// Gives aya the layout facts it needs.
 #[repr(transparent)]
@@ -34,6 +29,7 @@ unsafe impl aya::Pod for Record {}
 /// What is known of each slot's quietness.
 pub(crate) struct Retirement {
     watched: HashMap<u32, Watch>,
+    silent_ns: u64,
     slots: BpfHashMap<MapData, Key, u32>,
     free: Stack<MapData, u32>,
     records: Array<MapData, Record>,
@@ -48,16 +44,18 @@ struct Watch {
 }
 
 impl Retirement {
-    /// Takes the maps it needs. `EDGES` must have been mapped before.
-    pub(crate) fn new(ebpf: &mut Ebpf) -> Result<Self> {
+    /// Takes the maps it needs. `EDGES` must have been mapped before. A silent edge without sockets is kept for
+    /// `silence`, which must be longer than any window that will ask for it.
+    pub(crate) fn new(ebpf: &mut Ebpf, silence: Duration) -> Result<Self> {
         let mut take =
             |name: &'static str| ebpf.take_map(name).with_context(|| format!("the object has no map {name}"));
         Ok(Self {
             watched: HashMap::new(),
+            silent_ns: u64::try_from(silence.as_nanos()).unwrap_or(u64::MAX),
             slots: BpfHashMap::try_from(take("EDGE_SLOTS")?)?,
             free: Stack::try_from(take("FREE_SLOTS")?)?,
             records: Array::try_from(take("EDGES")?)?,
-            nothing: Box::new(Record(*zeroed())),
+            nothing: Box::new(Record(EdgeRecord::EMPTY)),
         })
     }
 
@@ -80,10 +78,12 @@ impl Retirement {
             self.free.push(slot, 0).context("return a retired slot")?;
             return Ok(true);
         }
-        if now_ns.saturating_sub(watch.since_ns) > SILENT_NS {
-            watch.resting = true;
-            // Absent means that a predecessor of this slot's key was removed already.
-            let _ = self.slots.remove(&Key(record.key));
+        if now_ns.saturating_sub(watch.since_ns) > self.silent_ns {
+            match self.slots.remove(&Key(record.key)) {
+                // Absent: it went when this slot began to rest, and somebody came in the last moment.
+                Ok(()) | Err(MapError::KeyNotFound) => watch.resting = true,
+                Err(_) => {} // still reachable: try again on the next tick
+            }
         }
         Ok(false)
     }

@@ -5,7 +5,6 @@ use weir_abi::{EdgeKey, EdgeRecord};
 use weir_engine::{AgentCost, Engine, ProbeState, ProgramCost, Started, Window};
 
 use super::*;
-use crate::reader::zeroed;
 
 struct Scratch(std::path::PathBuf);
 
@@ -22,7 +21,7 @@ impl Drop for Scratch {
 }
 
 fn a_record() -> Box<EdgeRecord> {
-    let mut record = zeroed();
+    let mut record = Box::new(EdgeRecord::EMPTY);
     record.key = EdgeKey { tgid: 7, port: 80, role: 1, address: [9; 16], ..EdgeKey::default() };
     record.state = weir_abi::SLOT_LIVE;
     record.comm[..4].copy_from_slice(b"curl");

@@ -29,6 +29,9 @@ pub(super) struct Header {
     histogram_scale: u32,
 }
 
+/// The largest `--max-edges`, and some.
+const MAX_SLOT: u32 = 1 << 17;
+
 const FORMAT: &str = "weir recording";
 
 impl Header {
@@ -242,6 +245,8 @@ impl Line {
                 Input::Started(Started { monotonic_ns, unix_ns, kernel, version })
             }
             Self::Probe { name, missing, provides } => Input::Probe(ProbeState { name, missing, provides }),
+            // No weir has that many slots: a damaged line must not grow the engine's table.
+            Self::Edge { slot, .. } if slot > MAX_SLOT => return,
             Self::Edge { slot, record } => {
                 sink(Input::Edge { slot, record: &(&*record).into() });
                 return;

@@ -183,6 +183,60 @@ pub struct EdgeRecord {
     pub handshake: Histogram,
 }
 
+impl EdgeRecord {
+    /// A record that has counted nothing.
+    pub const EMPTY: Self = Self {
+        key: EdgeKey {
+            address: [0; 16],
+            tgid: 0,
+            peer_tgid: 0,
+            netns: 0,
+            port: 0,
+            listen_port: 0,
+            role: 0,
+            _pad: [0; 3],
+        },
+        state: SLOT_FREE,
+        comm: [0; 16],
+        exe: [0; 32],
+        process_start_ns: 0,
+        cgroup_id: 0,
+        local_address: [0; 16],
+        peer_netns: 0,
+        srtt_us: 0,
+        last_event_ns: 0,
+        connects: [0; 8],
+        cancelled_unanswered: 0,
+        opened: 0,
+        closed: 0,
+        partial: 0,
+        attached: 0,
+        detached: 0,
+        rounds_started: 0,
+        rounds_abandoned: 0,
+        rounds_broken: 0,
+        in_flight_ns: 0,
+        multiplexed_set: 0,
+        multiplexed_cleared: 0,
+        push_set: 0,
+        push_cleared: 0,
+        pipeline_sampled: 0,
+        pipeline_repeated: 0,
+        bytes_sent: 0,
+        bytes_received: 0,
+        retransmitted_segments: 0,
+        resets_sent: 0,
+        resets_received: 0,
+        errors: [0; 4],
+        latency: Histogram::EMPTY,
+        full_latency: Histogram::EMPTY,
+        receive_queue_wait: Histogram::EMPTY,
+        connect_latency: Histogram::EMPTY,
+        connect_failed_latency: Histogram::EMPTY,
+        handshake: Histogram::EMPTY,
+    };
+}
+
 const _: () = assert!(size_of::<EdgeKey>() == 36, "EdgeKey is a map key: no implicit padding");
 const _: () = assert!(size_of::<EdgeRecord>().is_multiple_of(8), "array values are read in place as 8-byte words");
 const _: () = assert!(size_of::<EdgeRecord>() <= 3072, "4096 edges must fit 12 MiB");

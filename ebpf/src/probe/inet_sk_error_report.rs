@@ -3,20 +3,21 @@
 //! Errors of established connections. Failed connects are counted by their outcome instead.
 
 use weir_abi::SocketError;
-use weir_ebpf::socket::{FAILED, PEER_CLOSED, RESOLVED};
+use weir_ebpf::socket::{FAILED, PHASE_CONNECTING, RESOLVED};
 
 use crate::{edge, kernel::Sock, track};
 
 #[inline(always)]
 pub(crate) fn run(sk: Sock) {
     let Some(socket) = track::get(sk) else { return };
-    if socket.flags & RESOLVED == 0 || socket.flags & FAILED != 0 {
+    // Before 6.11 a failing connect reports its error before its state changes.
+    if socket.resolution != RESOLVED || socket.flags & FAILED != 0 || socket.phase == PHASE_CONNECTING {
         return;
     }
     let kind = match sk.error() {
         0 => return,
         // A socket that aborts its own connection is told so too.
-        104 | 32 if socket.flags & PEER_CLOSED == 0 => return,
+        104 | 32 if socket.peer_closed == 0 => return,
         104 | 32 => SocketError::Reset,
         110 => SocketError::Timeout,
         101 | 113 | 100 | 112 => SocketError::Unreachable,

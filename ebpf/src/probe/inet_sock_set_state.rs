@@ -4,7 +4,9 @@
 //! owners are taken only at SYN_SENT, LISTEN and local closes, which happen in the process's own system call.
 
 use weir_abi::{ConnectOutcome, Counter, OTHER_CLIENT, ROLE_CLIENT, ROLE_SERVER};
-use weir_ebpf::socket::{FAILED, PEER_CLOSED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, RESOLVED, Socket};
+use weir_ebpf::socket::{
+    FAILED, PEER_UNTRACKED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, RESOLVED, Socket, UNRESOLVED,
+};
 
 use crate::{
     edge::{self, Failure, OwnedBy, Owner, bump, count, observe},
@@ -13,7 +15,7 @@ use crate::{
         TCP_SYN_SENT, Task,
     },
     maps::{FAILED_CONNECTS, LISTENERS, Listener},
-    track,
+    resolve, track,
 };
 
 const EPIPE: i32 = 32;
@@ -33,7 +35,8 @@ pub(crate) fn run(sk: Sock, old: i32, new: i32) {
         (TCP_SYN_SENT | TCP_SYN_RECV, TCP_ESTABLISHED) => established(sk, old),
         (_, TCP_LISTEN) => listening(sk),
         (TCP_SYN_SENT, TCP_CLOSE) => connect_ended(sk),
-        // Not ours to see: a child inherits LISTEN and SYN_RECV before it is a connection, and listeners close.
+        (TCP_LISTEN, TCP_CLOSE) => listener_closed(sk),
+        // Not ours to see: a child inherits LISTEN and SYN_RECV before it is a connection.
         (TCP_LISTEN, _) | (_, TCP_SYN_RECV) => {}
         _ => leaving(sk, old, new),
     }
@@ -45,17 +48,14 @@ fn connecting(sk: Sock) {
     if !sk.is_tcp() {
         return;
     }
-    let Some(socket) = track::create(sk) else {
-        count(Counter::SocketsOverLimit);
-        return;
-    };
-    if socket.flags & RESOLVED != 0 {
+    let Some(socket) = track::create(sk) else { return };
+    if socket.resolution == RESOLVED {
         // The same socket again, after disconnect: a new connection.
         track::release(sk, socket, kernel::now());
         count(Counter::SocketsTracked);
     }
     *socket = Socket { role: ROLE_CLIENT, phase: PHASE_CONNECTING, since_ns: kernel::now(), ..Socket::default() };
-    track::resolve(sk, socket, OwnedBy::Task(Task::current()));
+    resolve::resolve(sk, socket, OwnedBy::Task(Task::current()));
 }
 
 #[inline(always)]
@@ -73,9 +73,7 @@ fn established(sk: Sock, old: i32) {
         if socket.since_ns != 0 {
             observe!(record.connect_latency, now.saturating_sub(socket.since_ns));
         }
-        // SAFETY: a live map value, whose header does not change while sockets are attached.
-        let key = unsafe { (*record).key };
-        track::opened(sk, socket, record, &key);
+        resolve::opened(sk, socket, record);
         return;
     }
     if !sk.is_tcp() {
@@ -83,21 +81,21 @@ fn established(sk: Sock, old: i32) {
     }
     if old == TCP_SYN_SENT {
         // A connect that began without a record: only its outcome is known.
-        track::announce(sk, &track::UNTRACKED);
+        resolve::announce(sk, PEER_UNTRACKED);
         count_in_other(OTHER_CLIENT, ConnectOutcome::Ok);
         return;
     }
     let Some(socket) = track::create(sk) else {
-        count(Counter::SocketsOverLimit);
-        count_in_other(track::other_of_server(sk), ConnectOutcome::Ok);
+        count_in_other(resolve::other_of_server(sk), ConnectOutcome::Ok);
         return;
     };
     count(Counter::Accepted);
     socket.role = ROLE_SERVER;
     socket.phase = PHASE_OPEN;
-    socket.since_ns = now;
     socket.handshake_us = tcp.srtt_us();
     socket.copied_seq = tcp.rcv_nxt();
+    // Looked up now, long before anybody reads: the table forgets.
+    socket.peer = resolve::announced(sk).map_or(0, |slot| slot + 1);
     // total_retrans starts at 0: a child begins with the SYN-ACKs that were sent again for it.
 }
 
@@ -108,9 +106,29 @@ fn listening(sk: Sock) {
         return;
     }
     let listener = Listener { netns: sk.netns(), port: u32::from(sk.local_port()) };
-    let owner = Owner::of(Task::current());
-    if LISTENERS.insert(listener, owner, 0).is_err() {
+    if let Some(owner) = LISTENERS.get_ptr_mut(listener) {
+        // SAFETY: a live map value; listeners come and go too rarely to race.
+        unsafe { (*owner).listening = (*owner).listening.saturating_add(1) };
+    } else if LISTENERS.insert(listener, Owner::of(Task::current()), 0).is_err() {
         count(Counter::ListenersOverLimit);
+    }
+}
+
+/// The last listener of a port takes it along.
+#[inline(always)]
+fn listener_closed(sk: Sock) {
+    let listener = Listener { netns: sk.netns(), port: u32::from(sk.source_port()) };
+    let Some(owner) = LISTENERS.get_ptr_mut(listener) else { return };
+    // SAFETY: as above.
+    let left = unsafe {
+        if (*owner).listening == u32::MAX {
+            return; // found by the scan: see there
+        }
+        (*owner).listening -= 1;
+        (*owner).listening
+    };
+    if left == 0 {
+        let _ = LISTENERS.remove(listener);
     }
 }
 
@@ -129,7 +147,8 @@ fn connect_ended(sk: Sock) {
         _ => ConnectOutcome::Other,
     };
     let now = kernel::now();
-    if errno != 0 || outcome == ConnectOutcome::AddressNotAvailable {
+    if matches!(outcome, ConnectOutcome::Unreachable | ConnectOutcome::AddressNotAvailable | ConnectOutcome::Other) {
+        // The errors that the call's own return would count again.
         let _ = FAILED_CONNECTS.insert(sk.0 as u64, 1u32, 0);
     }
     let Some(socket) = track::get(sk) else {
@@ -168,33 +187,32 @@ fn connect_ended(sk: Sock) {
 fn leaving(sk: Sock, old: i32, new: i32) {
     let Some(socket) = track::get(sk) else { return };
     if new == TCP_CLOSE_WAIT {
-        socket.flags |= PEER_CLOSED;
+        socket.peer_closed = 1;
         return;
     }
-    if socket.flags & RESOLVED == 0 && socket.phase == PHASE_OPEN {
-        resolve_at_end(sk, socket, new);
-    }
     let shut = sk.shutdown() == SHUTDOWN_BOTH;
-    // From any later state it may be the peer's FIN that completes the shutdown.
-    let closed_here = shut && matches!(old, TCP_ESTABLISHED | TCP_CLOSE_WAIT);
+    if socket.resolution == UNRESOLVED && socket.phase == PHASE_OPEN {
+        // No process has read or written it. A local close is made by its owner; else the listener's process is the
+        // best that can be said.
+        if new == TCP_FIN_WAIT1 || shut {
+            resolve::by_current(sk, socket);
+        } else {
+            resolve::by_listener(sk, socket);
+        }
+    }
+    if socket.phase == PHASE_OPEN
+        && let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(socket.edge))
+    {
+        track::notice_unseen_read(sk, tcp, socket, record);
+    }
     if new == TCP_CLOSE || shut {
         track::close(socket);
     }
-    // A connection that the peer ended may have left an answer to read; one that failed has not, unless it is there.
-    if closed_here || (new == TCP_CLOSE && sk.error() != 0 && socket.arrived_ns == 0) {
+    // A shutdown of the sending side, and the peer's own end, may leave an answer to read.
+    let unread = socket.arrived_ns != 0;
+    let closed_here = shut && matches!(old, TCP_ESTABLISHED | TCP_CLOSE_WAIT) && (new == TCP_CLOSE || !unread);
+    if closed_here || (new == TCP_CLOSE && sk.error() != 0 && !unread) {
         track::end_round(socket, kernel::now());
-    }
-}
-
-/// No process has read or written this accepted connection. A local close is made by its owner; else the listener's
-/// process is the best that can be said.
-#[inline(always)]
-fn resolve_at_end(sk: Sock, socket: &mut Socket, new: i32) {
-    if new == TCP_FIN_WAIT1 || sk.shutdown() == SHUTDOWN_BOTH {
-        track::resolve_current(sk, socket);
-    } else {
-        // The local port is already gone from the socket when CLOSE is traced; the child's source port is not.
-        track::resolve_untouched(sk, socket, sk.source_port());
     }
 }
 

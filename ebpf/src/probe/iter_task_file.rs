@@ -8,13 +8,13 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_sock_from_file;
 use weir_abi::{Counter, ROLE_CLIENT};
-use weir_ebpf::socket::{RESOLVED, Socket};
+use weir_ebpf::socket::{Socket, UNRESOLVED};
 
 use crate::{
     edge::{self, OwnedBy, Owner, count, observe},
     kernel::{self, Sock, TCP_LISTEN, Task, sock_of_socket},
     maps::{LISTENERS, Listener, SCAN_PHASE},
-    track,
+    resolve, track,
 };
 
 /// Remember the listening ports: they tell servers from clients.
@@ -72,7 +72,10 @@ fn remember_listener(sk: Sock, task: Task) {
     if unsafe { LISTENERS.get(listener) }.is_some() {
         return;
     }
-    if LISTENERS.insert(listener, Owner::of(task), 0).is_err() {
+    // Several processes show the same socket and several sockets the same port: how many there are is not known, so
+    // such a port is kept for good.
+    let owner = Owner { listening: u32::MAX, ..Owner::of(task) };
+    if LISTENERS.insert(listener, owner, 0).is_err() {
         count(Counter::ListenersOverLimit);
     }
 }
@@ -88,8 +91,8 @@ fn visit(sk: Sock, task: Task, phase: u32) {
     if phase == CLIENTS && socket.role != ROLE_CLIENT {
         return;
     }
-    if socket.flags & RESOLVED == 0 {
-        track::resolve(sk, socket, OwnedBy::Task(task));
+    if socket.resolution == UNRESOLVED {
+        resolve::resolve(sk, socket, OwnedBy::Task(task));
     }
     if phase == SETTLE {
         settle(socket);

@@ -2,23 +2,24 @@
 //!
 //! The last sight of a socket, whatever path it died on.
 
-use weir_abi::Counter;
-use weir_ebpf::socket::{PHASE_OPEN, RESOLVED};
+use weir_ebpf::socket::{PHASE_OPEN, UNRESOLVED};
 
 use crate::{
     edge,
     kernel::{self, Sock},
-    track,
+    maps::FAILED_CONNECTS,
+    resolve, track,
 };
 
 #[inline(always)]
 pub(crate) fn run(sk: Sock) {
     if let Some(socket) = track::get(sk) {
-        if socket.flags & RESOLVED == 0 && socket.phase == PHASE_OPEN {
-            track::resolve_untouched(sk, socket, sk.source_port());
+        if socket.resolution == UNRESOLVED && socket.phase == PHASE_OPEN {
+            resolve::by_listener(sk, socket);
         }
         track::release(sk, socket, kernel::now());
-    } else if edge::counted(Counter::SocketsOverLimit) != 0 {
+    } else if track::has_missed() {
+        let _ = FAILED_CONNECTS.remove(sk.0 as u64);
         add_to_other(sk);
     }
 }
@@ -26,7 +27,7 @@ pub(crate) fn run(sk: Sock) {
 /// A connection beyond the socket limit: what the kernel counted over its life goes to `other`.
 #[inline(always)]
 fn add_to_other(sk: Sock) {
-    let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(track::other_of(sk, sk.source_port()))) else { return };
+    let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(resolve::other_of(sk))) else { return };
     let received = tcp.positions().bytes_received;
     let received = if sk.fin_received() { received.wrapping_sub(1) } else { received };
     // SAFETY: fields of a live map value.

@@ -1,21 +1,33 @@
 //! `void tcp_receive_reset(struct sock *sk)`, since 4.16.
+//!
+//! The kernel also comes here when data arrives after this end has closed: then it is this end that sends the reset, and
+//! the socket is gone before `tcp_send_reset` could tell.
 
-use weir_ebpf::socket::{PEER_CLOSED, PHASE_CONNECTING, RESOLVED};
+use weir_ebpf::socket::{PHASE_CONNECTING, PHASE_OPEN, RESOLVED, UNRESOLVED};
 
 use crate::{
     edge::{self, bump},
-    kernel::Sock,
-    track,
+    kernel::{SHUTDOWN_RECEIVE, Sock, TCP_FIN_WAIT1, TCP_FIN_WAIT2},
+    resolve, track,
 };
 
 #[inline(always)]
 pub(crate) fn run(sk: Sock) {
     let Some(socket) = track::get(sk) else { return };
-    socket.flags |= PEER_CLOSED;
-    if socket.flags & RESOLVED == 0 || socket.phase == PHASE_CONNECTING {
+    socket.peer_closed = 1;
+    if socket.phase == PHASE_CONNECTING {
         return; // an answer to a SYN is an outcome of the connect
     }
-    if let Some(record) = edge::record(socket.edge) {
+    if socket.resolution == UNRESOLVED && socket.phase == PHASE_OPEN {
+        resolve::by_listener(sk, socket);
+    }
+    if socket.resolution != RESOLVED {
+        return;
+    }
+    let Some(record) = edge::record(socket.edge) else { return };
+    if matches!(sk.state(), TCP_FIN_WAIT1 | TCP_FIN_WAIT2) && sk.shutdown() & SHUTDOWN_RECEIVE != 0 {
+        bump!(record.resets_sent);
+    } else {
         bump!(record.resets_received);
     }
 }

@@ -11,7 +11,7 @@ use crate::{edge, kernel::Sock, track};
 #[inline(always)]
 pub(crate) fn run(sk: Sock) {
     let Some(socket) = track::get(sk) else { return };
-    if socket.flags & RESOLVED == 0 {
+    if socket.resolution != RESOLVED {
         return;
     }
     if let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(socket.edge)) {

@@ -16,7 +16,7 @@ pub(crate) fn run(sk: Sock) {
         return;
     }
     let Some(socket) = track::get(sk) else { return };
-    if socket.flags & RESOLVED == 0 {
+    if socket.resolution != RESOLVED {
         return;
     }
     if let Some(record) = edge::record(socket.edge) {

@@ -48,7 +48,19 @@ fn silence_ends_an_answer_and_what_follows_is_a_push() {
     assert_eq!(push.full_latency_ns, MS);
     assert_eq!(round.pushes, 1);
     round.respond(3 * MS + IDLE_NS);
-    assert_eq!(round.pushes, 2, "each unasked operation is evidence");
+    assert_eq!(round.pushes, 1, "the same push goes on");
+}
+
+#[test]
+fn a_download_that_stalls_once_is_no_push() {
+    let mut round = Round::default();
+    round.initiate(MS, 0);
+    for i in 0..500u64 {
+        let stall = if i < 100 { 0 } else { IDLE_NS + MS };
+        round.respond(2 * MS + i * MS + stall);
+    }
+    assert_eq!(round.pushes, 1);
+    assert_eq!(round.evidence(), Evidence::default());
 }
 
 #[test]

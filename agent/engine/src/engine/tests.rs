@@ -4,10 +4,7 @@ use weir_abi::{
 use weir_ebpf::histogram::index;
 
 use super::*;
-use crate::{
-    join::ZERO,
-    snapshot::{Absent, LittlesLaw},
-};
+use crate::snapshot::{Absent, LittlesLaw};
 
 const S: u64 = 1_000_000_000;
 const MS: u64 = 1_000_000;
@@ -18,7 +15,7 @@ fn v4(last: u8) -> [u8; 16] {
 
 fn client(tgid: u32) -> EdgeRecord {
     let key = EdgeKey { tgid, netns: 1, role: ROLE_CLIENT, address: v4(2), port: 80, ..EdgeKey::default() };
-    let mut record = EdgeRecord { key, state: SLOT_LIVE, local_address: v4(1), ..ZERO };
+    let mut record = EdgeRecord { key, state: SLOT_LIVE, local_address: v4(1), ..EdgeRecord::EMPTY };
     record.comm[..4].copy_from_slice(b"curl");
     record
 }
@@ -36,7 +33,7 @@ fn server(tgid: u32, peer: u32) -> EdgeRecord {
         listen_port: 80,
         ..EdgeKey::default()
     };
-    EdgeRecord { key, state: SLOT_LIVE, local_address: v4(2), peer_netns: u32::from(peer != 0), ..ZERO }
+    EdgeRecord { key, state: SLOT_LIVE, local_address: v4(2), peer_netns: u32::from(peer != 0), ..EdgeRecord::EMPTY }
 }
 
 /// `n` answered rounds of `ns` each, the books balanced.
@@ -136,7 +133,7 @@ fn silent_edges_are_not_shown() {
 
 #[test]
 fn the_other_edge_comes_last_and_says_so() {
-    let mut other = ZERO;
+    let mut other = EdgeRecord::EMPTY;
     other.connects[0] = 5;
     let mut c = client(7);
     connect(&mut c, 1);
@@ -147,7 +144,7 @@ fn the_other_edge_comes_last_and_says_so() {
 
 #[test]
 fn other_counts_a_local_connection_once() {
-    let mut ends = [ZERO; 3];
+    let mut ends = [EdgeRecord::EMPTY; 3];
     for (end, n) in ends.iter_mut().zip([5, 4, 2]) {
         end.connects[0] = n;
     }
@@ -182,6 +179,38 @@ fn a_sliding_window_forgets() {
     assert_eq!(snapshot.window_ns, 5 * S);
     let view = snapshot.edges[0].client_view.as_ref().expect("client");
     assert_eq!((view.rounds, view.connects[0], view.open_connections), (7, 0, 1));
+}
+
+#[test]
+fn closed_windows_follow_without_gap_or_overlap() {
+    let mut told = Told::new(Window::Whole);
+    let mut c = client(7);
+    let mut seen = Vec::new();
+    for s in 1..=3 {
+        connect(&mut c, s);
+        let snapshot = told.edge(11, &c).tick(s).0.snapshot();
+        seen.push((snapshot.window_ns, snapshot.edges[0].client_view.as_ref().map(|v| v.connects[0])));
+        told.0.close_window();
+    }
+    assert_eq!(seen, [(S, Ok(1)), (S, Ok(2)), (S, Ok(3))]);
+}
+
+#[test]
+fn an_answer_to_a_request_older_than_the_window_breaks_nothing() {
+    let mut told = Told::new(Window::Whole);
+    let mut c = client(7);
+    connect(&mut c, 1);
+    c.rounds_started = 1;
+    c.in_flight_ns = (10 * S).wrapping_neg();
+    told.edge(11, &c).tick(60).0.close_window();
+    // It is answered 61 s after it began; fast ones beside it.
+    c.latency.buckets[index(61 * S)] += 1;
+    c.latency.sum_ns += 61 * S;
+    c.in_flight_ns = c.in_flight_ns.wrapping_add(71 * S);
+    answer(&mut c, 50, MS);
+    let snapshot = told.edge(11, &c).tick(65).0.snapshot();
+    let view = snapshot.edges[0].client_view.as_ref().expect("client");
+    assert_eq!(view.littles_law(snapshot.window_ns), LittlesLaw::CutByWindow);
 }
 
 #[test]

@@ -1,0 +1,161 @@
+//! Whose socket is it, and which edge's: asked once per connection.
+
+use weir_abi::{
+    ConnectOutcome, Counter, EdgeKey, EdgeRecord, FIRST_SLOT, OTHER_CLIENT, OTHER_SERVER_LOCAL, OTHER_SERVER_REMOTE,
+    ROLE_CLIENT, ROLE_SERVER,
+};
+use weir_ebpf::socket::{Handshake, PARTIAL, PEER_UNTRACKED, PHASE_OPEN, RESOLVED, RESOLVING, Socket, UNRESOLVED};
+
+use crate::{
+    edge::{self, Header, OwnedBy, bump, count, observe},
+    kernel::{Sock, Task},
+    maps::{HANDSHAKES, LISTENERS, Listener},
+};
+
+/// Resolves by the running task, which is the owner in a process's own system call. False while another thread is at it.
+#[inline(always)]
+pub(crate) fn by_current(sk: Sock, socket: &mut Socket) -> bool {
+    if socket.resolution == UNRESOLVED {
+        resolve(sk, socket, OwnedBy::Task(Task::current()));
+    }
+    socket.resolution == RESOLVED
+}
+
+/// Resolves a connection that no process has used: it belongs to whoever listens there.
+#[inline(always)]
+pub(crate) fn by_listener(sk: Sock, socket: &mut Socket) {
+    let listener = Listener { netns: sk.netns(), port: u32::from(sk.source_port()) };
+    // SAFETY: an entry replaced meanwhile reads as the old or the new listener.
+    if let Some(owner) = unsafe { LISTENERS.get(listener) } {
+        count(Counter::AcceptedUntouched);
+        resolve(sk, socket, OwnedBy::Known(owner));
+    } else {
+        count(Counter::UnknownSockets);
+        let other = if peer_of(sk, socket).is_some() { OTHER_SERVER_LOCAL } else { OTHER_SERVER_REMOTE };
+        attach(sk, socket, other);
+    }
+}
+
+/// Finds the socket's edge now that its owner is known, and counts an open connection there.
+#[inline(never)]
+pub(crate) fn resolve(sk: Sock, socket: &mut Socket, owner: OwnedBy<'_>) {
+    if socket.resolution != UNRESOLVED {
+        return;
+    }
+    socket.resolution = RESOLVING;
+    let tgid = match owner {
+        OwnedBy::Task(task) => task.tgid(),
+        OwnedBy::Known(owner) => owner.tgid,
+    };
+    let mut key = EdgeKey { tgid, netns: sk.netns(), role: socket.role, ..EdgeKey::default() };
+    let mut header = Header { owner, local_address: [0; 16], peer_netns: 0 };
+    sk.local_address(&mut header.local_address);
+    let mut other = OTHER_CLIENT;
+    if socket.role == ROLE_SERVER {
+        // The source port: by the time of CLOSE the socket has let go of the local one.
+        key.listen_port = sk.source_port();
+        key.port = key.listen_port;
+        other = match peer_of(sk, socket) {
+            Some(slot) if slot < FIRST_SLOT || slot == PEER_UNTRACKED => {
+                // The client's end is in `other`: so is this one, or the connection would count twice.
+                if slot != PEER_UNTRACKED {
+                    count(Counter::EdgesOverLimit);
+                }
+                attach(sk, socket, OTHER_SERVER_LOCAL);
+                return;
+            }
+            Some(slot) => {
+                name_by_client(slot, &mut key, &mut header);
+                OTHER_SERVER_LOCAL
+            }
+            None => {
+                sk.remote_address(&mut key.address);
+                OTHER_SERVER_REMOTE
+            }
+        };
+    } else {
+        sk.remote_address(&mut key.address);
+        key.port = sk.remote_port();
+    }
+    let slot = edge::slot(&key, &header, other);
+    attach(sk, socket, slot);
+}
+
+/// Names a server's edge as the client on this host dialled it.
+#[inline(always)]
+fn name_by_client(slot: u32, key: &mut EdgeKey, header: &mut Header<'_>) {
+    let Some(client) = edge::record(slot) else { return };
+    // SAFETY: a live map value, whose header does not change while the client's socket is attached.
+    let client = unsafe { &(*client).key };
+    key.address = client.address;
+    key.port = client.port;
+    key.peer_tgid = client.tgid;
+    header.peer_netns = client.netns;
+}
+
+/// Gives the socket its slot.
+#[inline(always)]
+fn attach(sk: Sock, socket: &mut Socket, slot: u32) {
+    socket.edge = slot;
+    socket.resolution = RESOLVED;
+    let Some(record) = edge::record(slot) else { return };
+    bump!(record.attached);
+    if socket.phase == PHASE_OPEN {
+        opened(sk, socket, record);
+    }
+}
+
+/// Counts an established connection, and leaves the client's handshake for the accepting end to find.
+#[inline(always)]
+pub(crate) fn opened(sk: Sock, socket: &mut Socket, record: *mut EdgeRecord) {
+    bump!(record.opened);
+    if socket.flags & PARTIAL != 0 {
+        bump!(record.partial);
+    } else {
+        bump!(record.connects[ConnectOutcome::Ok as usize]);
+        if socket.handshake_us != 0 {
+            observe!(record.handshake, u64::from(socket.handshake_us) * 1000);
+        }
+    }
+    if socket.role == ROLE_CLIENT {
+        announce(sk, socket.edge);
+    } else if socket.flags & PARTIAL == 0 {
+        count(Counter::AcceptedAttributed);
+    }
+}
+
+/// Leaves a client's handshake and slot for the accepting end to find.
+#[inline(always)]
+pub(crate) fn announce(sk: Sock, slot: u32) {
+    if let Some(tcp) = sk.tcp() {
+        let _ = HANDSHAKES.insert(Handshake::of_client(tcp.positions()), slot, 0);
+    }
+}
+
+/// What the client of an accepted connection has announced, when it is on this host.
+#[inline(always)]
+pub(crate) fn announced(sk: Sock) -> Option<u32> {
+    let handshake = Handshake::of_server(sk.tcp()?.positions());
+    // SAFETY: slots are plain integers; an entry replaced meanwhile belongs to another handshake and cannot match.
+    unsafe { HANDSHAKES.get(handshake) }.copied()
+}
+
+/// The same, from the record where it was noted at the establishment.
+#[inline(always)]
+fn peer_of(sk: Sock, socket: &Socket) -> Option<u32> {
+    if socket.peer == 0 { announced(sk) } else { Some(socket.peer - 1) }
+}
+
+/// Which of the `other` slots an accepted connection without a record belongs to.
+#[inline(always)]
+pub(crate) fn other_of_server(sk: Sock) -> u32 {
+    if announced(sk).is_some() { OTHER_SERVER_LOCAL } else { OTHER_SERVER_REMOTE }
+}
+
+/// Which of the `other` slots any connection without a record belongs to.
+#[inline(always)]
+pub(crate) fn other_of(sk: Sock) -> u32 {
+    let listener = Listener { netns: sk.netns(), port: u32::from(sk.source_port()) };
+    // SAFETY: only the presence is used.
+    if unsafe { LISTENERS.get(listener) }.is_some() { other_of_server(sk) } else { OTHER_CLIENT }
+}
