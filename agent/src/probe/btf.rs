@@ -119,10 +119,10 @@ impl Btf {
             if name == wanted {
                 return Ok(Some((offset, member_type)));
             }
-            if name.is_empty() {
-                if let Some((inner, found)) = self.member(member_type, wanted, depth + 1)? {
-                    return Ok(Some((offset + inner, found)));
-                }
+            if name.is_empty()
+                && let Some((inner, found)) = self.member(member_type, wanted, depth + 1)?
+            {
+                return Ok(Some((offset + inner, found)));
             }
         }
         Ok(None)

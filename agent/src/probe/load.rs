@@ -101,7 +101,9 @@ impl Probes {
 
     fn attach(&mut self, probe: &Probe) -> Result<()> {
         match (probe.hook, self.program(probe)?) {
-            (Hook::TpBtf, Program::BtfTracePoint(program)) => drop(program.attach()?),
+            (Hook::TpBtf, Program::BtfTracePoint(program)) => {
+                program.attach()?;
+            }
             (Hook::SyscallExit, Program::TracePoint(program)) => {
                 let event = attach::attach_syscall_exit(program.fd()?, probe.target)?;
                 self.events.push(event);

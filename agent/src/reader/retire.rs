@@ -74,7 +74,7 @@ impl Retirement {
         }
         if watch.resting {
             self.watched.remove(&slot);
-            self.records.set(slot, &*self.nothing, 0).context("clear a retired edge")?;
+            self.records.set(slot, *self.nothing, 0).context("clear a retired edge")?;
             self.free.push(slot, 0).context("return a retired slot")?;
             return Ok(true);
         }
