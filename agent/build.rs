@@ -1,8 +1,12 @@
 //! Builds the kernel half and leaves its object where `include_bytes_aligned!` finds it.
 
+use std::{path::Path, process::Command};
+
+use anyhow::{Context as _, ensure};
 use aya_build::{Package, Toolchain};
 
 fn main() -> anyhow::Result<()> {
+    check_tools()?;
     // The BPF target needs `-Z build-std=core`; the bootstrap switch allows it on the stable toolchain.
     // aya-build passes the inner cargo's words on as warnings: let it speak only when something is wrong.
     for (name, value) in [("RUSTC_BOOTSTRAP", "1"), ("CARGO_TERM_QUIET", "true")] {
@@ -18,4 +22,22 @@ fn main() -> anyhow::Result<()> {
         }],
         Toolchain::Custom(&toolchain),
     )
+}
+
+/// What is missing is better said here than by the linker's or the compiler's failure to find it.
+fn check_tools() -> anyhow::Result<()> {
+    let linker = Command::new("bpf-linker").arg("--version").output();
+    ensure!(
+        linker.is_ok(),
+        "bpf-linker is not installed: run `cargo xtask setup`, which brings it at its pinned version"
+    );
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
+    let sysroot = Command::new(rustc).args(["--print", "sysroot"]).output().context("rustc --print sysroot")?;
+    let sysroot = String::from_utf8(sysroot.stdout).context("rustc's sysroot")?;
+    let core = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core");
+    ensure!(
+        core.exists(),
+        "the component rust-src is not installed: run `cargo xtask setup`, or `rustup component add rust-src`"
+    );
+    Ok(())
 }

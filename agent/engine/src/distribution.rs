@@ -50,10 +50,11 @@ impl Distribution {
     }
 
     /// The `q`-quantile in seconds, interpolated within its bucket on a logarithmic scale: typically within 2% of the
-    /// truth, at worst within a bucket's 19% when all values are equal. None of nothing.
+    /// truth, at worst within a bucket's 19% when all values are equal. Of one value, that value; none of
+    /// nothing.
     pub fn quantile_s(&self, q: f64) -> Option<f64> {
-        if self.count == 0 {
-            return None;
+        if self.count <= 1 {
+            return self.mean_s();
         }
         let rank = q.clamp(0.0, 1.0) * self.count as f64;
         let mut below = 0.0;
