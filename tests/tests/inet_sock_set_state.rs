@@ -145,10 +145,10 @@ fn cancelled(address: &str) {
     killed.kill();
     let document = weir.finish();
     let edge = document.edge(client.pid(), 7003);
-    edge.assert_connects(&[("cancelled", 11)]);
+    edge.assert_connects(&[("cancelled", 7), ("timeout", 4)]);
     assert_no_success(&edge);
-    assert_eq!(edge.count("connects_cancelled_unanswered"), 4, "those whose SYN was sent again");
-    document.edge(killed_pid, 7003).assert_connects(&[("cancelled", 3)]);
+    assert_eq!(edge.count("connects_timeout_by_caller"), 4, "those whose SYN was sent again");
+    document.edge(killed_pid, 7003).assert_connects(&[("timeout", 3)]);
     document.assert_lossless();
 }
 

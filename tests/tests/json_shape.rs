@@ -85,7 +85,7 @@ const EDGE: &[(&str, Kind)] = &[
     ("connects.cancelled", Number),
     ("connects.address_not_available", Number),
     ("connects.other", Number),
-    ("connects_cancelled_unanswered", Number),
+    ("connects_timeout_by_caller", Number),
     ("last_connect_failure", MaybeObject),
     ("open_connections", Number),
     ("rounds", Number),

@@ -9,8 +9,8 @@ use crate::{distribution::Distribution, snapshot::LittlesLaw};
 pub struct View {
     /// Connects by `weir_abi::ConnectOutcome`; a server's accepted connections are under `Ok`.
     pub connects: [u64; N_CONNECT_OUTCOMES],
-    /// Cancelled connects whose SYN had gone unanswered for a second or more.
-    pub cancelled_unanswered: u64,
+    /// Of the timeouts: those that were the caller's own.
+    pub timeout_by_caller: u64,
     /// Established connections, now.
     pub open_connections: u64,
     /// Connections closed.
@@ -78,7 +78,7 @@ impl View {
             .wrapping_sub(in_flight(before).wrapping_mul(from_ns));
         Self {
             connects: each(|r| &r.connects),
-            cancelled_unanswered: d(|r| r.cancelled_unanswered),
+            timeout_by_caller: d(|r| r.timeout_by_caller),
             open_connections: gauge(after.opened, after.closed),
             closed: d(|r| r.closed),
             partial: after.partial,
@@ -136,7 +136,7 @@ impl View {
         for (mine, theirs) in self.errors.iter_mut().zip(other.errors) {
             *mine = mine.wrapping_add(theirs);
         }
-        self.cancelled_unanswered = self.cancelled_unanswered.wrapping_add(other.cancelled_unanswered);
+        self.timeout_by_caller = self.timeout_by_caller.wrapping_add(other.timeout_by_caller);
         self.open_connections = self.open_connections.wrapping_add(other.open_connections);
         self.closed = self.closed.wrapping_add(other.closed);
         self.partial = self.partial.wrapping_add(other.partial);

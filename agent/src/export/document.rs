@@ -100,7 +100,7 @@ fn edge_of(edge: &Edge, window_ns: u64) -> Object {
         .with("server", server_of(server, server_processes))
         .with("transport", "tcp")
         .with("connects", by_name(&OUTCOMES, &facts.connects))
-        .with("connects_cancelled_unanswered", facts.cancelled_unanswered)
+        .with("connects_timeout_by_caller", facts.timeout_by_caller)
         .maybe("last_connect_failure", last_failure.as_ref().map(failure_of).ok_or(NO_FAILURES))
         .with("open_connections", facts.open_connections)
         .with("rounds", facts.rounds)
@@ -136,7 +136,7 @@ fn edge_of(edge: &Edge, window_ns: u64) -> Object {
 /// An edge's numbers, from the view that knows each best.
 pub(super) struct Facts<'a> {
     pub(super) connects: [u64; 8],
-    pub(super) cancelled_unanswered: u64,
+    pub(super) timeout_by_caller: u64,
     pub(super) open_connections: u64,
     pub(super) rounds: u64,
     pub(super) in_flight: u64,
@@ -174,7 +174,7 @@ impl<'a> Facts<'a> {
         let pipelined = any(is_pipelined);
         Self {
             connects: near.connects,
-            cancelled_unanswered: near.cancelled_unanswered,
+            timeout_by_caller: near.timeout_by_caller,
             open_connections: near.open_connections,
             rounds: near.rounds,
             in_flight: near.in_flight,
@@ -217,7 +217,7 @@ fn view_of(view: &View, window_ns: u64) -> Object {
     let law = view.littles_law(window_ns);
     let View {
         connects,
-        cancelled_unanswered: _, // of the client alone: beside the connects
+        timeout_by_caller: _, // of the client alone: beside the connects
         open_connections,
         closed,
         partial,

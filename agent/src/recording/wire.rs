@@ -178,7 +178,7 @@ record! {
     srtt_us: u32,
     last_event_ns: u64,
     connects: [u64; 8],
-    cancelled_unanswered: u64,
+    timeout_by_caller: u64,
     opened: u64,
     closed: u64,
     partial: u64,

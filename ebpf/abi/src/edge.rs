@@ -59,13 +59,14 @@ pub enum ConnectOutcome {
     Ok = 0,
     /// A reset answered the SYN (`ECONNREFUSED`).
     Refused = 1,
-    /// The kernel gave up retransmitting the SYN (`ETIMEDOUT`).
+    /// The far end was silent: the kernel gave up sending the SYN again (`ETIMEDOUT`), or the caller did (its own connect
+    /// timeout: closed after a SYN had been sent again).
     Timeout = 2,
     /// No route, or ICMP said so (`ENETUNREACH`, `EHOSTUNREACH`).
     Unreachable = 3,
     /// Reset during the handshake, but not as an answer to the SYN (`ECONNRESET`).
     Reset = 4,
-    /// The caller closed the socket before any answer came.
+    /// The caller closed the socket before an answer could be missed: no SYN had been sent again.
     Cancelled = 5,
     /// No local address or port was free (`EADDRNOTAVAIL`).
     AddressNotAvailable = 6,
@@ -120,8 +121,8 @@ pub struct EdgeRecord {
 
     /// Connects by `ConnectOutcome`; server role: accepted connections under `Ok`.
     pub connects: [u64; N_CONNECT_OUTCOMES],
-    /// Of the cancelled: those whose SYN had been retransmitted, so the far end was silent for a second or more.
-    pub cancelled_unanswered: u64,
+    /// Of the timeouts: those where the caller closed the socket, a SYN having gone unanswered for a second or more.
+    pub timeout_by_caller: u64,
     /// Connections that became established while attached to this edge, pre-existing ones included.
     pub opened: u64,
     /// Connections of `opened` that have left ESTABLISHED and CLOSE_WAIT.
@@ -206,7 +207,7 @@ impl EdgeRecord {
         srtt_us: 0,
         last_event_ns: 0,
         connects: [0; 8],
-        cancelled_unanswered: 0,
+        timeout_by_caller: 0,
         opened: 0,
         closed: 0,
         partial: 0,

@@ -139,6 +139,8 @@ fn connect_ended(sk: Sock) {
     let errno = sk.error();
     let outcome = match errno {
         0 if tcp.segs_out() == 0 => ConnectOutcome::AddressNotAvailable,
+        // The caller gave up. When the SYN had already been sent again, it was for the far end's silence.
+        0 if tcp.total_retrans() > 0 => ConnectOutcome::Timeout,
         0 => ConnectOutcome::Cancelled,
         ECONNREFUSED => ConnectOutcome::Refused,
         ETIMEDOUT => ConnectOutcome::Timeout,
@@ -174,11 +176,11 @@ fn connect_ended(sk: Sock) {
         syn_retransmits,
     };
     edge::connect_failed(socket.edge, now, &failure);
-    if outcome == ConnectOutcome::Cancelled
-        && syn_retransmits > 0
+    if errno == 0
+        && outcome == ConnectOutcome::Timeout
         && let Some(record) = edge::record(socket.edge)
     {
-        bump!(record.cancelled_unanswered);
+        bump!(record.timeout_by_caller);
     }
 }
 
