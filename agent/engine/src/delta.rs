@@ -171,7 +171,7 @@ impl View {
     pub fn littles_law(&self, window_ns: u64) -> LittlesLaw {
         /// Below this many rounds the ends of the window dominate.
         const MIN_ROUNDS: u64 = 20;
-        /// signals.md 2.2.
+        /// Two hooks read their clocks some hundred nanoseconds apart; a tenth is what short rounds make of that.
         const TOLERANCE: f64 = 0.10;
         if self.rounds < MIN_ROUNDS {
             return LittlesLaw::TooFew;
