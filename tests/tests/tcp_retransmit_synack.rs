@@ -53,6 +53,6 @@ fn handshakes_that_never_complete_are_counted_still() {
     assert!(before >= 2, "the server answered again {before} times");
     assert!((before..=after).contains(&counted), "{counted} counted, the kernel says {before} to {after}");
     let edge = document.edge(client.pid(), server.port());
-    edge.assert_connects(&[("cancelled", 2)]);
+    edge.assert_connects(&[("timeout", 2)]);
     assert!(edge.view("server").is_none(), "a server's view of no connection: {edge}");
 }
