@@ -53,6 +53,17 @@ pub(crate) enum Until {
     Interrupted,
 }
 
+impl Until {
+    /// From what was typed: a span, else a command, else neither.
+    pub(crate) fn asked(span: Option<Duration>, command: Vec<String>) -> Self {
+        match span {
+            Some(span) => Self::Elapsed(span),
+            None if !command.is_empty() => Self::Exited(command),
+            None => Self::Interrupted,
+        }
+    }
+}
+
 /// Runs the plan. The exit code is the command's where there was one.
 pub(crate) fn observe(
     plan: Plan,

@@ -174,6 +174,16 @@ pub(crate) fn flush(socket: &mut Socket, record: *mut EdgeRecord) {
     add_received(0, now, socket, record);
 }
 
+/// Moves the conversation on by a read: a server's request, a client's answer.
+#[inline(always)]
+pub(crate) fn received_turn(at: u64, tcp: Tcp, socket: &mut Socket) -> Turn {
+    if socket.role == ROLE_SERVER {
+        socket.round.initiate(at, u64::from(tcp.srtt_us()) * 1000)
+    } else {
+        socket.round.respond(at)
+    }
+}
+
 /// Data was read where no hook sees it (splice, zero-copy receive): the kernel's read position tells how much, and the
 /// arrival is the best known time.
 #[inline(always)]
@@ -191,11 +201,7 @@ pub(crate) fn notice_unseen_read(sk: Sock, tcp: Tcp, socket: &mut Socket, record
     }
     let read = if socket.arrived_ns == 0 { kernel::now() } else { socket.arrived_ns };
     socket.arrived_ns = 0;
-    let turn = if socket.role == ROLE_SERVER {
-        socket.round.initiate(read, u64::from(tcp.srtt_us()) * 1000)
-    } else {
-        socket.round.respond(read)
-    };
+    let turn = received_turn(read, tcp, socket);
     add_received(bytes, turn, socket, record);
     apply(turn, read, 0, tcp, socket, record);
 }

@@ -50,14 +50,10 @@ Examples:
 
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let terminal = std::io::stdout().is_terminal();
-    let format = args.output.unwrap_or(if terminal { Format::Table } else { Format::Jsonl });
+    let format = args.output.unwrap_or_else(Format::for_stdout);
     let view = View::new(args.view.sort, args.view.filter);
     let once = args.span.is_some() || !args.command.is_empty();
-    let until = match args.span {
-        Some(span) => Until::Elapsed(span),
-        None if !args.command.is_empty() => Until::Exited(args.command),
-        None => Until::Interrupted,
-    };
+    let until = Until::asked(args.span, args.command);
     let live_table = terminal && format == Format::Table && !once;
     let every = args.every.unwrap_or(Duration::from_secs(if live_table { 1 } else { 10 }));
     let window = if live_table {

@@ -1,6 +1,6 @@
 //! `weir record`
 
-use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result};
 use weir_engine::Window;
@@ -36,21 +36,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
-    let format = args.output.unwrap_or(default_format());
+    let format = args.output.unwrap_or_else(Format::for_stdout);
     let recorder = Recorder::create(&args.file)?;
-    let until = match args.span {
-        Some(span) => Until::Elapsed(span),
-        None if !args.command.is_empty() => Until::Exited(args.command),
-        None => Until::Interrupted,
-    };
+    let until = Until::asked(args.span, args.command);
     let plan = Plan { limits: args.limits.limits(), until, every: None, window: Window::Whole, stats: false };
     let output = Output::new(format, View::new(args.view.sort, args.view.filter), false);
     let exit = observe::observe(plan, Some(recorder), &mut |snapshot| output.write(snapshot))?;
     let bytes = std::fs::metadata(&args.file).with_context(|| args.file.display().to_string())?.len();
     eprintln!("weir: wrote {} ({bytes} bytes)", args.file.display());
     Ok(exit)
-}
-
-pub(super) fn default_format() -> Format {
-    if std::io::stdout().is_terminal() { Format::Table } else { Format::Jsonl }
 }

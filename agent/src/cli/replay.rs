@@ -5,10 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use weir_engine::{Engine, Window};
 
-use super::{
-    record::default_format,
-    value::{Format, ViewArgs},
-};
+use super::value::{Format, ViewArgs};
 use crate::{
     export::{Output, View},
     recording,
@@ -32,6 +29,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut engine = Engine::new(Window::Whole);
     recording::play(&args.file, &mut |input| engine.take(input))?;
     let view = View::new(args.view.sort, args.view.filter.clone());
-    Output::new(args.output.unwrap_or(default_format()), view, false).write(&engine.snapshot())?;
+    Output::new(args.output.unwrap_or_else(Format::for_stdout), view, false).write(&engine.snapshot())?;
     Ok(ExitCode::SUCCESS)
 }

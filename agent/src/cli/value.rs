@@ -1,6 +1,6 @@
 //! Option values shared by the commands.
 
-use std::time::Duration;
+use std::{io::IsTerminal as _, time::Duration};
 
 use crate::probe::load::Limits;
 
@@ -17,6 +17,13 @@ pub(crate) enum Format {
     Dot,
     /// A Mermaid flowchart, for Markdown
     Mermaid,
+}
+
+impl Format {
+    /// What suits stdout when nothing was asked for: a table for people, lines for pipes.
+    pub(crate) fn for_stdout() -> Self {
+        if std::io::stdout().is_terminal() { Self::Table } else { Self::Jsonl }
+    }
 }
 
 /// How much the kernel half may hold.

@@ -3,8 +3,6 @@
 //! Every receive path of the socket layer but splice, in the caller's context. What was read is taken from the
 //! kernel's read position, so that peeks and error-queue reads count nothing and no byte counts twice.
 
-use weir_abi::ROLE_SERVER;
-
 use crate::{
     edge,
     kernel::{self, Sock},
@@ -41,11 +39,7 @@ pub(crate) fn run(sk: Sock, result: i32, flags: i32) {
     let wait = if socket.arrived_ns == 0 { 0 } else { now.saturating_sub(socket.arrived_ns) };
     // What is left unread came with the last packet at the latest.
     socket.arrived_ns = if position == tcp.rcv_nxt() { 0 } else { tcp.last_packet_ns() };
-    let turn = if socket.role == ROLE_SERVER {
-        socket.round.initiate(now, u64::from(tcp.srtt_us()) * 1000)
-    } else {
-        socket.round.respond(now)
-    };
+    let turn = track::received_turn(now, tcp, socket);
     if turn.opened {
         sample::request(socket.round.rounds, bytes, record);
     }
