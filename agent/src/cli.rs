@@ -53,7 +53,7 @@ impl std::fmt::Display for CannotRun {
 impl std::error::Error for CannotRun {}
 
 /// Parses the command line and does it.
-pub(crate) fn run() -> ExitCode {
+pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Edges(args) => edges::run(args),
         Command::Record(args) => record::run(args),

@@ -1,16 +1,7 @@
-//! weir, the user half. One direction only: probes, reader, engine, exporters.
-
-mod cli;
-mod doctor;
-mod export;
-mod observe;
-mod probe;
-mod reader;
-mod recording;
-mod timer;
+//! The `weir` command.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::run()
+    weir_agent::run()
 }
