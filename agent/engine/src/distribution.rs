@@ -9,8 +9,10 @@ pub struct Distribution {
     pub sum_ns: u64,
     /// Values.
     pub count: u64,
-    /// Values per bucket.
-    pub buckets: Box<[u32; BUCKETS]>,
+    /// The first bucket that is not empty; 0 when all are.
+    first: u8,
+    /// Values per bucket from there to the last that is not empty: mostly a few of the 106.
+    counts: Box<[u32]>,
 }
 
 /// Lower and upper boundary of a bucket in seconds; the last is open above.
@@ -26,22 +28,30 @@ pub fn bounds_s(bucket: usize) -> (f64, f64) {
 impl Distribution {
     /// What was observed between two readings; counts that wrapped in between come out right.
     pub fn between(before: &Histogram, after: &Histogram) -> Self {
-        let mut buckets = Box::new([0u32; BUCKETS]);
-        let mut count = 0u64;
-        for (i, bucket) in buckets.iter_mut().enumerate() {
-            *bucket = after.buckets[i].wrapping_sub(before.buckets[i]);
-            count += u64::from(*bucket);
-        }
-        Self { sum_ns: after.sum_ns.wrapping_sub(before.sum_ns), count, buckets }
+        let buckets = std::array::from_fn(|i| after.buckets[i].wrapping_sub(before.buckets[i]));
+        Self::of(after.sum_ns.wrapping_sub(before.sum_ns), &buckets)
+    }
+
+    fn of(sum_ns: u64, buckets: &[u32; BUCKETS]) -> Self {
+        let first = buckets.iter().position(|n| *n != 0).unwrap_or(0);
+        let end = buckets.iter().rposition(|n| *n != 0).map_or(0, |last| last + 1);
+        let counts: Box<[u32]> = buckets[first..end].into();
+        Self { sum_ns, count: counts.iter().map(|n| u64::from(*n)).sum(), first: first as u8, counts }
+    }
+
+    /// Values per bucket, empty buckets at both ends left out.
+    pub fn buckets(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
+        (usize::from(self.first)..).zip(self.counts.iter().copied())
     }
 
     /// Adds another's values.
     pub fn merge(&mut self, other: &Self) {
-        self.sum_ns = self.sum_ns.wrapping_add(other.sum_ns);
-        self.count = self.count.wrapping_add(other.count);
-        for (mine, theirs) in self.buckets.iter_mut().zip(other.buckets.iter()) {
-            *mine = mine.wrapping_add(*theirs);
+        let mut sum = [0u32; BUCKETS];
+        for (i, n) in self.buckets().chain(other.buckets()) {
+            sum[i] = sum[i].wrapping_add(n);
         }
+        let count = self.count.wrapping_add(other.count);
+        *self = Self { count, ..Self::of(self.sum_ns.wrapping_add(other.sum_ns), &sum) };
     }
 
     /// The exact mean in seconds; none of nothing.
@@ -58,7 +68,7 @@ impl Distribution {
         }
         let rank = q.clamp(0.0, 1.0) * self.count as f64;
         let mut below = 0.0;
-        for (i, &n) in self.buckets.iter().enumerate() {
+        for (i, n) in self.buckets() {
             if n == 0 {
                 continue;
             }
@@ -111,6 +121,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_merge_is_as_if_all_had_been_observed_together(
+            a in prop::collection::vec(any::<u32>(), 0..50), b in prop::collection::vec(any::<u32>(), 0..50),
+        ) {
+            let [a, b] = [a, b].map(|values| values.into_iter().map(u64::from).collect::<Vec<_>>());
+            let observed = |values: &[u64]| Distribution::between(&Histogram::EMPTY, &histogram(values));
+            let mut merged = observed(&a);
+            merged.merge(&observed(&b));
+            prop_assert_eq!(merged, observed(&[a, b].concat()));
+        }
+
         #[test]
         fn quantiles_are_within_a_bucket_of_the_truth(
             mut values in prop::collection::vec(2_000u64..10_000_000_000, 1..300), q in 0.01f64..0.99,

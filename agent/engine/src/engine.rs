@@ -1,10 +1,11 @@
 //! The engine: remembers records, closes windows.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 
 use weir_abi::{ConnectFailed, Counter, EdgeKey, EdgeRecord, FIRST_SLOT, N_COUNTERS, SLOT_LIVE};
 
 use crate::{
+    compact::Compact,
     input::{AgentCost, Input, ProbeState, ProgramCost, Started},
     join,
     snapshot::{Cost, Coverage, Losses, Snapshot},
@@ -24,7 +25,7 @@ pub enum Window {
 
 type Counters = [u64; N_COUNTERS as usize];
 
-/// The state behind the snapshots. Memory: 3 KiB for each edge and mark.
+/// The state behind the snapshots. Memory: half a KiB for each edge, and for each mark since which it has changed.
 #[derive(Debug)]
 pub struct Engine {
     window: Window,
@@ -48,7 +49,8 @@ struct Mark {
 
 #[derive(Clone, Debug)]
 struct Cumulative {
-    edges: BTreeMap<u32, Box<EdgeRecord>>,
+    /// A mark shares what has not changed since.
+    edges: BTreeMap<u32, Rc<Compact>>,
     counters: Counters,
     programs: BTreeMap<String, ProgramCost>,
     agent: Option<AgentCost>,
@@ -123,7 +125,7 @@ impl Engine {
         self.evicted += 1;
         for cumulative in [&mut self.latest, &mut self.from.1, &mut self.next.1] {
             if let Some(record) = cumulative.edges.remove(&slot) {
-                self.failures.remove(&record.key);
+                self.failures.remove(&record.header.key);
             }
         }
     }
@@ -146,7 +148,7 @@ impl Engine {
         let span = join::Span { from_ns: from.monotonic_ns, to_ns: self.now.monotonic_ns };
         let mut readings = Vec::with_capacity(self.latest.edges.len());
         for (slot, after) in &self.latest.edges {
-            readings.push(join::Reading::new(*slot, before.edges.get(slot).map(|b| &**b), after, &span));
+            readings.push(join::Reading::new(*slot, before.edges.get(slot).map(|b| &**b), after));
         }
         let counted = |c: Counter| {
             let i = c as usize;
@@ -202,12 +204,7 @@ impl Cumulative {
         if slot >= FIRST_SLOT && record.state != SLOT_LIVE {
             return;
         }
-        match self.edges.get_mut(&slot) {
-            Some(known) => **known = *record,
-            None => {
-                self.edges.insert(slot, Box::new(*record));
-            }
-        }
+        self.edges.insert(slot, Rc::new(Compact::of(record)));
     }
 
     fn remember_program(&mut self, program: ProgramCost) {

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod compact;
 mod delta;
 mod distribution;
 mod engine;
