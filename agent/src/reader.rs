@@ -91,20 +91,29 @@ impl Reader {
     }
 
     fn read_edges(&mut self, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
-        self.memory.look_for_new()?;
-        self.told.resize(self.memory.in_use() as usize, 0);
-        for slot in 0..self.memory.in_use() {
-            if slot >= FIRST_SLOT && !self.memory.is_live(slot) {
-                continue;
+        let mut slot = 0;
+        while self.memory.may_hold(slot) {
+            let live = self.memory.look_at(slot)?;
+            if live || slot < FIRST_SLOT {
+                self.read_edge(slot, now_ns, sink)?;
             }
-            let fingerprint = self.memory.copy(slot, &mut self.scratch);
-            if self.retirement.watch(slot, &self.scratch, now_ns)? {
-                sink(Input::Retired { slot });
-            } else if self.told[slot as usize] != fingerprint {
-                sink(Input::Edge { slot, record: &self.scratch });
-            }
-            self.told[slot as usize] = fingerprint;
+            slot += 1;
         }
+        Ok(())
+    }
+
+    fn read_edge(&mut self, slot: u32, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
+        let index = slot as usize;
+        if self.told.len() <= index {
+            self.told.resize(index + 1, 0);
+        }
+        let fingerprint = self.memory.copy(slot, &mut self.scratch);
+        if self.retirement.watch(slot, &self.scratch, now_ns)? {
+            sink(Input::Retired { slot });
+        } else if self.told[index] != fingerprint {
+            sink(Input::Edge { slot, record: &self.scratch });
+        }
+        self.told[index] = fingerprint;
         Ok(())
     }
 

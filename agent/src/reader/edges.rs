@@ -2,6 +2,7 @@
 
 use std::{
     mem::offset_of,
+    ops::Range,
     os::fd::{AsFd as _, OwnedFd},
 };
 
@@ -10,19 +11,27 @@ use aya::{Ebpf, maps::Map};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use weir_abi::{EdgeRecord, FIRST_SLOT, SLOT_LIVE};
 
-/// Slots mapped at first: 0.2 MiB.
-const FIRST_SLOTS: u32 = 64;
+/// Slots mapped at once: 0.4 MiB.
+const WINDOW: u32 = 128;
 /// Slots are taken in order, but their headers may be finished out of order, by as many as there are processors.
 const AHEAD: u32 = 64;
 
-/// The kernel half's `EDGES`, as far as it is in use. The kernel makes a mapping resident as a whole, so only the part
-/// that is needed is mapped, and a larger one when that is full.
+/// The kernel half's `EDGES`, a window of it at a time. The kernel makes a mapping resident as a whole, so mapping all
+/// that is in use would cost 3 KiB an edge for good; moving the window along costs two system calls for 128 edges.
 pub(super) struct EdgeMemory {
     map: OwnedFd,
-    base: *const EdgeRecord,
-    mapped: u32,
+    window: Option<Window>,
     slots: u32,
     in_use: u32,
+}
+
+/// Some records, mapped.
+struct Window {
+    base: *const u8,
+    bytes: usize,
+    /// Where the first slot begins: mappings start at pages, slots anywhere.
+    offset: usize,
+    slots: Range<u32>,
 }
 
 impl EdgeMemory {
@@ -32,47 +41,38 @@ impl EdgeMemory {
             anyhow::bail!("the object has no array EDGES");
         };
         let map = map.fd().as_fd().try_clone_to_owned().context("duplicate the edge records' descriptor")?;
-        let mapped = slots.min(FIRST_SLOTS + AHEAD);
-        Ok(Self { base: map_slots(&map, mapped)?, map, mapped, slots, in_use: FIRST_SLOT })
+        let mut memory = Self { map, window: None, slots, in_use: FIRST_SLOT };
+        memory.show(0)?;
+        Ok(memory)
     }
 
-    /// Slots from 0 to here may be in use.
-    pub(super) fn in_use(&self) -> u32 {
-        self.in_use
+    /// Whether slots from here on may be in use.
+    pub(super) fn may_hold(&self, slot: u32) -> bool {
+        slot < self.slots && slot < self.in_use + AHEAD
     }
 
-    /// Moves `in_use` behind the last live slot, mapping more as needed.
-    pub(super) fn look_for_new(&mut self) -> Result<()> {
-        let mut slot = self.in_use;
-        while slot < self.slots && slot < self.in_use + AHEAD {
-            if slot >= self.mapped {
-                self.grow()?;
-            }
-            if self.is_live(slot) {
-                self.in_use = slot + 1;
-            }
-            slot += 1;
+    /// Maps the part of the records that this slot is in, and says whether an edge lives there: then its header is
+    /// complete.
+    pub(super) fn look_at(&mut self, slot: u32) -> Result<bool> {
+        if !self.window.as_ref().is_some_and(|window| window.slots.contains(&slot)) {
+            self.show(slot)?;
         }
+        let live = self.is_live(slot);
+        if live {
+            self.in_use = self.in_use.max(slot + 1);
+        }
+        Ok(live)
+    }
+
+    fn show(&mut self, slot: u32) -> Result<()> {
+        // Unmapped first: two windows at once would be twice the memory.
+        self.window = None;
+        let first = slot - slot % WINDOW;
+        self.window = Some(Window::map(&self.map, first..self.slots.min(first + WINDOW))?);
         Ok(())
     }
 
-    fn grow(&mut self) -> Result<()> {
-        let more = self.slots.min(self.mapped * 2);
-        let base = map_slots(&self.map, more)?;
-        self.unmap();
-        self.base = base;
-        self.mapped = more;
-        Ok(())
-    }
-
-    fn unmap(&mut self) {
-        let bytes = self.mapped as usize * size_of::<EdgeRecord>();
-        // SAFETY: the mapping made by `map_slots`, to which no reference exists.
-        let _ = unsafe { munmap(self.base.cast_mut().cast(), bytes) };
-    }
-
-    /// Whether an edge lives in the slot: then its header is complete.
-    pub(super) fn is_live(&self, slot: u32) -> bool {
+    fn is_live(&self, slot: u32) -> bool {
         let state = self.at(slot).cast::<u8>().wrapping_add(offset_of!(EdgeRecord, state)).cast::<u32>();
         // SAFETY: inside the mapping, aligned; volatile because the kernel writes it.
         unsafe { std::ptr::read_volatile(state) == SLOT_LIVE }
@@ -97,21 +97,35 @@ impl EdgeMemory {
     }
 
     fn at(&self, slot: u32) -> *const EdgeRecord {
-        assert!(slot < self.mapped, "slot {slot} of {}", self.mapped);
-        // SAFETY: the mapping holds `mapped` records.
-        unsafe { self.base.add(slot as usize) }
+        let window = self.window.as_ref().filter(|window| window.slots.contains(&slot));
+        window.map_or_else(|| unreachable!("slot {slot} is looked at first"), |window| window.at(slot))
     }
 }
 
-impl Drop for EdgeMemory {
+impl Window {
+    fn map(map: &OwnedFd, slots: Range<u32>) -> Result<Self> {
+        let from = slots.start as usize * size_of::<EdgeRecord>();
+        let to = slots.end as usize * size_of::<EdgeRecord>();
+        let offset = from % rustix::param::page_size();
+        let bytes = to - (from - offset);
+        let (any, flags) = (std::ptr::null_mut(), MapFlags::SHARED);
+        // SAFETY: a fresh mapping at an address of the kernel's choice.
+        let base = unsafe { mmap(any, bytes, ProtFlags::READ, flags, map, (from - offset) as u64) };
+        Ok(Self { base: base.context("map the edge records")?.cast_const().cast(), bytes, offset, slots })
+    }
+
+    /// A slot of this window.
+    fn at(&self, slot: u32) -> *const EdgeRecord {
+        let index = (slot - self.slots.start) as usize;
+        // SAFETY: the mapping holds the window's records from `offset` on.
+        let record = unsafe { self.base.add(self.offset + index * size_of::<EdgeRecord>()) };
+        record.cast()
+    }
+}
+
+impl Drop for Window {
     fn drop(&mut self) {
-        self.unmap();
+        // SAFETY: the mapping made by `map`, to which no reference exists.
+        let _ = unsafe { munmap(self.base.cast_mut().cast(), self.bytes) };
     }
-}
-
-fn map_slots(map: &OwnedFd, slots: u32) -> Result<*const EdgeRecord> {
-    let bytes = slots as usize * size_of::<EdgeRecord>();
-    // SAFETY: a fresh mapping at an address of the kernel's choice.
-    let base = unsafe { mmap(std::ptr::null_mut(), bytes, ProtFlags::READ, MapFlags::SHARED, map, 0) };
-    Ok(base.context("map the edge records")?.cast_const().cast())
 }
