@@ -42,16 +42,17 @@ impl Output {
     /// Writes one snapshot.
     pub(crate) fn write(&self, snapshot: &Snapshot) -> Result<()> {
         let edges = select::select(&snapshot.edges, &self.view.filters, self.view.sort);
+        let document = document::Document { snapshot, edges: &edges };
         let mut out = BufWriter::new(std::io::stdout().lock());
         match self.format {
             Format::Table if self.live => table::redraw(&mut out, snapshot, &edges)?,
             Format::Table => table::write(&mut out, snapshot, &edges, table::Size::unlimited())?,
             Format::Json => {
-                serde_json::to_writer_pretty(&mut out, &document::of(snapshot, &edges))?;
+                serde_json::to_writer_pretty(&mut out, &document)?;
                 out.write_all(b"\n")?;
             }
             Format::Jsonl => {
-                serde_json::to_writer(&mut out, &document::of(snapshot, &edges))?;
+                serde_json::to_writer(&mut out, &document)?;
                 out.write_all(b"\n")?;
             }
             Format::Dot => graph::dot(&mut out, &edges)?,

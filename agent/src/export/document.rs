@@ -1,5 +1,6 @@
 //! The JSON document (docs/edges.md): field names are a contract, frozen by a test.
 
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use weir_abi::EdgeRecord;
 use weir_engine::{
     Cost, Coverage, Distribution, Edge, End, Failure, LittlesLaw, Losses, ProbeState, Process, ServerProcess, Snapshot,
@@ -22,8 +23,37 @@ const NO_HANDSHAKES: &str = "no handshake was timed in this window";
 const NO_COMPLETE_ROUNDS: &str = "no round was completed in this window";
 const SEE_CLIENT: &str = "the client is not on this host: see service_s for the server's own time";
 
-/// The document of a snapshot, with these of its edges.
-pub(super) fn of(snapshot: &Snapshot, edges: &[&Edge]) -> Object {
+/// The document of a snapshot, with these of its edges. An edge becomes JSON when its turn to be written comes: a
+/// thousand of them at once would take 20 MiB.
+pub(super) struct Document<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) edges: &'a [&'a Edge],
+}
+
+impl Serialize for Document<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        for (name, value) in heading(self.snapshot).fields() {
+            map.serialize_entry(name, value)?;
+        }
+        map.serialize_entry("edges", &Edges { edges: self.edges, window_ns: self.snapshot.window_ns })?;
+        map.end()
+    }
+}
+
+struct Edges<'a> {
+    edges: &'a [&'a Edge],
+    window_ns: u64,
+}
+
+impl Serialize for Edges<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.edges.iter().map(|edge| edge_of(edge, self.window_ns)))
+    }
+}
+
+/// All but the edges.
+fn heading(snapshot: &Snapshot) -> Object {
     let Snapshot { window_ns, end_unix_ns, kernel, version, losses, coverage, missing_probes, cost, edges: all } =
         snapshot;
     Object::new()
@@ -37,7 +67,6 @@ pub(super) fn of(snapshot: &Snapshot, edges: &[&Edge]) -> Object {
         .with("kernel", kernel.as_str())
         .with("version", version.as_str())
         .with("edges_total", all.len() as u64)
-        .with("edges", edges.iter().map(|edge| edge_of(edge, *window_ns).into()).collect::<Vec<Json>>())
 }
 
 fn losses_of(losses: &Losses) -> Object {

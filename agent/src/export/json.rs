@@ -1,6 +1,6 @@
 //! JSON values that keep the order they were written in: a document should read top to bottom.
 
-use serde::{Serialize, Serializer, ser::SerializeMap as _};
+use serde::{Serialize, Serializer};
 
 /// A JSON value.
 #[derive(Debug)]
@@ -29,6 +29,11 @@ impl Object {
         self
     }
 
+    /// The fields, in order.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &Json)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
     /// Adds a field that may be absent: then it is null, and `<name>_reason` beside it says why.
     pub(super) fn maybe<T: Into<Json>>(self, name: &str, value: Result<T, &str>) -> Self {
         match value {
@@ -54,11 +59,7 @@ impl Serialize for Json {
 
 impl Serialize for Object {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut map = to.serialize_map(Some(self.0.len()))?;
-        for (name, value) in &self.0 {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
+        to.collect_map(self.fields())
     }
 }
 
