@@ -29,7 +29,7 @@ pub(crate) static EDGES: Array<EdgeRecord> = Array::with_max_entries(4096, BPF_F
 pub(crate) static EDGE_SLOTS: HashMap<EdgeKey, u32> = HashMap::with_max_entries(4096, 0);
 
 /// Slots nobody uses: filled by user space at the start and when it retires an edge, so the kernel never searches.
-/// A stack: the lowest slots are reused first, so user space looks at (and maps) only as many as are in use.
+/// A stack: the lowest slots are reused first, so user space looks at only as many as are in use.
 /// Bound (option): as EDGES.
 #[map]
 pub(crate) static FREE_SLOTS: Stack<u32> = Stack::with_max_entries(4096, 0);
