@@ -1,5 +1,6 @@
 //! From a snapshot to text. Exporters read the snapshot and nothing else.
 
+mod degraded;
 mod document;
 mod graph;
 mod json;
@@ -55,8 +56,8 @@ impl Output {
                 serde_json::to_writer(&mut out, &document)?;
                 out.write_all(b"\n")?;
             }
-            Format::Dot => graph::dot(&mut out, &edges)?,
-            Format::Mermaid => graph::mermaid(&mut out, &edges)?,
+            Format::Dot => graph::dot(&mut out, snapshot, &edges)?,
+            Format::Mermaid => graph::mermaid(&mut out, snapshot, &edges)?,
         }
         out.flush()?;
         Ok(())

@@ -5,6 +5,7 @@
 mod cli;
 mod doctor;
 mod export;
+mod guard;
 mod observe;
 mod probe;
 mod reader;

@@ -15,8 +15,9 @@ use weir_engine::{Engine, Input, Snapshot, Window};
 
 use crate::{
     cli::CannotRun,
+    guard::{Guard, release_heap},
     probe::load::{Limits, Probes},
-    reader::Reader,
+    reader::{Reader, Reading},
     recording::Recorder,
     timer::Timer,
 };
@@ -26,6 +27,8 @@ const FINE_TICK: Duration = Duration::from_secs(1);
 /// Where only the end counts, the maps are read for the ring's sake: it holds the failures of 120 edges for this long.
 /// A process that has slept pays 1 to 9 ms of cold memory for each time it wakes, so it should not wake for nothing.
 const COARSE_TICK: Duration = Duration::from_secs(30);
+/// Where memory is limited it is looked at this often.
+const MEMORY_TICK: Duration = Duration::from_secs(5);
 /// A live table settles idle rounds once in so many ticks.
 const SETTLE_TICKS: u32 = 10;
 
@@ -41,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) window: Window,
     /// Have the kernel count and time program runs meanwhile.
     pub(crate) stats: bool,
+    /// What weir itself may use.
+    pub(crate) budget: weir_engine::Limits,
 }
 
 /// When an observation ends. Ctrl-C always ends it.
@@ -71,17 +76,29 @@ pub(crate) fn observe(
     show: &mut dyn FnMut(&Snapshot) -> Result<()>,
 ) -> Result<ExitCode> {
     let _stats = plan.stats.then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime)).transpose().context("--stats")?;
-    let reader = start(plan.limits, silence(&plan), plan.stats).map_err(CannotRun)?;
-    let tick = match (&recorder, plan.every) {
-        (Some(_), _) => FINE_TICK,
-        // A whole number of ticks a window.
-        (None, Some(every)) => every / (every.as_secs() / COARSE_TICK.as_secs() + 1) as u32,
-        (None, None) => COARSE_TICK,
-    };
-    let mut session = Session { reader, engine: Engine::new(plan.window), recorder, tick, ticks: 0 };
-    session.begin()?;
+    let silence = silence(&plan);
+    let reader = start(plan.limits, silence, plan.stats).map_err(CannotRun)?;
+    let tick = tick(&plan, recorder.is_some());
+    let engine = Engine::new(plan.window);
+    let mut session = Session { reader, engine, recorder, guard: None, tick, ticks: 0 };
+    let first = session.begin()?;
+    if plan.budget != weir_engine::Limits::default() {
+        session.guard = Some(Guard::new(plan.limits, silence, plan.budget, first));
+        session.tell_degraded()?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().context("tokio runtime")?;
     runtime.block_on(session.run(plan.until, plan.every, show))
+}
+
+/// How often to read: a whole number of times a window.
+fn tick(plan: &Plan, records: bool) -> Duration {
+    let most = match plan.budget {
+        _ if records => FINE_TICK,
+        weir_engine::Limits { cpu_share: Some(_), .. } => FINE_TICK,
+        weir_engine::Limits { memory_bytes: Some(_), .. } => MEMORY_TICK,
+        _ => COARSE_TICK,
+    };
+    plan.every.map_or(most, |every| every / every.as_nanos().div_ceil(most.as_nanos()).max(1) as u32)
 }
 
 /// An edge must outlive the windows that show it: with one window for all, none is ever retired, and what finds no slot is
@@ -93,11 +110,7 @@ fn silence(plan: &Plan) -> Duration {
 fn start(limits: Limits, silence: Duration, stats: bool) -> Result<Reader> {
     let reader = Reader::new(Probes::start(limits)?, limits, silence, stats)?;
     // The kernel's type information has been parsed and dropped: 20 MiB of heap that would count as ours for good.
-    // SAFETY: no arguments that could be wrong.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::malloc_trim(0);
-    }
+    release_heap();
     Ok(reader)
 }
 
@@ -105,6 +118,8 @@ struct Session {
     reader: Reader,
     engine: Engine,
     recorder: Option<Recorder>,
+    /// Where weir has limits to keep.
+    guard: Option<Guard>,
     tick: Duration,
     ticks: u32,
 }
@@ -146,12 +161,15 @@ impl Session {
                 }
                 fired = ticks.fired() => {
                     fired?;
-                    self.read(is_due(next_shown))?;
+                    let reading = self.read(is_due(next_shown))?;
+                    if let Some(period) = self.keep_within(reading)? {
+                        ticks.change(period)?;
+                    }
                 }
             }
             if let (true, Some(due), Some(every)) = (is_due(next_shown), next_shown, every) {
                 self.show(show)?;
-                next_shown = Some(due + every);
+                next_shown = Some(next_due(due, every));
             }
         }
         drop(child);
@@ -172,15 +190,33 @@ impl Session {
         Ok(())
     }
 
-    fn begin(&mut self) -> Result<()> {
+    fn begin(&mut self) -> Result<Reading> {
         let Self { reader, engine, recorder, .. } = self;
         let mut outcome = Ok(());
-        reader.begin(&mut |input| pass(input, engine, recorder, &mut outcome))?;
+        let first = reader.begin(&mut |input| pass(input, engine, recorder, &mut outcome))?;
+        outcome.map(|()| first)
+    }
+
+    /// Steps back or forth where weir has limits to keep; the period of its ticks, where that changes.
+    fn keep_within(&mut self, reading: Reading) -> Result<Option<Duration>> {
+        let Some(guard) = &mut self.guard else { return Ok(None) };
+        let before = guard.period(self.tick);
+        guard.weigh(reading, &mut self.reader)?;
+        let period = guard.period(self.tick);
+        self.tell_degraded()?;
+        Ok((period != before).then_some(period))
+    }
+
+    fn tell_degraded(&mut self) -> Result<()> {
+        let mut outcome = Ok(());
+        if let Some(guard) = &self.guard {
+            pass(Input::Degraded(guard.degraded()), &mut self.engine, &mut self.recorder, &mut outcome);
+        }
         outcome
     }
 
     /// One tick. `shown`: a window ends with it, so what is idle or gathered must come out.
-    fn read(&mut self, shown: bool) -> Result<()> {
+    fn read(&mut self, shown: bool) -> Result<Reading> {
         self.ticks += 1;
         let settle = match self.engine.window() {
             Window::Whole => shown,
@@ -189,8 +225,8 @@ impl Session {
         };
         let Self { reader, engine, recorder, .. } = self;
         let mut outcome = Ok(());
-        reader.read(settle, &mut |input| pass(input, engine, recorder, &mut outcome))?;
-        outcome
+        let reading = reader.read(settle, &mut |input| pass(input, engine, recorder, &mut outcome))?;
+        outcome.map(|()| reading)
     }
 }
 
@@ -236,6 +272,16 @@ async fn exit_of(child: &mut Option<Child>) -> Result<ExitCode> {
 /// Whether a snapshot is due: a tick comes a little early or late.
 fn is_due(at: Option<Instant>) -> bool {
     at.is_some_and(|due| Instant::now() + FINE_TICK / 4 >= due)
+}
+
+/// The snapshot after the one that was due then. Where ticks are further apart than snapshots, some are left out.
+fn next_due(due: Instant, every: Duration) -> Instant {
+    let mut next = due + every;
+    let now = Instant::now();
+    while next <= now {
+        next += every;
+    }
+    next
 }
 
 async fn at(deadline: Option<&Timer>) -> Result<()> {

@@ -3,6 +3,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod btf;
+pub(crate) mod control;
 pub(crate) mod kernel_log;
 pub(crate) mod load;
 pub(crate) mod scan;

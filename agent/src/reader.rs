@@ -9,12 +9,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, MapData, RingBuf};
 use rustix::time::{ClockId, clock_gettime};
-use weir_abi::{ConnectFailed, EdgeRecord, FIRST_SLOT, N_COUNTERS};
+use weir_abi::{ConnectFailed, Counter, EdgeRecord, FIRST_SLOT, N_COUNTERS};
 use weir_engine::{Input, Started};
 
-use crate::probe::load::{Limits, Probes};
-use cost::CostReader;
+use crate::probe::{
+    control::ControlMap,
+    load::{Limits, Probes},
+};
 pub(crate) use cost::stats_enabled;
+use cost::{CostReader, Spent};
 use edges::EdgeMemory;
 use retire::Retirement;
 
@@ -29,6 +32,17 @@ pub(crate) struct Reader {
     events: RingBuf<MapData>,
     counters: Array<MapData, u64>,
     cost: CostReader,
+}
+
+/// When a reading was made, and what weir had used by then.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reading {
+    /// Monotonic clock.
+    pub(crate) monotonic_ns: u64,
+    /// By the agent, its programs and its maps.
+    pub(crate) spent: Spent,
+    /// Sockets that have a record.
+    pub(crate) sockets: u64,
 }
 
 impl Reader {
@@ -52,7 +66,7 @@ impl Reader {
     }
 
     /// The stream's first inputs: where and when, and what runs.
-    pub(crate) fn begin(&mut self, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
+    pub(crate) fn begin(&mut self, sink: &mut dyn FnMut(Input<'_>)) -> Result<Reading> {
         let (monotonic_ns, unix_ns) = now();
         let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
         let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -60,11 +74,12 @@ impl Reader {
         for state in &self.probes.states {
             sink(Input::Probe(state.clone()));
         }
-        self.cost.read(sink)
+        let sockets = sockets(&self.read_counters()?);
+        Ok(Reading { monotonic_ns, spent: self.cost.read(sink)?, sockets })
     }
 
     /// One reading of everything, closed by a tick. `settle` also ends idle rounds and moves gathered bytes.
-    pub(crate) fn read(&mut self, settle: bool, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
+    pub(crate) fn read(&mut self, settle: bool, sink: &mut dyn FnMut(Input<'_>)) -> Result<Reading> {
         if settle {
             self.probes.settle()?;
         }
@@ -74,10 +89,26 @@ impl Reader {
         self.read_events(sink);
         let (monotonic_ns, unix_ns) = now();
         self.read_edges(monotonic_ns, sink)?;
-        sink(Input::Counters(self.read_counters()?));
-        self.cost.read(sink)?;
+        let counters = self.read_counters()?;
+        sink(Input::Counters(counters));
+        let spent = self.cost.read(sink)?;
         sink(Input::Tick { monotonic_ns, unix_ns });
-        Ok(())
+        Ok(Reading { monotonic_ns, spent, sockets: sockets(&counters) })
+    }
+
+    /// What may be changed in the kernel half while it runs.
+    pub(crate) fn control(&mut self) -> &mut ControlMap {
+        &mut self.probes.control
+    }
+
+    /// What becomes of silent edges, and of new ones.
+    pub(crate) fn retirement(&mut self) -> &mut Retirement {
+        &mut self.retirement
+    }
+
+    /// Detaches a probe, or attaches it again.
+    pub(crate) fn switch(&mut self, probe: &'static str, on: bool) -> Result<()> {
+        self.probes.switch(probe, on)
     }
 
     fn read_events(&mut self, sink: &mut dyn FnMut(Input<'_>)) {
@@ -124,6 +155,10 @@ impl Reader {
         }
         Ok(counters)
     }
+}
+
+fn sockets(counters: &[u64; N_COUNTERS as usize]) -> u64 {
+    counters[Counter::SocketsTracked as usize].saturating_sub(counters[Counter::SocketsReleased as usize])
 }
 
 /// Monotonic and wall clock, nanoseconds.

@@ -26,11 +26,15 @@ impl Timer {
     fn new(first: Duration, period: Duration) -> Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let fd = timerfd_create(TimerfdClockId::Monotonic, flags).context("create a timer")?;
-        let times = Itimerspec { it_value: timespec(first), it_interval: timespec(period) };
-        timerfd_settime(&fd, TimerfdTimerFlags::empty(), &times).context("set a timer")?;
+        set(&fd, first, period)?;
         // SAFETY: an owned descriptor of a kind that epoll takes, closed only when the AsyncFd is dropped.
         let fd = unsafe { AsyncFd::register(fd) };
         Ok(Self(fd.map_err(std::io::Error::from).context("wait for a timer")?))
+    }
+
+    /// Fires each `period` from now on.
+    pub(crate) fn change(&self, period: Duration) -> Result<()> {
+        set(self.0.get_ref(), period, period)
     }
 
     /// Waits for the next time. Times that were missed count as one.
@@ -46,6 +50,12 @@ impl Timer {
             }
         }
     }
+}
+
+fn set(fd: &OwnedFd, first: Duration, period: Duration) -> Result<()> {
+    let times = Itimerspec { it_value: timespec(first), it_interval: timespec(period) };
+    timerfd_settime(fd, TimerfdTimerFlags::empty(), &times).context("set a timer")?;
+    Ok(())
 }
 
 fn timespec(duration: Duration) -> Timespec {

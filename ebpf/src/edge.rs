@@ -138,19 +138,34 @@ macro_rules! bump {
         $crate::edge::add(unsafe { &raw mut (*$record).$($field)+ }, 1)
     };
 }
+
+/// Adds to a counter of a record what a followed socket counts, at the socket's weight:
+/// `weigh!(record.bytes_sent, n, shift)`.
+macro_rules! weigh {
+    ($record:ident . $field:ident, $n:expr, $shift:expr) => {
+        // SAFETY: a field of a live map value.
+        $crate::edge::add(unsafe { &raw mut (*$record).$field }, u64::wrapping_shl($n, u32::from($shift)))
+    };
+}
+pub(crate) use weigh;
+
 pub(crate) use bump;
 
-/// Adds a duration to one of a record's histograms: `observe!(record.latency, ns)`.
+/// Adds a duration to one of a record's histograms: `observe!(record.latency, ns)`; at a socket's weight with a third
+/// argument.
 macro_rules! observe {
     ($record:ident . $histogram:ident, $ns:expr) => {
+        $crate::edge::observe!($record.$histogram, $ns, 0u8)
+    };
+    ($record:ident . $histogram:ident, $ns:expr, $shift:expr) => {
         // SAFETY: a field of a live map value.
-        $crate::edge::observe_in(unsafe { &raw mut (*$record).$histogram }, $ns)
+        $crate::edge::observe_in(unsafe { &raw mut (*$record).$histogram }, $ns, u32::from($shift))
     };
 }
 pub(crate) use observe;
 
 #[inline(always)]
-pub(crate) fn observe_in(histogram: *mut Histogram, ns: u64) {
+pub(crate) fn observe_in(histogram: *mut Histogram, ns: u64, shift: u32) {
     let mut bucket = histogram::index(ns);
     // The compiler knows that the index is in range and would drop the check that the verifier needs; a volatile read
     // makes it forget.
@@ -161,9 +176,9 @@ pub(crate) fn observe_in(histogram: *mut Histogram, ns: u64) {
     }
     // SAFETY: fields of a live map value; the index was checked.
     unsafe {
-        add(&raw mut (*histogram).sum_ns, ns);
+        add(&raw mut (*histogram).sum_ns, ns.wrapping_shl(shift));
         let buckets = (&raw mut (*histogram).buckets).cast::<u32>();
-        atomic_xadd::<u32, u32, { Relaxed }>(buckets.add(bucket), 1);
+        atomic_xadd::<u32, u32, { Relaxed }>(buckets.add(bucket), 1u32.wrapping_shl(shift));
     }
 }
 

@@ -8,4 +8,5 @@
 pub mod histogram;
 pub mod pipeline;
 pub mod round;
+pub mod sampling;
 pub mod socket;

@@ -7,7 +7,7 @@ use aya_ebpf::{
     macros::{btf_map, map},
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf, Stack},
 };
-use weir_abi::{EdgeKey, EdgeRecord, N_COUNTERS};
+use weir_abi::{Control, EdgeKey, EdgeRecord, N_COUNTERS};
 use weir_ebpf::{
     pipeline::LOOKED_AT,
     socket::{Handshake, Socket},
@@ -35,7 +35,7 @@ pub(crate) static EDGE_SLOTS: HashMap<EdgeKey, u32> = HashMap::with_max_entries(
 pub(crate) static FREE_SLOTS: Stack<u32> = Stack::with_max_entries(4096, 0);
 
 /// One record per socket, in the socket: no hashing, freed by the kernel with the socket itself.
-/// Bound: `MAX_SOCKETS` (option), checked against the tracked and released counters.
+/// Bound: `Control::max_sockets` (option), checked against the tracked and released counters.
 #[btf_map]
 pub(crate) static SOCKETS: SkStorage<Socket> = SkStorage::new();
 
@@ -71,21 +71,14 @@ pub(crate) static SCRATCH: PerCpuArray<[u8; LOOKED_AT]> = PerCpuArray::with_max_
 #[map]
 pub(crate) static SCAN_PHASE: Array<u32> = Array::with_max_entries(1, 0);
 
+/// What user space changes while the programs run: an array of one, whose look-up the verifier inlines.
+#[map]
+pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+
 /// A listening port.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Listener {
     pub(crate) netns: u32,
     pub(crate) port: u32,
-}
-
-/// Sockets that may have a record at once. Frozen before load (option).
-#[unsafe(no_mangle)]
-static MAX_SOCKETS: u32 = 0;
-
-/// The socket limit.
-#[inline(always)]
-pub(crate) fn max_sockets() -> u64 {
-    // SAFETY: a static of this object; volatile because user space replaces the value before loading.
-    u64::from(unsafe { core::ptr::read_volatile(&raw const MAX_SOCKETS) })
 }

@@ -22,9 +22,10 @@ pub const PARTIAL: u8 = 1 << 1;
 pub const MULTIPLEXED: u8 = 1 << 3;
 /// Counted in the edge's `push_set`.
 pub const PUSH: u8 = 1 << 4;
-
 /// Its connect failed: remembered in `FAILED_CONNECTS`.
 pub const FAILED: u8 = 1 << 5;
+/// Taken up again in mid-life, after a change of the sample.
+pub const RESUMED: u8 = 1 << 6;
 
 /// One socket's record (`sk_storage`): it lives and dies with the socket.
 #[repr(C)]
@@ -50,6 +51,8 @@ pub struct Socket {
     pub peer: u32,
     /// Round trip of the handshake in microseconds, until the edge is known.
     pub handshake_us: u32,
+    /// The sample that the conversation belongs to (`weir_abi::Control::sampling_epoch`).
+    pub sampling_epoch: u32,
     /// `weir_abi::ROLE_*`.
     pub role: u8,
     /// `PHASE_*`.
@@ -60,8 +63,10 @@ pub struct Socket {
     pub resolution: u8,
     /// The peer closed or reset the connection: written in softirq, so a byte of its own too.
     pub peer_closed: u8,
+    /// What the conversation's counts weigh in the edge: `1 << sampling_shift`.
+    pub sampling_shift: u8,
     #[doc(hidden)]
-    pub _pad: [u8; 3],
+    pub _pad: [u8; 2],
 }
 
 const _: () =

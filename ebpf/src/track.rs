@@ -5,14 +5,16 @@ use weir_abi::{Counter, EdgeRecord, OTHER_CLIENT, ROLE_CLIENT, ROLE_SERVER};
 use weir_ebpf::{
     round::Turn,
     socket::{
-        FAILED, MULTIPLEXED, PARTIAL, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, PUSH, RESOLVED, Socket, UNRESOLVED,
+        FAILED, MULTIPLEXED, PARTIAL, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, PUSH, RESOLVED, RESUMED, Socket,
+        UNRESOLVED,
     },
 };
 
 use crate::{
-    edge::{self, bump, count, counted, observe},
+    edge::{self, bump, count, counted, observe, weigh},
+    follow,
     kernel::{self, Sock, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_SYN_SENT, Tcp},
-    maps::{FAILED_CONNECTS, LISTENERS, Listener, SOCKETS, max_sockets},
+    maps::{CONTROL, FAILED_CONNECTS, LISTENERS, Listener, SOCKETS},
 };
 
 /// Bytes a one-way stream may hold back from its edge between two rounds.
@@ -50,6 +52,7 @@ pub(crate) fn create(sk: Sock) -> Option<&'static mut Socket> {
     };
     if socket.phase == 0 {
         count(Counter::SocketsTracked);
+        follow::join(socket);
     }
     Some(socket)
 }
@@ -62,7 +65,9 @@ pub(crate) fn has_missed() -> bool {
 
 #[inline(always)]
 fn at_limit() -> bool {
-    counted(Counter::SocketsTracked).wrapping_sub(counted(Counter::SocketsReleased)) >= max_sockets()
+    // SAFETY: an aligned map value; volatile because user space writes it.
+    let most = CONTROL.get_ptr(0).map_or(0, |c| unsafe { core::ptr::read_volatile(&raw const (*c).max_sockets) });
+    counted(Counter::SocketsTracked).wrapping_sub(counted(Counter::SocketsReleased)) >= u64::from(most)
 }
 
 /// Takes up a socket that is already alive: there before weir, or missed. Its role follows from the listening ports.
@@ -102,24 +107,22 @@ pub(crate) fn is_connection(sk: Sock) -> bool {
 /// Applies what an operation did to the conversation. `wait_ns` is how long the data it read had been there.
 #[inline(always)]
 pub(crate) fn apply(turn: Turn, now: u64, wait_ns: u64, tcp: Tcp, socket: &mut Socket, record: *mut EdgeRecord) {
+    let weight = socket.sampling_shift;
     if turn.completed {
-        observe!(record.full_latency, turn.full_latency_ns);
+        observe!(record.full_latency, turn.full_latency_ns, weight);
     }
     if turn.opened {
-        bump!(record.rounds_started);
-        // SAFETY: fields of a live map value; a torn gauge is impossible at 4 bytes.
-        unsafe {
-            edge::add(&raw mut (*record).in_flight_ns, now.wrapping_neg());
-            (*record).srtt_us = tcp.srtt_us();
-        }
+        weigh!(record.rounds_started, 1, weight);
+        weigh!(record.in_flight_ns, now.wrapping_neg(), weight);
+        // SAFETY: a field of a live map value; a torn gauge is impossible at 4 bytes.
+        unsafe { (*record).srtt_us = tcp.srtt_us() };
     }
     if turn.answered {
-        observe!(record.latency, turn.latency_ns);
-        // SAFETY: a field of a live map value.
-        edge::add(unsafe { &raw mut (*record).in_flight_ns }, now);
+        observe!(record.latency, turn.latency_ns, weight);
+        weigh!(record.in_flight_ns, now, weight);
     }
     if turn.turned && wait_ns != 0 {
-        observe!(record.receive_queue_wait, wait_ns);
+        observe!(record.receive_queue_wait, wait_ns, weight);
     }
     if socket.round.late | socket.round.pushes != 0 {
         judge(socket, record);
@@ -145,8 +148,7 @@ fn judge(socket: &mut Socket, record: *mut EdgeRecord) {
 pub(crate) fn add_sent(bytes: u32, turn: Turn, socket: &mut Socket, record: *mut EdgeRecord) {
     let total = socket.bytes_sent + u64::from(bytes);
     socket.bytes_sent = if turn.turned || total > FLUSH_BYTES {
-        // SAFETY: a field of a live map value.
-        edge::add(unsafe { &raw mut (*record).bytes_sent }, total);
+        weigh!(record.bytes_sent, total, socket.sampling_shift);
         0
     } else {
         total
@@ -158,8 +160,7 @@ pub(crate) fn add_sent(bytes: u32, turn: Turn, socket: &mut Socket, record: *mut
 pub(crate) fn add_received(bytes: u32, turn: Turn, socket: &mut Socket, record: *mut EdgeRecord) {
     let total = socket.bytes_received + u64::from(bytes);
     socket.bytes_received = if turn.turned || total > FLUSH_BYTES {
-        // SAFETY: a field of a live map value.
-        edge::add(unsafe { &raw mut (*record).bytes_received }, total);
+        weigh!(record.bytes_received, total, socket.sampling_shift);
         0
     } else {
         total
@@ -234,18 +235,19 @@ pub(crate) fn close(socket: &mut Socket) {
 #[inline(always)]
 pub(crate) fn end_round(socket: &mut Socket, now: u64) {
     let Some(record) = edge::record(socket.edge) else { return };
+    follow::end_unobserved(socket, record);
+    let weight = socket.sampling_shift;
     if socket.round.abandon() {
-        // SAFETY: a field of a live map value.
-        edge::add(unsafe { &raw mut (*record).in_flight_ns }, now);
+        weigh!(record.in_flight_ns, now, weight);
         if socket.peer_closed != 0 {
-            bump!(record.rounds_broken);
+            weigh!(record.rounds_broken, 1, weight);
         } else {
-            bump!(record.rounds_abandoned);
+            weigh!(record.rounds_abandoned, 1, weight);
         }
     }
     let turn = socket.round.settle(now, true);
     if turn.completed {
-        observe!(record.full_latency, turn.full_latency_ns);
+        observe!(record.full_latency, turn.full_latency_ns, weight);
     }
     flush(socket, record);
 }
@@ -279,10 +281,10 @@ pub(crate) fn release(sk: Sock, socket: &mut Socket, now: u64) {
     socket.edge = OTHER_CLIENT;
 }
 
-/// Whether a socket that was there before weir moves data for the first time since.
+/// Whether a socket that was there before weir, or not followed for a while, moves data for the first time since.
 #[inline(always)]
 pub(crate) fn is_first_operation(socket: &Socket) -> bool {
-    socket.flags & PARTIAL != 0 && socket.round.initiations | socket.round.responses == 0
+    socket.flags & (PARTIAL | RESUMED) != 0 && socket.round.initiations | socket.round.responses == 0
 }
 
 /// When this send left: the kernel's own stamp of it, saving a clock read and the time that the rest of the send took

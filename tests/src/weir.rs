@@ -75,6 +75,14 @@ impl Weir {
         self.process.pid()
     }
 
+    /// Waits until weir says something that begins so, on stderr, and returns the line.
+    ///
+    /// # Panics
+    /// If it does not in time.
+    pub fn says(&mut self, start: &str, deadline: Duration) -> String {
+        self.stderr.wait_for(start, deadline).unwrap_or_else(|error| panic!("weir: {error}"))
+    }
+
     /// How long it took to be ready.
     pub fn ready_after(&self) -> Duration {
         self.ready_after

@@ -73,7 +73,7 @@ macro_rules! codec {
 
 codec! {
     numbers: timeout_by_caller opened closed partial attached detached rounds_started rounds_abandoned rounds_broken
-        in_flight_ns multiplexed_set multiplexed_cleared push_set push_cleared pipeline_sampled pipeline_repeated
+        rounds_unobserved in_flight_ns multiplexed_set multiplexed_cleared push_set push_cleared pipeline_sampled pipeline_repeated
         bytes_sent bytes_received retransmitted_segments resets_sent resets_received;
     arrays: connects errors;
     histograms: latency full_latency receive_queue_wait connect_latency connect_failed_latency handshake;

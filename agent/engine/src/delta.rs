@@ -25,6 +25,8 @@ pub struct View {
     pub abandoned: u64,
     /// Rounds ended by the far end's close before an answer.
     pub broken: u64,
+    /// Rounds whose end was not observed, because the sample of followed sockets changed.
+    pub unobserved: u64,
     /// Requests that were already waiting when the window began.
     pub in_flight_before: u64,
     /// Time integral of rounds in flight over the window.
@@ -87,6 +89,7 @@ impl View {
             in_flight_before: in_flight(before),
             abandoned: d(|r| r.rounds_abandoned),
             broken: d(|r| r.rounds_broken),
+            unobserved: d(|r| r.rounds_unobserved),
             // A round may end between two words of a reading; what then comes out negative was nothing.
             in_flight_ns: if integral > i64::MAX as u64 { 0 } else { integral },
             multiplexed: gauge(after.multiplexed_set, after.multiplexed_cleared) > 0 || d(|r| r.multiplexed_set) > 0,
@@ -123,7 +126,7 @@ impl View {
             && self.closed == 0
             && self.rounds == 0
             && self.in_flight == 0
-            && self.abandoned | self.broken == 0
+            && self.abandoned | self.broken | self.unobserved == 0
             && self.bytes_sent | self.bytes_received == 0
             && self.retransmitted_segments | self.resets_sent | self.resets_received == 0
     }
@@ -145,6 +148,7 @@ impl View {
         self.in_flight_before = self.in_flight_before.wrapping_add(other.in_flight_before);
         self.abandoned = self.abandoned.wrapping_add(other.abandoned);
         self.broken = self.broken.wrapping_add(other.broken);
+        self.unobserved = self.unobserved.wrapping_add(other.unobserved);
         self.in_flight_ns = self.in_flight_ns.saturating_add(other.in_flight_ns);
         self.multiplexed |= other.multiplexed;
         self.push |= other.push;
@@ -178,7 +182,8 @@ impl View {
         }
         let counted = self.in_flight_ns as f64;
         let timed = self.latency.sum_ns as f64;
-        let cut = (self.in_flight as f64 + self.abandoned as f64 + self.broken as f64) * window_ns as f64;
+        let unanswered = [self.in_flight, self.abandoned, self.broken, self.unobserved];
+        let cut = unanswered.iter().map(|n| *n as f64).sum::<f64>() * window_ns as f64;
         let gap = (counted - timed).abs();
         if self.in_flight_before > 0 && timed > counted {
             LittlesLaw::CutByWindow
@@ -193,7 +198,8 @@ impl View {
 /// Requests in flight in a record. Bucket counts wrap at 2^32 and so does this; it is small.
 fn in_flight(record: &EdgeRecord) -> u64 {
     let answered = record.latency.buckets.iter().fold(0u32, |sum, n| sum.wrapping_add(*n));
-    let ended = answered.wrapping_add(record.rounds_abandoned as u32).wrapping_add(record.rounds_broken as u32);
+    let unanswered = [record.rounds_abandoned, record.rounds_broken, record.rounds_unobserved];
+    let ended = unanswered.iter().fold(answered, |sum, n| sum.wrapping_add(*n as u32));
     let open = (record.rounds_started as u32).wrapping_sub(ended);
     // Read between two updates, the difference may be -1.
     if open > u32::MAX / 2 { 0 } else { u64::from(open) }

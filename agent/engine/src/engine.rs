@@ -6,6 +6,7 @@ use weir_abi::{ConnectFailed, Counter, EdgeKey, EdgeRecord, FIRST_SLOT, N_COUNTE
 
 use crate::{
     compact::Compact,
+    degraded::History,
     input::{AgentCost, Input, ProbeState, ProgramCost, Started},
     join,
     snapshot::{Cost, Coverage, Losses, Snapshot},
@@ -39,6 +40,7 @@ pub struct Engine {
     probes: Vec<ProbeState>,
     failures: BTreeMap<EdgeKey, ConnectFailed>,
     evicted: u64,
+    degraded: History,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,6 +77,7 @@ impl Engine {
             probes: Vec::new(),
             failures: BTreeMap::new(),
             evicted: 0,
+            degraded: History::default(),
         }
     }
 
@@ -90,6 +93,7 @@ impl Engine {
             }
             Input::Counters(counters) => self.latest.counters = counters,
             Input::Program(program) => self.latest.remember_program(program),
+            Input::Degraded(degraded) => self.degraded.add(self.now.monotonic_ns, degraded),
             Input::Agent(agent) => self.remember_agent(agent),
             Input::Tick { monotonic_ns, unix_ns } => self.tick(Mark { monotonic_ns, unix_ns }),
         }
@@ -110,6 +114,7 @@ impl Engine {
             self.from = std::mem::replace(&mut self.next, (mark, self.latest.clone()));
             let oldest = self.from.0.monotonic_ns;
             self.failures.retain(|_, failure| failure.at_ns >= oldest);
+            self.degraded.forget(oldest);
         }
     }
 
@@ -140,6 +145,7 @@ impl Engine {
         self.next = (self.now, self.latest.clone());
         self.from = self.next.clone();
         self.failures.clear();
+        self.degraded.forget(self.now.monotonic_ns);
     }
 
     /// The window as of the last tick.
@@ -162,6 +168,7 @@ impl Engine {
             losses: self.losses(&counted),
             coverage: self.coverage(&counted),
             missing_probes: self.probes.iter().filter(|p| p.missing.is_some()).cloned().collect(),
+            degradation: self.degraded.since(from.monotonic_ns),
             cost: self.latest.cost_since(before),
             edges: join::edges(readings, &self.failures, &span),
         }

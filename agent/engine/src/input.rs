@@ -2,6 +2,8 @@
 
 use weir_abi::{ConnectFailed, EdgeRecord, N_COUNTERS};
 
+use crate::degraded::Degraded;
+
 /// One input. Records are borrowed: the engine copies what it keeps, the reader reuses its buffer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input<'a> {
@@ -29,6 +31,8 @@ pub enum Input<'a> {
     Program(ProgramCost),
     /// What the agent costs so far.
     Agent(AgentCost),
+    /// How far weir has stepped back, from the last tick on.
+    Degraded(Degraded),
     /// All of the above is complete up to this time.
     Tick {
         /// Monotonic clock, nanoseconds: the clock of every record.

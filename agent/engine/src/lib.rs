@@ -5,7 +5,9 @@
 
 #![forbid(unsafe_code)]
 
+mod budget;
 mod compact;
+mod degraded;
 mod delta;
 mod distribution;
 mod engine;
@@ -13,6 +15,8 @@ mod input;
 mod join;
 mod snapshot;
 
+pub use budget::{Budget, Limits, SPAN_NS, TICK_NS, Usage};
+pub use degraded::{CPU_STEPS, Degradation, Degraded, ESTIMATED, MEMORY_STEPS, Step};
 pub use delta::View;
 pub use distribution::{Distribution, bounds_s};
 pub use engine::{Engine, Window};

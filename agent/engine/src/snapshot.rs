@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::{
+    degraded::Degradation,
     delta::View,
     input::{ProbeState, ProgramCost},
 };
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub coverage: Coverage,
     /// Probes that do not run, with the reason.
     pub missing_probes: Vec<ProbeState>,
+    /// How far weir had stepped back.
+    pub degradation: Degradation,
     /// What weir itself used.
     pub cost: Cost,
     /// The edges, in the order of their keys.

@@ -5,7 +5,7 @@ use std::{io::IsTerminal as _, process::ExitCode, time::Duration};
 use anyhow::Result;
 use weir_engine::Window;
 
-use super::value::{Format, LimitArgs, ViewArgs, duration};
+use super::value::{BudgetArgs, Format, LimitArgs, ViewArgs, duration};
 use crate::{
     export::{Output, View},
     observe::{self, Plan, Until},
@@ -32,6 +32,8 @@ pub(crate) struct Args {
     view: ViewArgs,
     #[command(flatten)]
     limits: LimitArgs,
+    #[command(flatten)]
+    budget: BudgetArgs,
     /// Count and time weir's own programs while it runs (`kernel.bpf_stats_enabled`): costs some 20 ns a run
     #[arg(long)]
     stats: bool,
@@ -61,7 +63,14 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     } else {
         Window::Whole
     };
-    let plan = Plan { limits: args.limits.limits(), until, every: (!once).then_some(every), window, stats: args.stats };
+    let plan = Plan {
+        limits: args.limits.limits(),
+        until,
+        every: (!once).then_some(every),
+        window,
+        stats: args.stats,
+        budget: args.budget.limits(),
+    };
     let output = Output::new(format, view, live_table);
     let exit = observe::observe(plan, None, &mut |snapshot| output.write(snapshot))?;
     Ok(exit)

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::{Context as _, Result};
 use weir_engine::Window;
 
-use super::value::{Format, LimitArgs, ViewArgs, duration};
+use super::value::{BudgetArgs, Format, LimitArgs, ViewArgs, duration};
 use crate::{
     export::{Output, View},
     observe::{self, Plan, Until},
@@ -30,6 +30,8 @@ pub(crate) struct Args {
     view: ViewArgs,
     #[command(flatten)]
     limits: LimitArgs,
+    #[command(flatten)]
+    budget: BudgetArgs,
     /// Record while this command runs
     #[arg(last = true, value_name = "COMMAND", conflicts_with = "span")]
     command: Vec<String>,
@@ -39,7 +41,14 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let format = args.output.unwrap_or_else(Format::for_stdout);
     let recorder = Recorder::create(&args.file)?;
     let until = Until::asked(args.span, args.command);
-    let plan = Plan { limits: args.limits.limits(), until, every: None, window: Window::Whole, stats: false };
+    let plan = Plan {
+        limits: args.limits.limits(),
+        until,
+        every: None,
+        window: Window::Whole,
+        stats: false,
+        budget: args.budget.limits(),
+    };
     let output = Output::new(format, View::new(args.view.sort, args.view.filter), false);
     let exit = observe::observe(plan, Some(recorder), &mut |snapshot| output.write(snapshot))?;
     let bytes = std::fs::metadata(&args.file).with_context(|| args.file.display().to_string())?.len();

@@ -48,6 +48,23 @@ impl LimitArgs {
     }
 }
 
+/// What weir itself may use. Over it, weir does less, in steps that every output names, and comes back by itself.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct BudgetArgs {
+    /// Keep weir, its kernel programs included, within this share of one core, such as 1% [default: no limit]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    cpu_budget: Option<f64>,
+    /// Keep weir's memory, maps and sockets' records included, within this size, such as 64MiB [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    memory_limit: Option<u64>,
+}
+
+impl BudgetArgs {
+    pub(crate) fn limits(self) -> weir_engine::Limits {
+        weir_engine::Limits { cpu_share: self.cpu_budget, memory_bytes: self.memory_limit }
+    }
+}
+
 /// What to show, and in which order.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ViewArgs {
@@ -79,6 +96,35 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(total))
 }
 
+/// `1%`, `0.5%`: of one core.
+fn share(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
+    match percent {
+        Some(percent) if (0.0001..=10_000.0).contains(&percent) => Ok(percent / 100.0),
+        Some(_) => Err("a share of one core must lie between 0.0001% and 10000%".to_owned()),
+        None => Err("no share of one core: use a number and %, as in 1%".to_owned()),
+    }
+}
+
+/// `64MiB`, `1.5GiB`, `65536KiB`, or bytes as a plain number.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let bytes = match unit {
+        "" | "B" => 1.0,
+        "K" | "KiB" => 1024.0,
+        "M" | "MiB" => 1_048_576.0,
+        "G" | "GiB" => 1_073_741_824.0,
+        _ => return Err(format!("{unit:?} is no unit of size: use KiB, MiB or GiB, as in 64MiB")),
+    };
+    let number: f64 = number.parse().map_err(|_| "no size: use a number and a unit, as in 64MiB".to_owned())?;
+    let total = number * bytes;
+    if !(1_048_576.0..=1e15).contains(&total) {
+        return Err("weir takes a MiB at the very least".to_owned());
+    }
+    Ok(total as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,9 +141,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn shares_and_sizes_as_people_write_them() {
+        assert_eq!((share("1%"), share("0.5%")), (Ok(0.01), Ok(0.005)));
+        assert_eq!((size("64MiB"), size("1.5G")), (Ok(64 << 20), Ok(3 << 29)));
+        for bad in ["1", "%", "-1%", "0%", "x%", "NaN%"] {
+            assert!(share(bad).is_err(), "{bad}");
+        }
+        for bad in ["", "MiB", "64MB", "12", "-1MiB", "1e9GiB"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_panics(text: String) {
+            let _ = share(&text);
+            let _ = size(&text);
             let _ = duration(&text);
         }
     }

@@ -7,7 +7,10 @@ use weir_engine::{
     View,
 };
 
-use super::json::{Json, Object};
+use super::{
+    degraded,
+    json::{Json, Object},
+};
 
 /// `weir_abi::ConnectOutcome`, in order.
 pub(super) const OUTCOMES: [&str; 8] =
@@ -36,33 +39,47 @@ impl Serialize for Document<'_> {
         for (name, value) in heading(self.snapshot).fields() {
             map.serialize_entry(name, value)?;
         }
-        map.serialize_entry("edges", &Edges { edges: self.edges, window_ns: self.snapshot.window_ns })?;
+        map.serialize_entry("edges", &Edges { snapshot: self.snapshot, edges: self.edges })?;
         map.end()
     }
 }
 
 struct Edges<'a> {
+    snapshot: &'a Snapshot,
     edges: &'a [&'a Edge],
-    window_ns: u64,
 }
 
 impl Serialize for Edges<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(self.edges.iter().map(|edge| edge_of(edge, self.window_ns)))
+        to.collect_seq(self.edges.iter().map(|edge| edge_of(edge, self.snapshot)))
     }
 }
 
 /// All but the edges.
 fn heading(snapshot: &Snapshot) -> Object {
-    let Snapshot { window_ns, end_unix_ns, kernel, version, losses, coverage, missing_probes, cost, edges: all } =
-        snapshot;
+    let Snapshot {
+        window_ns,
+        end_unix_ns,
+        kernel,
+        version,
+        losses,
+        coverage,
+        missing_probes,
+        degradation,
+        cost,
+        edges: all,
+    } = snapshot;
+    let complete = losses.none() && coverage.missed == 0 && missing_probes.is_empty() && degradation.lossless();
     Object::new()
         .with("window_s", seconds(*window_ns))
         .with("end_unix_s", seconds(*end_unix_ns))
-        .with("complete", losses.none() && coverage.missed == 0 && missing_probes.is_empty())
+        .with("complete", complete)
         .with("losses", losses_of(losses))
         .with("coverage", coverage_of(coverage))
         .with("missing_probes", missing_probes.iter().map(probe_of).collect::<Vec<_>>())
+        .with("degraded", degraded::object(degradation))
+        .with("estimated", degradation.estimated())
+        .with("estimated_fields", degraded::estimated_fields(degradation))
         .with("cost", cost_of(cost, *window_ns))
         .with("kernel", kernel.as_str())
         .with("version", version.as_str())
@@ -114,7 +131,7 @@ fn cost_of(cost: &Cost, window_ns: u64) -> Object {
         .with("programs", programs.collect::<Vec<Json>>())
 }
 
-fn edge_of(edge: &Edge, window_ns: u64) -> Object {
+fn edge_of(edge: &Edge, snapshot: &Snapshot) -> Object {
     let Edge { client, server, server_processes, client_view, server_view, last_failure, is_other } = edge;
     let client_view = client_view.as_ref().map_err(|absent| absent.reason());
     let server_view = server_view.as_ref().map_err(|absent| absent.reason());
@@ -123,6 +140,7 @@ fn edge_of(edge: &Edge, window_ns: u64) -> Object {
         Ok(view) => distribution(f(view), nothing),
         Err(_) => Err(SEE_CLIENT),
     };
+    let queue_wait = server_view.and_then(|view| queue_wait(view, snapshot));
     let of_server = |f: fn(&View) -> &Distribution, nothing| server_view.and_then(|v| distribution(f(v), nothing));
     Object::new()
         .with("client", end_of(client))
@@ -137,12 +155,13 @@ fn edge_of(edge: &Edge, window_ns: u64) -> Object {
         .with("in_flight", facts.in_flight)
         .with("abandoned", facts.abandoned)
         .with("broken", facts.broken)
+        .with("unobserved", facts.unobserved)
         .maybe("latency_s", of_client(|v| &v.latency, NO_ROUNDS))
         .maybe("full_latency_s", of_client(|v| &v.full_latency, NO_COMPLETE_ROUNDS))
         .maybe("connect_latency_s", of_client(|v| &v.connect_latency, NO_CONNECTS))
         .maybe("connect_failed_latency_s", of_client(|v| &v.connect_failed_latency, NO_FAILURES))
         .maybe("handshake_s", distribution(facts.handshake, NO_HANDSHAKES))
-        .maybe("receive_queue_wait_s", of_server(|v| &v.receive_queue_wait, NO_READS))
+        .maybe("receive_queue_wait_s", queue_wait)
         .maybe("service_s", of_server(|v| &v.latency, NO_ROUNDS))
         .with("bytes_sent", facts.bytes_sent)
         .with("bytes_received", facts.bytes_received)
@@ -157,8 +176,8 @@ fn edge_of(edge: &Edge, window_ns: u64) -> Object {
         .with(
             "views",
             Object::new()
-                .maybe("client", client_view.map(|view| view_of(view, window_ns)))
-                .maybe("server", server_view.map(|view| view_of(view, window_ns))),
+                .maybe("client", client_view.map(|view| view_of(view, snapshot)))
+                .maybe("server", server_view.map(|view| view_of(view, snapshot))),
         )
 }
 
@@ -171,6 +190,7 @@ pub(super) struct Facts<'a> {
     pub(super) in_flight: u64,
     pub(super) abandoned: u64,
     pub(super) broken: u64,
+    pub(super) unobserved: u64,
     /// Client: time to first byte; without a client here, the server's time from arrival to answer is not it.
     pub(super) latency: &'a Distribution,
     pub(super) handshake: &'a Distribution,
@@ -209,6 +229,7 @@ impl<'a> Facts<'a> {
             in_flight: near.in_flight,
             abandoned: near.abandoned,
             broken: near.broken,
+            unobserved: near.unobserved,
             latency: &near.latency,
             handshake: &near.handshake,
             bytes_sent,
@@ -242,8 +263,9 @@ fn is_pipelined(view: &View) -> bool {
     repeated > 0 && repeated >= sampled / 2
 }
 
-fn view_of(view: &View, window_ns: u64) -> Object {
-    let law = view.littles_law(window_ns);
+fn view_of(view: &View, snapshot: &Snapshot) -> Object {
+    let law = view.littles_law(snapshot.window_ns);
+    let queue_wait = queue_wait(view, snapshot);
     let View {
         connects,
         timeout_by_caller: _, // of the client alone: beside the connects
@@ -254,6 +276,7 @@ fn view_of(view: &View, window_ns: u64) -> Object {
         in_flight,
         abandoned,
         broken,
+        unobserved,
         in_flight_before: _, // for
         in_flight_ns: _,     // in littles_law
         multiplexed,
@@ -268,8 +291,8 @@ fn view_of(view: &View, window_ns: u64) -> Object {
         srtt_us,
         latency,
         full_latency,
-        receive_queue_wait,
-        connect_latency: _, // of the client alone: on the edge
+        receive_queue_wait: _, // in queue_wait
+        connect_latency: _,    // of the client alone: on the edge
         connect_failed_latency: _,
         handshake,
     } = view;
@@ -282,9 +305,10 @@ fn view_of(view: &View, window_ns: u64) -> Object {
         .with("in_flight", *in_flight)
         .with("abandoned", *abandoned)
         .with("broken", *broken)
+        .with("unobserved", *unobserved)
         .maybe("latency_s", distribution(latency, NO_ROUNDS))
         .maybe("full_latency_s", distribution(full_latency, NO_COMPLETE_ROUNDS))
-        .maybe("receive_queue_wait_s", distribution(receive_queue_wait, NO_READS))
+        .maybe("receive_queue_wait_s", queue_wait)
         .maybe("handshake_s", distribution(handshake, NO_HANDSHAKES))
         .with("bytes_sent", *bytes_sent)
         .with("bytes_received", *bytes_received)
@@ -364,6 +388,14 @@ fn distribution<'r>(d: &Distribution, nothing: &'r str) -> Result<Object, &'r st
         .with("p50", quantile(0.5))
         .with("p95", quantile(0.95))
         .with("p99", quantile(0.99)))
+}
+
+/// Where arrivals were not timed all the window, the waits that there are would mislead.
+fn queue_wait(view: &View, snapshot: &Snapshot) -> Result<Object, &'static str> {
+    if !snapshot.degradation.times_queue_wait() {
+        return Err(degraded::QUEUE_WAIT_OFF);
+    }
+    distribution(&view.receive_queue_wait, NO_READS)
 }
 
 fn by_name<const N: usize>(names: &[&str; N], counts: &[u64; N]) -> Object {

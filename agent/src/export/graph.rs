@@ -6,9 +6,9 @@ use std::{
     io::{self, Write},
 };
 
-use weir_engine::{Distribution, Edge, End};
+use weir_engine::{Distribution, Edge, End, Snapshot};
 
-use super::{document::Facts, table::duration};
+use super::{degraded, document::Facts, table::duration};
 
 /// What is written on a line between two nodes.
 #[derive(Default)]
@@ -59,8 +59,11 @@ fn label(line: &Line) -> String {
     parts.join(", ")
 }
 
-pub(super) fn dot(out: &mut impl Write, edges: &[&Edge]) -> io::Result<()> {
+pub(super) fn dot(out: &mut impl Write, snapshot: &Snapshot, edges: &[&Edge]) -> io::Result<()> {
     writeln!(out, "digraph weir {{\n  rankdir=LR;\n  node [shape=box];")?;
+    if let Some(line) = degraded::line(&snapshot.degradation) {
+        writeln!(out, "  label={};", quoted(&line))?;
+    }
     for ((client, server), line) in lines(edges) {
         let color = if line.failed > 0 { ", color=red" } else { "" };
         writeln!(out, "  {} -> {} [label={}{color}];", quoted(&client), quoted(&server), quoted(&label(&line)))?;
@@ -73,7 +76,7 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-pub(super) fn mermaid(out: &mut impl Write, edges: &[&Edge]) -> io::Result<()> {
+pub(super) fn mermaid(out: &mut impl Write, snapshot: &Snapshot, edges: &[&Edge]) -> io::Result<()> {
     let lines = lines(edges);
     let mut ids: BTreeMap<&str, usize> = BTreeMap::new();
     for (client, server) in lines.keys() {
@@ -83,6 +86,9 @@ pub(super) fn mermaid(out: &mut impl Write, edges: &[&Edge]) -> io::Result<()> {
         }
     }
     writeln!(out, "flowchart LR")?;
+    if let Some(line) = degraded::line(&snapshot.degradation) {
+        writeln!(out, "  degraded>\"{}\"]", entities(&line))?;
+    }
     for (name, id) in &ids {
         writeln!(out, "  n{id}[\"{}\"]", entities(name))?;
     }

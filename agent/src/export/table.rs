@@ -5,7 +5,10 @@ use std::io::{self, Write};
 use rustix::termios::tcgetwinsize;
 use weir_engine::{Edge, End, LittlesLaw, Snapshot};
 
-use super::document::{Facts, OUTCOMES};
+use super::{
+    degraded,
+    document::{Facts, OUTCOMES},
+};
 
 /// How much room there is.
 #[derive(Clone, Copy)]
@@ -45,8 +48,7 @@ pub(super) fn write(out: &mut impl Write, snapshot: &Snapshot, edges: &[&Edge], 
         };
         return writeln!(out, "{why}");
     }
-    let window_s = snapshot.window_ns as f64 / 1e9;
-    let rows: Vec<Vec<String>> = edges.iter().map(|edge| row(edge, window_s, snapshot.window_ns)).collect();
+    let rows: Vec<Vec<String>> = edges.iter().map(|edge| row(edge, snapshot)).collect();
     let widths = widths(&rows);
     writeln!(out, "{}", cut(&line(&HEADERS.map(str::to_owned), &widths), size.columns))?;
     let room = size.rows.saturating_sub(6);
@@ -75,6 +77,7 @@ fn heading(snapshot: &Snapshot, shown: usize) -> Vec<String> {
     if !lost.is_empty() {
         lines.push(format!("INCOMPLETE: {}", lost.join(", ")));
     }
+    lines.extend(degraded::line(&snapshot.degradation));
     for probe in &snapshot.missing_probes {
         lines.push(format!(
             "without {}: {} unknown ({})",
@@ -92,25 +95,29 @@ const HEADERS: [&str; 13] = [
 /// Names are on the left, notes too; numbers line up on the right.
 const LEFT: [bool; 13] = [true, true, false, false, false, false, false, false, false, false, false, false, true];
 
-fn row(edge: &Edge, window_s: f64, window_ns: u64) -> Vec<String> {
+fn row(edge: &Edge, snapshot: &Snapshot) -> Vec<String> {
     let facts = Facts::of(edge);
+    let window_s = snapshot.window_ns as f64 / 1e9;
+    // What comes from a sample of sockets is marked.
+    let about = |text: String| if snapshot.degradation.estimated() { format!("~{text}") } else { text };
     let here = edge.client_view.is_ok();
     let quantile = |q| if here { facts.latency.quantile_s(q).map_or("-".into(), duration) } else { "-".into() };
-    let queued = edge.server_view.as_ref().ok().and_then(|v| v.receive_queue_wait.quantile_s(0.5));
+    let timed = snapshot.degradation.times_queue_wait();
+    let queued = edge.server_view.as_ref().ok().filter(|_| timed).and_then(|v| v.receive_queue_wait.quantile_s(0.5));
     vec![
         client_label(&edge.client),
         server_label(edge),
-        facts.rounds.to_string(),
-        rate(facts.rounds as f64 / window_s.max(1e-9)),
+        about(facts.rounds.to_string()),
+        about(rate(facts.rounds as f64 / window_s.max(1e-9))),
         quantile(0.50),
         quantile(0.95),
         quantile(0.99),
         queued.map_or("-".into(), duration),
         facts.open_connections.to_string(),
         facts.connects[0].to_string(),
-        bytes(facts.bytes_sent),
-        bytes(facts.bytes_received),
-        notes(edge, &facts, window_ns),
+        about(bytes(facts.bytes_sent)),
+        about(bytes(facts.bytes_received)),
+        notes(edge, &facts, snapshot.window_ns),
     ]
 }
 
@@ -144,6 +151,7 @@ fn notes(edge: &Edge, facts: &Facts<'_>, window_ns: u64) -> String {
     let counts = [
         (facts.abandoned, "abandoned"),
         (facts.broken, "broken off"),
+        (facts.unobserved, "not observed to their end"),
         (facts.retransmitted_segments, "retransmitted"),
         (facts.resets, "resets"),
     ];

@@ -1,14 +1,19 @@
 //! Loading and attaching: one program's failure costs its own signal and nothing else.
 
-use std::{os::fd::OwnedFd, path::Path};
+use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path};
 
 use anyhow::{Context as _, Result, bail};
-use aya::{Btf, Ebpf, EbpfLoader, maps::Stack, programs::Program};
+use aya::{
+    Btf, Ebpf, EbpfLoader,
+    maps::Stack,
+    programs::{Program, tp_btf::BtfTracePointLinkId},
+};
 use weir_abi::{FIRST_SLOT, Offsets};
 use weir_engine::ProbeState;
 
 use super::{
     attach, btf,
+    control::ControlMap,
     kernel_log::{self, KernelLog},
     scan::{self, Phase},
     table::{Hook, PROBES, Probe},
@@ -42,7 +47,11 @@ pub(crate) struct Probes {
     pub(crate) states: Vec<ProbeState>,
     /// The kernel half's log, when asked for.
     pub(crate) log: Option<KernelLog>,
+    /// What may be changed meanwhile.
+    pub(crate) control: ControlMap,
     events: Vec<OwnedFd>,
+    /// How to detach a probe, by name.
+    links: BTreeMap<&'static str, BtfTracePointLinkId>,
 }
 
 /// Makes the offsets a value that aya can write into `.rodata`.
@@ -76,8 +85,9 @@ impl Probes {
         let offsets = kernel_offsets()?;
         let mut ebpf = load_object(&offsets, limits)?;
         fill_free_slots(&mut ebpf, limits)?;
+        let control = ControlMap::take(&mut ebpf, limits.sockets)?;
         let log = limits.kernel_log.then(|| KernelLog::of(&mut ebpf)).transpose()?;
-        let mut probes = Self { ebpf, states: Vec::new(), log, events: Vec::new() };
+        let mut probes = Self { ebpf, states: Vec::new(), log, control, events: Vec::new(), links: BTreeMap::new() };
         let kernel_types = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
         // All are verified before the first attaches: between two hooks that belong together lie microseconds of the
         // kernel's traffic, not the verifier's milliseconds.
@@ -102,7 +112,8 @@ impl Probes {
     fn attach(&mut self, probe: &Probe) -> Result<()> {
         match (probe.hook, self.program(probe)?) {
             (Hook::TpBtf, Program::BtfTracePoint(program)) => {
-                program.attach()?;
+                let link = program.attach()?;
+                self.links.insert(probe.name, link);
             }
             (Hook::SyscallExit, Program::TracePoint(program)) => {
                 let event = attach::attach_syscall_exit(program.fd()?, probe.target)?;
@@ -122,6 +133,24 @@ impl Probes {
         self.ebpf.program_mut(probe.name).context("not in weir's object: this is a bug")
     }
 
+    /// Detaches a probe that runs on a tracepoint, or attaches it again. Nothing happens to one that could not run.
+    pub(crate) fn switch(&mut self, name: &'static str, on: bool) -> Result<()> {
+        let Some(probe) = PROBES.iter().find(|probe| probe.name == name) else { return Ok(()) };
+        let runs = self.states.iter().any(|state| state.name == name && state.missing.is_none());
+        match (on, self.links.remove(name)) {
+            (true, None) if runs => self.attach(probe).with_context(|| format!("attach {name} again")),
+            (false, Some(link)) => {
+                let Program::BtfTracePoint(program) = self.program(probe)? else { return Ok(()) };
+                program.detach(link).with_context(|| format!("detach {name}"))
+            }
+            (_, Some(link)) => {
+                self.links.insert(name, link);
+                Ok(())
+            }
+            (_, None) => Ok(()),
+        }
+    }
+
     /// Settles idle rounds and takes up what no hook has seen.
     pub(crate) fn settle(&mut self) -> Result<()> {
         let scans = self.states.iter().any(|s| s.name == "iter_task_file" && s.missing.is_none());
@@ -138,7 +167,6 @@ pub(crate) fn kernel_offsets() -> Result<Offsets> {
 fn load_object(offsets: &Offsets, limits: Limits) -> Result<Ebpf> {
     EbpfLoader::new()
         .override_global("OFFSETS", &Frozen(*offsets), true)
-        .override_global("MAX_SOCKETS", &limits.sockets, true)
         .override_global(aya_log::LEVEL, &kernel_log::level(limits.kernel_log), true)
         .map_max_entries("EDGES", limits.edges + FIRST_SLOT)
         .map_max_entries("EDGE_SLOTS", limits.edges)

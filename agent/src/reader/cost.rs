@@ -15,6 +15,19 @@ use anyhow::{Context as _, Result};
 use aya::Ebpf;
 use weir_engine::{AgentCost, Input, ProgramCost};
 
+/// What weir has used so far, for whoever keeps its budget.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spent {
+    /// Processor time of this process.
+    pub(crate) cpu_ns: u64,
+    /// Run time of the programs while it was counted. The scan's is left out: it runs in this process's own time.
+    pub(crate) programs_ns: u64,
+    /// Whether the kernel counts it without our asking.
+    pub(crate) always_counted: bool,
+    /// Resident memory of this process, and kernel memory of the maps.
+    pub(crate) memory_bytes: u64,
+}
+
 /// Reads the cost of a loaded kernel half and of this process.
 pub(crate) struct CostReader {
     programs: Vec<(String, InfoFile)>,
@@ -41,20 +54,26 @@ impl CostReader {
         Ok(Self { programs, memory, sysctl, map_bytes: map_bytes()?, counts_runs })
     }
 
-    /// Tells it all.
-    pub(crate) fn read(&self, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
+    /// Tells it all, and says what it comes to.
+    pub(crate) fn read(&self, sink: &mut dyn FnMut(Input<'_>)) -> Result<Spent> {
         let enabled = self.sysctl.as_ref().map(InfoFile::read).transpose()?.is_some_and(|text| text.trim() != "0");
         let counted = self.counts_runs || enabled;
+        let mut programs_ns = 0u64;
         for (name, file) in &self.programs {
             let info = file.read()?;
-            let runs = counted.then(|| (number(&info, "run_cnt"), number(&info, "run_time_ns")));
+            let run_time_ns = number(&info, "run_time_ns");
+            let runs = counted.then(|| (number(&info, "run_cnt"), run_time_ns));
+            if name != "iter_task_file" {
+                programs_ns = programs_ns.wrapping_add(run_time_ns);
+            }
             let recursion_misses = number(&info, "recursion_misses");
             sink(Input::Program(ProgramCost { name: name.clone(), runs, recursion_misses }));
         }
         let pages: u64 = self.memory.read()?.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
         let rss_bytes = pages * rustix::param::page_size() as u64;
-        sink(Input::Agent(AgentCost { cpu_ns: cpu_ns(), rss_bytes, map_bytes: self.map_bytes }));
-        Ok(())
+        let cpu_ns = cpu_ns();
+        sink(Input::Agent(AgentCost { cpu_ns, rss_bytes, map_bytes: self.map_bytes }));
+        Ok(Spent { cpu_ns, programs_ns, always_counted: counted, memory_bytes: rss_bytes + self.map_bytes })
     }
 }
 

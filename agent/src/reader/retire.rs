@@ -34,6 +34,8 @@ pub(crate) struct Retirement {
     free: Stack<MapData, u32>,
     records: Array<MapData, Record>,
     nothing: Box<Record>,
+    /// Free slots kept from the kernel half, so that it makes no new edges; none while it may.
+    withheld: Option<Vec<u32>>,
 }
 
 struct Watch {
@@ -56,7 +58,35 @@ impl Retirement {
             free: Stack::try_from(take("FREE_SLOTS")?)?,
             records: Array::try_from(take("EDGES")?)?,
             nothing: Box::new(Record(EdgeRecord::EMPTY)),
+            withheld: None,
         })
+    }
+
+    /// Keeps silent edges for another time from now on.
+    pub(crate) fn keep_for(&mut self, silence: Duration) {
+        self.silent_ns = u64::try_from(silence.as_nanos()).unwrap_or(u64::MAX);
+    }
+
+    /// Takes all free slots from the kernel half, or gives them back: without one, a new edge is counted in `other`.
+    pub(crate) fn allow_new_edges(&mut self, allow: bool) -> Result<()> {
+        match (allow, self.withheld.take()) {
+            (true, Some(mut slots)) => {
+                // The lowest on top: slots in use stay together.
+                slots.sort_unstable_by(|a, b| b.cmp(a));
+                for slot in slots {
+                    self.free.push(slot, 0).context("give the free slots back")?;
+                }
+            }
+            (false, None) => {
+                let mut slots = Vec::new();
+                while let Ok(slot) = self.free.pop(0) {
+                    slots.push(slot);
+                }
+                self.withheld = Some(slots);
+            }
+            (_, withheld) => self.withheld = withheld,
+        }
+        Ok(())
     }
 
     /// Looks at a live slot; true when it has just been retired.
@@ -75,7 +105,10 @@ impl Retirement {
         if watch.resting {
             self.watched.remove(&slot);
             self.records.set(slot, *self.nothing, 0).context("clear a retired edge")?;
-            self.free.push(slot, 0).context("return a retired slot")?;
+            match &mut self.withheld {
+                Some(slots) => slots.push(slot),
+                None => self.free.push(slot, 0).context("return a retired slot")?,
+            }
             return Ok(true);
         }
         if now_ns.saturating_sub(watch.since_ns) > self.silent_ns {

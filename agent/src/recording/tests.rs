@@ -2,7 +2,7 @@ use std::io::Write as _;
 
 use proptest::prelude::*;
 use weir_abi::{EdgeKey, EdgeRecord};
-use weir_engine::{AgentCost, Engine, ProbeState, ProgramCost, Started, Window};
+use weir_engine::{AgentCost, Degraded, Engine, ProbeState, ProgramCost, Started, Window};
 
 use super::*;
 
@@ -40,6 +40,12 @@ fn inputs(record: &EdgeRecord) -> Vec<Input<'_>> {
         Input::Counters([4; weir_abi::N_COUNTERS as usize]),
         Input::Program(ProgramCost { name: "x".into(), runs: Some((1, 2)), recursion_misses: 3 }),
         Input::Agent(AgentCost { cpu_ns: 1, rss_bytes: 2, map_bytes: 3 }),
+        Input::Degraded(Degraded {
+            cpu_step: 3,
+            cpu_budget_ppm: Some(10_000),
+            cpu_ppm: Some(20_000),
+            ..Degraded::default()
+        }),
         Input::Tick { monotonic_ns: 1_000_000_005, unix_ns: 1_000_000_006 },
     ]
 }

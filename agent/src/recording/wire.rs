@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use weir_abi::{BUCKETS, COMM_LEN, ConnectFailed, EXE_LEN, EdgeKey, EdgeRecord, Histogram, N_COUNTERS, SCALE};
-use weir_engine::{AgentCost, Input, ProbeState, ProgramCost, Started};
+use weir_engine::{AgentCost, Degraded, Input, ProbeState, ProgramCost, Started};
 
 /// One line.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -17,8 +17,45 @@ pub(super) enum Line {
     Counters(Vec<u64>),
     Program { name: String, runs: Option<(u64, u64)>, recursion_misses: u64 },
     Agent { cpu_ns: u64, rss_bytes: u64, map_bytes: u64 },
+    Degraded(Steps),
     Tick { monotonic_ns: u64, unix_ns: u64 },
     End,
+}
+
+/// How far weir had stepped back.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Steps {
+    cpu_step: u8,
+    memory_step: u8,
+    cpu_budget_ppm: Option<u32>,
+    cpu_ppm: Option<u32>,
+    programs_timed: bool,
+    memory_limit_bytes: Option<u64>,
+    memory_bytes: u64,
+}
+
+impl From<Degraded> for Steps {
+    fn from(degraded: Degraded) -> Self {
+        let Degraded {
+            cpu_step,
+            memory_step,
+            cpu_budget_ppm,
+            cpu_ppm,
+            programs_timed,
+            memory_limit_bytes,
+            memory_bytes,
+        } = degraded;
+        Self { cpu_step, memory_step, cpu_budget_ppm, cpu_ppm, programs_timed, memory_limit_bytes, memory_bytes }
+    }
+}
+
+impl From<Steps> for Degraded {
+    fn from(steps: Steps) -> Self {
+        let Steps { cpu_step, memory_step, cpu_budget_ppm, cpu_ppm, programs_timed, memory_limit_bytes, memory_bytes } =
+            steps;
+        Self { cpu_step, memory_step, cpu_budget_ppm, cpu_ppm, programs_timed, memory_limit_bytes, memory_bytes }
+    }
 }
 
 /// The first line.
@@ -187,6 +224,7 @@ record! {
     rounds_started: u64,
     rounds_abandoned: u64,
     rounds_broken: u64,
+    rounds_unobserved: u64,
     in_flight_ns: u64,
     multiplexed_set: u64,
     multiplexed_cleared: u64,
@@ -231,6 +269,7 @@ impl From<&Input<'_>> for Line {
             Input::Agent(AgentCost { cpu_ns, rss_bytes, map_bytes }) => {
                 Self::Agent { cpu_ns: *cpu_ns, rss_bytes: *rss_bytes, map_bytes: *map_bytes }
             }
+            Input::Degraded(degraded) => Self::Degraded((*degraded).into()),
             Input::Tick { monotonic_ns, unix_ns } => Self::Tick { monotonic_ns: *monotonic_ns, unix_ns: *unix_ns },
         }
     }
@@ -268,6 +307,7 @@ impl Line {
                 Input::Program(ProgramCost { name, runs, recursion_misses })
             }
             Self::Agent { cpu_ns, rss_bytes, map_bytes } => Input::Agent(AgentCost { cpu_ns, rss_bytes, map_bytes }),
+            Self::Degraded(steps) => Input::Degraded(steps.into()),
             Self::Tick { monotonic_ns, unix_ns } => Input::Tick { monotonic_ns, unix_ns },
         });
     }

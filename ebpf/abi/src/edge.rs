@@ -140,6 +140,8 @@ pub struct EdgeRecord {
     pub rounds_abandoned: u64,
     /// Rounds ended by the peer's close or reset before any answer.
     pub rounds_broken: u64,
+    /// Rounds that were open when the sample of followed sockets changed: their end was not observed.
+    pub rounds_unobserved: u64,
     /// Sum over ended rounds of (end - start), kept as minus start at the start and plus end at the end: with the
     /// rounds in flight it is the time integral of concurrency, independent of the latency histogram (wraps).
     pub in_flight_ns: u64,
@@ -216,6 +218,7 @@ impl EdgeRecord {
         rounds_started: 0,
         rounds_abandoned: 0,
         rounds_broken: 0,
+        rounds_unobserved: 0,
         in_flight_ns: 0,
         multiplexed_set: 0,
         multiplexed_cleared: 0,

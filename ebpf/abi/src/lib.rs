@@ -6,12 +6,14 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod control;
 mod counter;
 mod edge;
 mod event;
 mod histogram;
 mod offsets;
 
+pub use control::Control;
 pub use counter::{Counter, N_COUNTERS};
 pub use edge::{
     COMM_LEN, ConnectOutcome, EXE_LEN, EdgeKey, EdgeRecord, FIRST_SLOT, N_CONNECT_OUTCOMES, N_SOCKET_ERRORS,

@@ -10,6 +10,7 @@ use weir_ebpf::socket::{
 
 use crate::{
     edge::{self, Failure, OwnedBy, Owner, bump, count, observe},
+    follow,
     kernel::{
         self, SHUTDOWN_BOTH, Sock, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LISTEN, TCP_SYN_RECV,
         TCP_SYN_SENT, Task,
@@ -55,6 +56,7 @@ fn connecting(sk: Sock) {
         count(Counter::SocketsTracked);
     }
     *socket = Socket { role: ROLE_CLIENT, phase: PHASE_CONNECTING, since_ns: kernel::now(), ..Socket::default() };
+    follow::join(socket);
     resolve::resolve(sk, socket, OwnedBy::Task(Task::current()));
 }
 
@@ -203,6 +205,7 @@ fn leaving(sk: Sock, old: i32, new: i32) {
         }
     }
     if socket.phase == PHASE_OPEN
+        && follow::is_current(sk, socket)
         && let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(socket.edge))
     {
         track::notice_unseen_read(sk, tcp, socket, record);

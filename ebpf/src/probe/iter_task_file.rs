@@ -12,6 +12,7 @@ use weir_ebpf::socket::{Socket, UNRESOLVED};
 
 use crate::{
     edge::{self, OwnedBy, Owner, count, observe},
+    follow,
     kernel::{self, Sock, TCP_LISTEN, Task, sock_of_socket},
     maps::{LISTENERS, Listener, SCAN_PHASE},
     resolve, track,
@@ -102,9 +103,10 @@ fn visit(sk: Sock, task: Task, phase: u32) {
 #[inline(always)]
 fn settle(socket: &mut Socket) {
     let Some(record) = edge::record(socket.edge) else { return };
+    follow::end_unobserved(socket, record);
     let turn = socket.round.settle(kernel::now(), false);
     if turn.completed {
-        observe!(record.full_latency, turn.full_latency_ns);
+        observe!(record.full_latency, turn.full_latency_ns, socket.sampling_shift);
     }
     track::flush(socket, record);
 }

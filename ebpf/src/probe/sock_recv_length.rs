@@ -4,7 +4,7 @@
 //! kernel's read position, so that peeks and error-queue reads count nothing and no byte counts twice.
 
 use crate::{
-    edge,
+    edge, follow,
     kernel::{self, Sock},
     resolve, sample, track,
 };
@@ -14,11 +14,13 @@ const MSG_ERRQUEUE: i32 = 0x2000;
 
 #[inline(always)]
 pub(crate) fn run(sk: Sock, result: i32, flags: i32) {
+    let Some(sampling) = follow::sampled(sk) else { return };
     let Some(socket) = track::get(sk).or_else(|| track::adopt(sk)) else { return };
     if !resolve::by_current(sk, socket) || result < 0 || flags & MSG_ERRQUEUE != 0 {
         return;
     }
     let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(socket.edge)) else { return };
+    follow::renew(sampling, tcp, socket, record);
     if result == 0 {
         // The end of the stream. What was read before it unseen is noticed now; the FIN takes a position too.
         track::notice_unseen_read(sk, tcp, socket, record);

@@ -5,16 +5,18 @@
 
 use weir_abi::ROLE_SERVER;
 
-use crate::{edge, kernel::Sock, resolve, sample, track};
+use crate::{edge, follow, kernel::Sock, resolve, sample, track};
 
 #[inline(always)]
 pub(crate) fn run(sk: Sock, result: i32) {
+    let Some(sampling) = follow::sampled(sk) else { return };
     let Some(socket) = track::get(sk).or_else(|| track::adopt(sk)) else { return };
     if !resolve::by_current(sk, socket) || result <= 0 {
         return;
     }
     let Some(tcp) = sk.tcp() else { return };
     let Some(record) = edge::record(socket.edge) else { return };
+    follow::renew(sampling, tcp, socket, record);
     if track::is_first_operation(socket) {
         socket.copied_seq = tcp.copied_seq();
     } else {

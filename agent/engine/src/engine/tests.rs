@@ -279,6 +279,23 @@ fn kernel_strings_cannot_drive_a_terminal() {
 }
 
 #[test]
+fn a_window_knows_the_highest_step_in_it() {
+    let mut told = Told::new(Window::Whole);
+    let step = |cpu_step| Input::Degraded(crate::Degraded { cpu_step, ..crate::Degraded::default() });
+    let steps = |told: &Told| {
+        let degradation = told.0.snapshot().degradation;
+        (degradation.now.cpu_step, degradation.worst_cpu_step, degradation.estimated())
+    };
+    told.0.take(step(0));
+    assert_eq!(steps(told.tick(1)), (0, 0, false));
+    told.0.take(step(3));
+    told.tick(2).0.take(step(1));
+    assert_eq!(steps(&told), (1, 3, true));
+    told.0.close_window();
+    assert_eq!(steps(told.tick(3)), (1, 1, false), "what ended with the last window is not in this one");
+}
+
+#[test]
 fn the_agents_own_start_is_not_in_the_window() {
     let mut told = Told::new(Window::Whole);
     told.0.take(Input::Agent(AgentCost { cpu_ns: 200 * MS, ..AgentCost::default() }));

@@ -1,0 +1,54 @@
+//! What weir changes in the kernel half while it runs.
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf,
+    maps::{Array, MapData},
+};
+use rustix::time::{ClockId, clock_gettime};
+use weir_abi::Control;
+
+/// Gives aya the layout facts it needs.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Value(Control);
+// SAFETY: repr(C) integers without implicit padding (asserted in the ABI).
+unsafe impl aya::Pod for Value {}
+
+/// The kernel half's `CONTROL`, and what is in it.
+pub(crate) struct ControlMap {
+    map: Array<MapData, Value>,
+    now: Control,
+}
+
+impl ControlMap {
+    /// Takes it over before any program is attached: up to then no socket gets a record.
+    pub(crate) fn take(ebpf: &mut Ebpf, max_sockets: u32) -> Result<Self> {
+        let map = ebpf.take_map("CONTROL").context("the object has no map CONTROL")?;
+        let mut control = Self { map: Array::try_from(map)?, now: Control { max_sockets, ..Control::default() } };
+        control.write()?;
+        Ok(control)
+    }
+
+    /// From now on the data hooks follow one socket in `1 << shift`.
+    pub(crate) fn sample(&mut self, shift: u32) -> Result<()> {
+        if shift == self.now.sampling_shift {
+            return Ok(());
+        }
+        let now = clock_gettime(ClockId::Monotonic);
+        self.now.sampling_shift = shift;
+        self.now.sampling_epoch = self.now.sampling_epoch.wrapping_add(1);
+        self.now.sampling_since_ns = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
+        self.write()
+    }
+
+    /// From now on so many sockets may have a record.
+    pub(crate) fn limit_sockets(&mut self, most: u32) -> Result<()> {
+        self.now.max_sockets = most;
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<()> {
+        self.map.set(0, Value(self.now), 0).context("tell the kernel half what is changed")
+    }
+}

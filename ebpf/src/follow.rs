@@ -1,0 +1,110 @@
+//! Which sockets the data hooks follow while weir keeps to its CPU budget, and what becomes of conversations that nobody
+//! watched meanwhile.
+//!
+//! A followed socket stands for `1 << shift` sockets: what it does is counted that many times, so records hold unbiased
+//! estimates. Its weight changes only between two conversations: after a change of the sample (an epoch), a socket's
+//! first operation begins anew, as if the socket had just been found.
+
+use weir_abi::{Control, EdgeRecord};
+use weir_ebpf::{
+    round::Round,
+    sampling::in_sample,
+    socket::{RESUMED, Socket},
+};
+
+use crate::{
+    edge::{self, observe},
+    kernel::{Sock, Tcp},
+    maps::CONTROL,
+    track,
+};
+
+/// Who is followed now.
+#[derive(Clone, Copy)]
+pub(crate) struct Sampling {
+    shift: u32,
+    epoch: u32,
+    control: *const Control,
+}
+
+impl Sampling {
+    #[inline(always)]
+    pub(crate) fn now() -> Option<Self> {
+        let control = CONTROL.get_ptr(0)?;
+        // Shift and epoch belong together: one load.
+        // SAFETY: an aligned map value that begins with both; volatile because user space writes it.
+        let word = unsafe { core::ptr::read_volatile(control.cast::<u64>()) };
+        Some(Self { shift: word as u32, epoch: (word >> 32) as u32, control })
+    }
+
+    /// The verifier takes no arithmetic on a socket's address, only its distance from another pointer; that one stays
+    /// where it is.
+    #[inline(always)]
+    fn follows(self, sk: Sock) -> bool {
+        self.shift == 0 || in_sample((sk.0 as u64).wrapping_sub(self.control as u64), self.shift)
+    }
+}
+
+/// The first thing a data hook asks; none for a socket that is not in the sample.
+#[inline(always)]
+pub(crate) fn sampled(sk: Sock) -> Option<Sampling> {
+    let sampling = Sampling::now()?;
+    if sampling.follows(sk) { Some(sampling) } else { None }
+}
+
+/// Whether the socket's record tells of its conversation up to now.
+#[inline(always)]
+pub(crate) fn is_current(sk: Sock, socket: &Socket) -> bool {
+    sampled(sk).is_some_and(|sampling| sampling.epoch == socket.sampling_epoch)
+}
+
+/// A new socket is of the present sample.
+#[inline(always)]
+pub(crate) fn join(socket: &mut Socket) {
+    if let Some(sampling) = Sampling::now() {
+        socket.sampling_epoch = sampling.epoch;
+        socket.sampling_shift = sampling.shift as u8;
+    }
+}
+
+/// Begins anew where the sample has changed since the socket was last followed.
+#[inline(always)]
+pub(crate) fn renew(sampling: Sampling, tcp: Tcp, socket: &mut Socket, record: *mut EdgeRecord) {
+    if socket.sampling_epoch != sampling.epoch {
+        begin_anew(sampling.epoch, sampling.shift, tcp, socket, record);
+    }
+}
+
+#[inline(never)]
+fn begin_anew(epoch: u32, shift: u32, tcp: Tcp, socket: &mut Socket, record: *mut EdgeRecord) {
+    end_unobserved(socket, record);
+    let turn = socket.round.settle(0, true);
+    if turn.completed {
+        observe!(record.full_latency, turn.full_latency_ns, socket.sampling_shift);
+    }
+    track::flush(socket, record);
+    socket.round = Round::default();
+    socket.arrived_ns = 0;
+    socket.copied_seq = tcp.copied_seq();
+    socket.flags |= RESUMED;
+    socket.sampling_epoch = epoch;
+    socket.sampling_shift = shift as u8;
+}
+
+/// Ends a round that was open when the sample changed: whether and when it was answered is not known. It counts as in
+/// flight up to the change.
+#[inline(always)]
+pub(crate) fn end_unobserved(socket: &mut Socket, record: *mut EdgeRecord) {
+    let Some(sampling) = Sampling::now() else { return };
+    if socket.sampling_epoch == sampling.epoch || !socket.round.abandon() {
+        return;
+    }
+    // SAFETY: an aligned field of a map value; volatile because user space writes it.
+    let since = unsafe { core::ptr::read_volatile(&raw const (*sampling.control).sampling_since_ns) };
+    let end = if since > socket.round.started_ns { since } else { socket.round.started_ns };
+    // SAFETY: fields of a live map value.
+    unsafe {
+        edge::add(&raw mut (*record).in_flight_ns, end.wrapping_shl(socket.sampling_shift.into()));
+        edge::add(&raw mut (*record).rounds_unobserved, 1u64.wrapping_shl(socket.sampling_shift.into()));
+    }
+}
