@@ -184,7 +184,7 @@ fn run_stats() -> Check {
 
 /// Loads and attaches each probe, with maps of the smallest size.
 fn probes() -> Vec<Check> {
-    let probes = match Probes::try_all(Limits { edges: 1, sockets: 1, kernel_log: false }) {
+    let probes = match Probes::try_all(Limits { edges: 1, sockets: 1, kernel_log: false, samples: true }) {
         Ok(probes) => probes,
         Err(error) => {
             let denied = error

@@ -77,13 +77,14 @@ pub(crate) fn observe(
 ) -> Result<ExitCode> {
     let _stats = plan.stats.then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime)).transpose().context("--stats")?;
     let silence = silence(&plan);
-    let reader = start(plan.limits, silence, plan.stats).map_err(CannotRun)?;
+    let limits = Limits { samples: plan.budget.cpu_share.is_some(), ..plan.limits };
+    let reader = start(limits, silence, plan.stats).map_err(CannotRun)?;
     let tick = tick(&plan, recorder.is_some());
     let engine = Engine::new(plan.window);
     let mut session = Session { reader, engine, recorder, guard: None, tick, ticks: 0 };
     let first = session.begin()?;
     if plan.budget != weir_engine::Limits::default() {
-        session.guard = Some(Guard::new(plan.limits, silence, plan.budget, first));
+        session.guard = Some(Guard::new(limits, silence, plan.budget, first));
         session.tell_degraded()?;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().context("tokio runtime")?;

@@ -19,6 +19,23 @@ use crate::{
     track,
 };
 
+/// Whether the sample may ever change. Frozen before load (option): where it may not, the verifier takes all of this out
+/// of the programs. Looking costs some 12 ns an operation, most of it the cache line of `CONTROL`.
+#[unsafe(no_mangle)]
+static SAMPLING: u32 = 0;
+
+#[inline(always)]
+fn may_sample() -> bool {
+    // SAFETY: a static of this object; volatile because user space replaces the value before loading.
+    unsafe { core::ptr::read_volatile(&raw const SAMPLING) != 0 }
+}
+
+/// What the socket's counts weigh, as a shift.
+#[inline(always)]
+pub(crate) fn weight(socket: &Socket) -> u8 {
+    if may_sample() { socket.sampling_shift } else { 0 }
+}
+
 /// Who is followed now.
 #[derive(Clone, Copy)]
 pub(crate) struct Sampling {
@@ -29,7 +46,7 @@ pub(crate) struct Sampling {
 
 impl Sampling {
     #[inline(always)]
-    pub(crate) fn now() -> Option<Self> {
+    fn now() -> Option<Self> {
         let control = CONTROL.get_ptr(0)?;
         // Shift and epoch belong together: one load.
         // SAFETY: an aligned map value that begins with both; volatile because user space writes it.
@@ -48,6 +65,9 @@ impl Sampling {
 /// The first thing a data hook asks; none for a socket that is not in the sample.
 #[inline(always)]
 pub(crate) fn sampled(sk: Sock) -> Option<Sampling> {
+    if !may_sample() {
+        return Some(Sampling { shift: 0, epoch: 0, control: core::ptr::null() });
+    }
     let sampling = Sampling::now()?;
     if sampling.follows(sk) { Some(sampling) } else { None }
 }
@@ -55,7 +75,7 @@ pub(crate) fn sampled(sk: Sock) -> Option<Sampling> {
 /// Whether the socket's record tells of its conversation up to now.
 #[inline(always)]
 pub(crate) fn is_current(sk: Sock, socket: &Socket) -> bool {
-    sampled(sk).is_some_and(|sampling| sampling.epoch == socket.sampling_epoch)
+    !may_sample() || sampled(sk).is_some_and(|sampling| sampling.epoch == socket.sampling_epoch)
 }
 
 /// A new socket is of the present sample.
@@ -70,7 +90,7 @@ pub(crate) fn join(socket: &mut Socket) {
 /// Begins anew where the sample has changed since the socket was last followed.
 #[inline(always)]
 pub(crate) fn renew(sampling: Sampling, tcp: Tcp, socket: &mut Socket, record: *mut EdgeRecord) {
-    if socket.sampling_epoch != sampling.epoch {
+    if may_sample() && socket.sampling_epoch != sampling.epoch {
         begin_anew(sampling.epoch, sampling.shift, tcp, socket, record);
     }
 }
@@ -95,6 +115,9 @@ fn begin_anew(epoch: u32, shift: u32, tcp: Tcp, socket: &mut Socket, record: *mu
 /// flight up to the change.
 #[inline(always)]
 pub(crate) fn end_unobserved(socket: &mut Socket, record: *mut EdgeRecord) {
+    if !may_sample() {
+        return;
+    }
     let Some(sampling) = Sampling::now() else { return };
     if socket.sampling_epoch == sampling.epoch || !socket.round.abandon() {
         return;

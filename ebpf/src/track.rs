@@ -107,7 +107,7 @@ pub(crate) fn is_connection(sk: Sock) -> bool {
 /// Applies what an operation did to the conversation. `wait_ns` is how long the data it read had been there.
 #[inline(always)]
 pub(crate) fn apply(turn: Turn, now: u64, wait_ns: u64, tcp: Tcp, socket: &mut Socket, record: *mut EdgeRecord) {
-    let weight = socket.sampling_shift;
+    let weight = follow::weight(socket);
     if turn.completed {
         observe!(record.full_latency, turn.full_latency_ns, weight);
     }
@@ -148,7 +148,7 @@ fn judge(socket: &mut Socket, record: *mut EdgeRecord) {
 pub(crate) fn add_sent(bytes: u32, turn: Turn, socket: &mut Socket, record: *mut EdgeRecord) {
     let total = socket.bytes_sent + u64::from(bytes);
     socket.bytes_sent = if turn.turned || total > FLUSH_BYTES {
-        weigh!(record.bytes_sent, total, socket.sampling_shift);
+        weigh!(record.bytes_sent, total, follow::weight(socket));
         0
     } else {
         total
@@ -160,7 +160,7 @@ pub(crate) fn add_sent(bytes: u32, turn: Turn, socket: &mut Socket, record: *mut
 pub(crate) fn add_received(bytes: u32, turn: Turn, socket: &mut Socket, record: *mut EdgeRecord) {
     let total = socket.bytes_received + u64::from(bytes);
     socket.bytes_received = if turn.turned || total > FLUSH_BYTES {
-        weigh!(record.bytes_received, total, socket.sampling_shift);
+        weigh!(record.bytes_received, total, follow::weight(socket));
         0
     } else {
         total
@@ -236,7 +236,7 @@ pub(crate) fn close(socket: &mut Socket) {
 pub(crate) fn end_round(socket: &mut Socket, now: u64) {
     let Some(record) = edge::record(socket.edge) else { return };
     follow::end_unobserved(socket, record);
-    let weight = socket.sampling_shift;
+    let weight = follow::weight(socket);
     if socket.round.abandon() {
         weigh!(record.in_flight_ns, now, weight);
         if socket.peer_closed != 0 {

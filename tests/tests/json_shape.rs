@@ -42,6 +42,23 @@ const DOCUMENT: &[(&str, Kind)] = &[
     ("coverage.evicted_edges", Number),
     ("coverage.synack_retransmits", Number),
     ("missing_probes", List),
+    ("degraded", Object),
+    ("degraded.now", Flag),
+    ("degraded.in_window", Flag),
+    ("degraded.cpu_step", Number),
+    ("degraded.cpu_step_worst", Number),
+    ("degraded.cpu_steps", Number),
+    ("degraded.cpu_budget_share", MaybeNumber),
+    ("degraded.memory_step", Number),
+    ("degraded.memory_step_worst", Number),
+    ("degraded.memory_steps", Number),
+    ("degraded.memory_limit_bytes", MaybeNumber),
+    ("degraded.memory_bytes", MaybeNumber),
+    ("degraded.followed_sockets_1_in", Number),
+    ("degraded.does", List),
+    ("degraded.costs", List),
+    ("estimated", Flag),
+    ("estimated_fields", List),
     ("cost", Object),
     ("cost.agent_cpu_s", Number),
     ("cost.agent_cpu_share", Number),
@@ -93,6 +110,7 @@ const EDGE: &[(&str, Kind)] = &[
     ("in_flight", Number),
     ("abandoned", Number),
     ("broken", Number),
+    ("unobserved", Number),
     ("latency_s", MaybeObject),
     ("full_latency_s", MaybeObject),
     ("connect_latency_s", MaybeObject),
@@ -140,6 +158,7 @@ const VIEW: &[(&str, Kind)] = &[
     ("in_flight", Number),
     ("abandoned", Number),
     ("broken", Number),
+    ("unobserved", Number),
     ("latency_s", MaybeObject),
     ("full_latency_s", MaybeObject),
     ("receive_queue_wait_s", MaybeObject),
@@ -228,7 +247,7 @@ fn the_contract_holds() {
     let lab = lab!();
     let server = lab.serve("echo", "127.0.0.1:0");
     let mut client = lab.client(&format!("127.0.0.1:{}", server.port()));
-    let weir = lab.weir(&["--max-edges", "5"]);
+    let weir = lab.weir(&["--max-edges", "5", "--cpu-budget", "100%", "--memory-limit", "1GiB"]);
     client.must("open 2", "opened 2");
     client.must("rounds 30 1", "done");
     client.must(&format!("to 127.0.0.1:{}", weir_tests::lab::free_port()), "done");

@@ -4,7 +4,7 @@
 //! processor and one for memory (`degraded.rs` says what each step gives up).
 //!
 //! Up: two of the last three spans over the limit, or one at twice the limit. Down: the cost that the step below would
-//! have, by a bound that errs on the high side, stays under 70% of the limit for a while. Who has to step up again soon
+//! have, by a bound that errs on the high side, stays well under the limit (70%; of memory, 90%) for a while. Who has to step up again soon
 //! after coming back waits twice as long before the next time.
 
 use crate::degraded::{CPU_STEPS, Degraded, MEMORY_STEPS};
@@ -13,8 +13,9 @@ use crate::degraded::{CPU_STEPS, Degraded, MEMORY_STEPS};
 pub const SPAN_NS: u64 = 5_000_000_000;
 /// The readings' grain at step 0 of the processor's ladder, and above.
 pub const TICK_NS: (u64, u64) = (1_000_000_000, SPAN_NS);
-/// Of the limit: what the step below may cost for coming back.
-const LOW: f64 = 0.7;
+/// Of the limit: what the step below may cost for coming back. Memory does not vary as processor time does.
+const LOW_CPU: f64 = 0.7;
+const LOW_MEMORY: f64 = 0.9;
 /// Of the limit: one such span is enough to step up.
 const FAR_OVER: f64 = 2.0;
 /// How long the cost must stay low before coming back, at first and at most.
@@ -136,7 +137,7 @@ impl Budget {
             // What was not timed in this span decides nothing, unless the agent alone is over or nothing is ever timed.
             if timed.is_some() || self.programs_share.is_none() || agent > limit {
                 let below = cost_below(self.cpu.step, agent, programs);
-                let pressure = Pressure::of(share / limit, below / limit);
+                let pressure = Pressure::of(share / limit, below / limit < LOW_CPU);
                 let moved = self.cpu.judge(now_ns, pressure);
                 let at_an_end = match pressure {
                     Pressure::Over | Pressure::FarOver => self.cpu.step == self.cpu.top,
@@ -148,8 +149,8 @@ impl Budget {
         }
         if let Some(limit) = self.limits.memory_bytes {
             let part = self.memory_bytes as f64 / limit.max(1) as f64;
-            // Memory that a step has freed would not be taken again at once: what is used now is the best bound there is.
-            self.memory.judge(now_ns, Pressure::of(part, part));
+            // Memory that a step has freed is not taken again at once: what is used now is the best bound there is.
+            self.memory.judge(now_ns, Pressure::of(part, part < LOW_MEMORY));
         }
     }
 }
@@ -185,11 +186,11 @@ enum Pressure {
 }
 
 impl Pressure {
-    fn of(cost: f64, below: f64) -> Self {
+    fn of(cost: f64, low: bool) -> Self {
         match () {
             () if cost > FAR_OVER => Self::FarOver,
             () if cost > 1.0 => Self::Over,
-            () if below < LOW => Self::Low,
+            () if low => Self::Low,
             () => Self::Within,
         }
     }

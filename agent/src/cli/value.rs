@@ -44,7 +44,7 @@ pub(crate) struct LimitArgs {
 
 impl LimitArgs {
     pub(crate) fn limits(self) -> Limits {
-        Limits { edges: self.max_edges, sockets: self.max_sockets, kernel_log: self.kernel_log }
+        Limits { edges: self.max_edges, sockets: self.max_sockets, kernel_log: self.kernel_log, samples: false }
     }
 }
 

@@ -30,12 +30,14 @@ pub(crate) struct Limits {
     pub(crate) sockets: u32,
     /// Have the kernel half log its decisions.
     pub(crate) kernel_log: bool,
+    /// Build the programs so that they can follow a sample of sockets.
+    pub(crate) samples: bool,
 }
 
 impl Default for Limits {
     /// 4,096 edges are 12 MiB; 65,536 sockets are 11 MiB if all are in use, and nothing while they are not.
     fn default() -> Self {
-        Self { edges: 4096, sockets: 65_536, kernel_log: false }
+        Self { edges: 4096, sockets: 65_536, kernel_log: false, samples: false }
     }
 }
 
@@ -167,6 +169,7 @@ pub(crate) fn kernel_offsets() -> Result<Offsets> {
 fn load_object(offsets: &Offsets, limits: Limits) -> Result<Ebpf> {
     EbpfLoader::new()
         .override_global("OFFSETS", &Frozen(*offsets), true)
+        .override_global("SAMPLING", &u32::from(limits.samples), true)
         .override_global(aya_log::LEVEL, &kernel_log::level(limits.kernel_log), true)
         .map_max_entries("EDGES", limits.edges + FIRST_SLOT)
         .map_max_entries("EDGE_SLOTS", limits.edges)

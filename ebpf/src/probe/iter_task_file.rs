@@ -106,7 +106,7 @@ fn settle(socket: &mut Socket) {
     follow::end_unobserved(socket, record);
     let turn = socket.round.settle(kernel::now(), false);
     if turn.completed {
-        observe!(record.full_latency, turn.full_latency_ns, socket.sampling_shift);
+        observe!(record.full_latency, turn.full_latency_ns, follow::weight(socket));
     }
     track::flush(socket, record);
 }
