@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Whether the sample may ever change. Frozen before load (option): where it may not, the verifier takes all of this out
-/// of the programs. Looking costs some 12 ns an operation, most of it the cache line of `CONTROL`.
+/// of the programs. Looking costs 2 to 3% of the programs' time, most of it the cache line of `CONTROL`.
 #[unsafe(no_mangle)]
 static SAMPLING: u32 = 0;
 
