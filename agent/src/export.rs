@@ -2,6 +2,7 @@
 
 mod degraded;
 mod document;
+mod facts;
 mod graph;
 mod json;
 pub(crate) mod select;

@@ -8,7 +8,7 @@ use std::{
 
 use weir_engine::{Distribution, Edge, End, Snapshot};
 
-use super::{degraded, document::Facts, table::duration};
+use super::{degraded, facts::Facts, table::duration};
 
 /// What is written on a line between two nodes.
 #[derive(Default)]

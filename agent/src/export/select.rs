@@ -4,7 +4,7 @@ use std::{cmp::Reverse, net::IpAddr, str::FromStr};
 
 use weir_engine::{Edge, End};
 
-use super::document::Facts;
+use super::facts::Facts;
 
 /// What to order by, the largest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

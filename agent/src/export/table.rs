@@ -5,10 +5,7 @@ use std::io::{self, Write};
 use rustix::termios::tcgetwinsize;
 use weir_engine::{Edge, End, LittlesLaw, Snapshot};
 
-use super::{
-    degraded,
-    document::{Facts, OUTCOMES},
-};
+use super::{degraded, document::OUTCOMES, facts::Facts};
 
 /// How much room there is.
 #[derive(Clone, Copy)]

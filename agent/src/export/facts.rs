@@ -1,0 +1,86 @@
+//! What an edge comes to, where its two ends know different things of it.
+
+use weir_abi::EdgeRecord;
+use weir_engine::{Distribution, Edge, View};
+
+/// An edge's numbers, from the view that knows each best.
+pub(super) struct Facts<'a> {
+    pub(super) connects: [u64; 8],
+    pub(super) timeout_by_caller: u64,
+    pub(super) open_connections: u64,
+    pub(super) rounds: u64,
+    pub(super) in_flight: u64,
+    pub(super) abandoned: u64,
+    pub(super) broken: u64,
+    pub(super) unobserved: u64,
+    /// Client: time to first byte; without a client here, the server's time from arrival to answer is not it.
+    pub(super) latency: &'a Distribution,
+    pub(super) handshake: &'a Distribution,
+    /// Client to server.
+    pub(super) bytes_sent: u64,
+    /// Server to client.
+    pub(super) bytes_received: u64,
+    /// Both ends'.
+    pub(super) retransmitted_segments: u64,
+    pub(super) resets: u64,
+    pub(super) srtt_us: u32,
+    pub(super) multiplexed: bool,
+    pub(super) pipelined: bool,
+    pub(super) push: bool,
+    pub(super) partial: bool,
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn of(edge: &'a Edge) -> Self {
+        static NOTHING: std::sync::LazyLock<View> =
+            std::sync::LazyLock::new(|| View::between(&EdgeRecord::EMPTY, &EdgeRecord::EMPTY, 0, 0));
+        let client = edge.client_view.as_ref().ok();
+        let server = edge.server_view.as_ref().ok();
+        let near = client.or(server).unwrap_or(&NOTHING);
+        let (bytes_sent, bytes_received) = match client {
+            Some(view) => (view.bytes_sent, view.bytes_received),
+            None => (near.bytes_received, near.bytes_sent),
+        };
+        let any = |f: fn(&View) -> bool| client.is_some_and(f) || server.is_some_and(f);
+        let pipelined = any(is_pipelined);
+        Self {
+            connects: near.connects,
+            timeout_by_caller: near.timeout_by_caller,
+            open_connections: near.open_connections,
+            rounds: near.rounds,
+            in_flight: near.in_flight,
+            abandoned: near.abandoned,
+            broken: near.broken,
+            unobserved: near.unobserved,
+            latency: &near.latency,
+            handshake: &near.handshake,
+            bytes_sent,
+            bytes_received,
+            retransmitted_segments: [client, server]
+                .iter()
+                .flatten()
+                .fold(0, |sum: u64, v| sum.wrapping_add(v.retransmitted_segments)),
+            resets: near.resets_sent.wrapping_add(near.resets_received),
+            srtt_us: near.srtt_us,
+            multiplexed: pipelined || any(|v| v.multiplexed),
+            pipelined,
+            push: any(|v| v.push),
+            partial: any(|v| v.partial > 0),
+        }
+    }
+
+    /// Whether rounds undercount requests.
+    pub(super) fn lower_bound(&self) -> bool {
+        self.multiplexed || self.push
+    }
+
+    pub(super) fn failed_connects(&self) -> u64 {
+        self.connects[1..].iter().fold(0, |sum, n| sum.wrapping_add(*n))
+    }
+}
+
+/// Half of the sampled requests held several.
+fn is_pipelined(view: &View) -> bool {
+    let (sampled, repeated) = view.pipelined;
+    repeated > 0 && repeated >= sampled / 2
+}
