@@ -18,6 +18,8 @@ use crate::{
 const SOCKET_BYTES: u64 = 448;
 /// How long a silent edge is kept at the memory ladder's first step.
 const SHORT_SILENCE: Duration = Duration::from_secs(10);
+/// Fewer would free nothing worth having: a limit that the maps alone exceed must not make weir blind.
+const FEWEST_SOCKETS: u32 = 64;
 /// Steps of the memory's ladder.
 const DROP_SILENT: u8 = 1;
 const NO_NEW_EDGES: u8 = 2;
@@ -129,7 +131,7 @@ impl Guard {
         let silence = if at(DROP_SILENT) { self.silence.min(SHORT_SILENCE) } else { self.silence };
         reader.retirement().keep_for(silence);
         reader.retirement().allow_new_edges(!at(NO_NEW_EDGES))?;
-        let half = u32::try_from(self.last.sockets / 2).unwrap_or(u32::MAX);
+        let half = u32::try_from(self.last.sockets / 2).unwrap_or(u32::MAX).max(FEWEST_SOCKETS);
         let sockets = if at(FEWER_SOCKETS) { half.min(self.limits.sockets) } else { self.limits.sockets };
         reader.control().limit_sockets(sockets)?;
         if now.memory_step > before {
