@@ -131,6 +131,13 @@ pub(crate) fn add(counter: *mut u64, n: u64) {
     unsafe { atomic_xadd::<u64, u64, { Relaxed }>(counter, n) };
 }
 
+/// The same for a narrower one.
+#[inline(always)]
+pub(crate) fn add_u32(counter: *mut u32, n: u32) {
+    // SAFETY: as above, 4-aligned.
+    unsafe { atomic_xadd::<u32, u32, { Relaxed }>(counter, n) };
+}
+
 /// Adds one to a counter of a record: `bump!(record.opened)`.
 macro_rules! bump {
     ($record:ident . $($field:tt)+) => {
@@ -151,19 +158,30 @@ pub(crate) use observe;
 
 #[inline(always)]
 pub(crate) fn observe_in(histogram: *mut Histogram, ns: u64) {
+    // SAFETY: a field of a live map value.
+    add(unsafe { &raw mut (*histogram).sum_ns }, ns);
+    change_bucket(histogram, ns, 1);
+}
+
+/// Replaces one value of a histogram that may not even hold it: the count goes below zero then, and wraps.
+#[inline(always)]
+pub(crate) fn replace_in(histogram: *mut Histogram, old_ns: u64, new_ns: u64) {
+    // SAFETY: a field of a live map value.
+    add(unsafe { &raw mut (*histogram).sum_ns }, new_ns.wrapping_sub(old_ns));
+    change_bucket(histogram, old_ns, 1u32.wrapping_neg());
+    change_bucket(histogram, new_ns, 1);
+}
+
+#[inline(always)]
+fn change_bucket(histogram: *mut Histogram, ns: u64, by: u32) {
     let mut bucket = histogram::index(ns);
     // The compiler knows that the index is in range and would drop the check that the verifier needs; a volatile read
     // makes it forget.
     // SAFETY: a live local.
     bucket = unsafe { core::ptr::read_volatile(&raw const bucket) };
-    if bucket >= weir_abi::BUCKETS {
-        return;
-    }
-    // SAFETY: fields of a live map value; the index was checked.
-    unsafe {
-        add(&raw mut (*histogram).sum_ns, ns);
-        let buckets = (&raw mut (*histogram).buckets).cast::<u32>();
-        atomic_xadd::<u32, u32, { Relaxed }>(buckets.add(bucket), 1);
+    if bucket < weir_abi::BUCKETS {
+        // SAFETY: a field of a live map value; the index was checked.
+        unsafe { add_u32((&raw mut (*histogram).buckets).cast::<u32>().add(bucket), by) };
     }
 }
 

@@ -158,6 +158,30 @@ impl Sock {
         unsafe { bpf_probe_read_kernel(into.as_mut_ptr().cast(), 16, from.cast()) };
     }
 
+    /// Whether data waits to be read.
+    #[inline(always)]
+    pub(crate) fn has_unread(self) -> bool {
+        load!(self.0, sk_receive_queue_len, u32) != 0
+    }
+
+    /// `Tcp::last_packet_ns`, where that is all one wants to know.
+    #[inline(always)]
+    pub(crate) fn last_packet_ns(self) -> u64 {
+        self.tcp().map_or(0, Tcp::last_packet_ns)
+    }
+
+    /// `Tcp::srtt_us`, likewise; 0 for what is no TCP socket.
+    #[inline(always)]
+    pub(crate) fn srtt_us(self) -> u32 {
+        self.tcp().map_or(0, Tcp::srtt_us)
+    }
+
+    /// The same in nanoseconds.
+    #[inline(always)]
+    pub(crate) fn srtt_ns(self) -> u64 {
+        u64::from(self.srtt_us()) * 1000
+    }
+
     #[inline(always)]
     pub(crate) fn tcp(self) -> Option<Tcp> {
         // SAFETY: takes any BTF-typed socket and returns null for what is not a full TCP socket.

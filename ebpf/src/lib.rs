@@ -9,3 +9,4 @@ pub mod histogram;
 pub mod pipeline;
 pub mod round;
 pub mod socket;
+pub mod table;

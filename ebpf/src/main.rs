@@ -17,6 +17,7 @@ mod probe;
 mod resolve;
 #[cfg(target_arch = "bpf")]
 mod sample;
+mod sockets;
 #[cfg(target_arch = "bpf")]
 mod track;
 

@@ -4,7 +4,9 @@ use weir_abi::{
     ConnectOutcome, Counter, EdgeKey, EdgeRecord, FIRST_SLOT, OTHER_CLIENT, OTHER_SERVER_LOCAL, OTHER_SERVER_REMOTE,
     ROLE_CLIENT, ROLE_SERVER,
 };
-use weir_ebpf::socket::{Handshake, PARTIAL, PEER_UNTRACKED, PHASE_OPEN, RESOLVED, RESOLVING, Socket, UNRESOLVED};
+use weir_ebpf::socket::{
+    Handshake, PARTIAL, PEER_UNTRACKED, PHASE_OPEN, RESOLVED, RESOLVING, Socket, UNMOVED, UNRESOLVED,
+};
 
 use crate::{
     edge::{self, Header, OwnedBy, bump, count, observe},
@@ -18,7 +20,7 @@ pub(crate) fn by_current(sk: Sock, socket: &mut Socket) -> bool {
     if socket.resolution == UNRESOLVED {
         resolve(sk, socket, OwnedBy::Task(Task::current()));
     }
-    socket.resolution == RESOLVED
+    socket.is_resolved()
 }
 
 /// Resolves a connection that no process has used: it belongs to whoever listens there.
@@ -97,7 +99,7 @@ fn name_by_client(slot: u32, key: &mut EdgeKey, header: &mut Header<'_>) {
 #[inline(always)]
 fn attach(sk: Sock, socket: &mut Socket, slot: u32) {
     socket.edge = slot;
-    socket.resolution = RESOLVED;
+    socket.resolution = if socket.flags & PARTIAL == 0 { RESOLVED } else { UNMOVED };
     let Some(record) = edge::record(slot) else { return };
     bump!(record.attached);
     if socket.phase == PHASE_OPEN {

@@ -35,6 +35,16 @@ impl Distribution {
         Self { sum_ns: after.sum_ns.wrapping_sub(before.sum_ns), count, buckets }
     }
 
+    /// These values with some replaced: `correction` holds ones to come and, as counts below zero, ones to go.
+    pub fn corrected(&self, correction: &Self) -> Self {
+        let mut corrected = self.clone();
+        corrected.sum_ns = corrected.sum_ns.wrapping_add(correction.sum_ns);
+        for (mine, change) in corrected.buckets.iter_mut().zip(correction.buckets.iter()) {
+            *mine = mine.wrapping_add(*change);
+        }
+        corrected
+    }
+
     /// Adds another's values.
     pub fn merge(&mut self, other: &Self) {
         self.sum_ns = self.sum_ns.wrapping_add(other.sum_ns);

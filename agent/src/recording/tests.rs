@@ -26,7 +26,7 @@ fn a_record() -> Box<EdgeRecord> {
     record.state = weir_abi::SLOT_LIVE;
     record.comm[..4].copy_from_slice(b"curl");
     record.connects = [3, 1, 0, 0, 0, 0, 0, 2];
-    record.in_flight_ns = u64::MAX - 5;
+    record.in_flight = u64::MAX - 5;
     record.latency.sum_ns = 12;
     record.latency.buckets[3] = 4;
     record

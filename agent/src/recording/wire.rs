@@ -120,7 +120,7 @@ macro_rules! record {
             exe: [u8; EXE_LEN],
             $(#[serde(skip_serializing_if = "is_default")] $field: $type,)*
             latency: Sparse,
-            full_latency: Sparse,
+            full_latency_correction: Sparse,
             receive_queue_wait: Sparse,
             connect_latency: Sparse,
             connect_failed_latency: Sparse,
@@ -132,7 +132,7 @@ macro_rules! record {
                 Self {
                     key: Key::default(), state: 0, comm: [0; COMM_LEN], exe: [0; EXE_LEN],
                     $($field: Default::default(),)*
-                    latency: Sparse::default(), full_latency: Sparse::default(),
+                    latency: Sparse::default(), full_latency_correction: Sparse::default(),
                     receive_queue_wait: Sparse::default(), connect_latency: Sparse::default(),
                     connect_failed_latency: Sparse::default(), handshake: Sparse::default(),
                 }
@@ -142,12 +142,12 @@ macro_rules! record {
         impl From<&EdgeRecord> for Record {
             fn from(record: &EdgeRecord) -> Self {
                 let EdgeRecord {
-                    key, state, comm, exe, $($field,)* latency, full_latency, receive_queue_wait, connect_latency,
+                    key, state, comm, exe, $($field,)* latency, full_latency_correction, receive_queue_wait, connect_latency,
                     connect_failed_latency, handshake,
                 } = record;
                 Self {
                     key: (*key).into(), state: *state, comm: *comm, exe: *exe, $($field: *$field,)*
-                    latency: latency.into(), full_latency: full_latency.into(),
+                    latency: latency.into(), full_latency_correction: full_latency_correction.into(),
                     receive_queue_wait: receive_queue_wait.into(), connect_latency: connect_latency.into(),
                     connect_failed_latency: connect_failed_latency.into(), handshake: handshake.into(),
                 }
@@ -159,7 +159,7 @@ macro_rules! record {
                 Self {
                     key: (&record.key).into(), state: record.state, comm: record.comm, exe: record.exe,
                     $($field: record.$field,)*
-                    latency: (&record.latency).into(), full_latency: (&record.full_latency).into(),
+                    latency: (&record.latency).into(), full_latency_correction: (&record.full_latency_correction).into(),
                     receive_queue_wait: (&record.receive_queue_wait).into(),
                     connect_latency: (&record.connect_latency).into(),
                     connect_failed_latency: (&record.connect_failed_latency).into(),
@@ -184,10 +184,10 @@ record! {
     partial: u64,
     attached: u64,
     detached: u64,
-    rounds_started: u64,
+    in_flight: u64,
     rounds_abandoned: u64,
     rounds_broken: u64,
-    in_flight_ns: u64,
+    unanswered_ns: u64,
     multiplexed_set: u64,
     multiplexed_cleared: u64,
     push_set: u64,

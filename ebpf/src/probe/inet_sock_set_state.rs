@@ -4,9 +4,7 @@
 //! owners are taken only at SYN_SENT, LISTEN and local closes, which happen in the process's own system call.
 
 use weir_abi::{ConnectOutcome, Counter, OTHER_CLIENT, ROLE_CLIENT, ROLE_SERVER};
-use weir_ebpf::socket::{
-    FAILED, PEER_UNTRACKED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, RESOLVED, Socket, UNRESOLVED,
-};
+use weir_ebpf::socket::{FAILED, PEER_UNTRACKED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, Socket, UNRESOLVED};
 
 use crate::{
     edge::{self, Failure, OwnedBy, Owner, bump, count, observe},
@@ -15,7 +13,7 @@ use crate::{
         TCP_SYN_SENT, Task,
     },
     maps::{FAILED_CONNECTS, LISTENERS, Listener},
-    resolve, track,
+    resolve, sockets, track,
 };
 
 const EPIPE: i32 = 32;
@@ -48,13 +46,12 @@ fn connecting(sk: Sock) {
     if !sk.is_tcp() {
         return;
     }
-    let Some(socket) = track::create(sk) else { return };
-    if socket.resolution == RESOLVED {
+    let Some(socket) = sockets::create(sk) else { return };
+    if socket.is_resolved() {
         // The same socket again, after disconnect: a new connection.
         track::release(sk, socket, kernel::now());
-        count(Counter::SocketsTracked);
     }
-    *socket = Socket { role: ROLE_CLIENT, phase: PHASE_CONNECTING, since_ns: kernel::now(), ..Socket::default() };
+    *socket = Socket { role: ROLE_CLIENT, phase: PHASE_CONNECTING, arrived_ns: kernel::now(), ..Socket::default() };
     resolve::resolve(sk, socket, OwnedBy::Task(Task::current()));
 }
 
@@ -62,7 +59,7 @@ fn connecting(sk: Sock) {
 fn established(sk: Sock, old: i32) {
     let Some(tcp) = sk.tcp() else { return };
     let now = kernel::now();
-    if let Some(socket) = track::get(sk) {
+    if let Some(socket) = sockets::get(sk) {
         if socket.phase != PHASE_CONNECTING {
             return;
         }
@@ -70,8 +67,9 @@ fn established(sk: Sock, old: i32) {
         socket.handshake_us = tcp.srtt_us();
         socket.copied_seq = tcp.rcv_nxt();
         let Some(record) = edge::record(socket.edge) else { return };
-        if socket.since_ns != 0 {
-            observe!(record.connect_latency, now.saturating_sub(socket.since_ns));
+        if socket.arrived_ns != 0 {
+            observe!(record.connect_latency, now.saturating_sub(socket.arrived_ns));
+            socket.arrived_ns = 0;
         }
         resolve::opened(sk, socket, record);
         return;
@@ -85,7 +83,7 @@ fn established(sk: Sock, old: i32) {
         count_in_other(OTHER_CLIENT, ConnectOutcome::Ok);
         return;
     }
-    let Some(socket) = track::create(sk) else {
+    let Some(socket) = sockets::create(sk) else {
         count_in_other(resolve::other_of_server(sk), ConnectOutcome::Ok);
         return;
     };
@@ -153,7 +151,7 @@ fn connect_ended(sk: Sock) {
         // The errors that the call's own return would count again.
         let _ = FAILED_CONNECTS.insert(sk.0 as u64, 1u32, 0);
     }
-    let Some(socket) = track::get(sk) else {
+    let Some(socket) = sockets::get(sk) else {
         if sk.is_tcp() {
             count_in_other(OTHER_CLIENT, outcome);
         }
@@ -172,7 +170,7 @@ fn connect_ended(sk: Sock) {
     let failure = Failure {
         outcome,
         errno: if errno == 0 && outcome == ConnectOutcome::AddressNotAvailable { EADDRNOTAVAIL } else { errno },
-        after_ns: if socket.since_ns == 0 { 0 } else { now.saturating_sub(socket.since_ns) },
+        after_ns: if socket.arrived_ns == 0 { 0 } else { now.saturating_sub(socket.arrived_ns) },
         syn_retransmits,
     };
     edge::connect_failed(socket.edge, now, &failure);
@@ -187,7 +185,7 @@ fn connect_ended(sk: Sock) {
 /// Any step of a connection's end.
 #[inline(always)]
 fn leaving(sk: Sock, old: i32, new: i32) {
-    let Some(socket) = track::get(sk) else { return };
+    let Some(socket) = sockets::get(sk) else { return };
     if new == TCP_CLOSE_WAIT {
         socket.peer_closed = 1;
         return;

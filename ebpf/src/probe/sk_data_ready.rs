@@ -3,11 +3,11 @@
 //! Data reached the socket, in softirq: the arrival that a read's queue wait is counted from. It fires for a FIN too;
 //! the read that returns 0 takes that back.
 
-use crate::{kernel::Sock, track};
+use crate::{kernel::Sock, sockets};
 
 #[inline(always)]
 pub(crate) fn run(sk: Sock) {
-    let Some(socket) = track::get(sk) else { return };
+    let Some(socket) = sockets::get(sk) else { return };
     if socket.arrived_ns == 0
         && let Some(tcp) = sk.tcp()
     {

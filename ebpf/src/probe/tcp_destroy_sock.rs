@@ -8,17 +8,18 @@ use crate::{
     edge,
     kernel::{self, Sock},
     maps::FAILED_CONNECTS,
-    resolve, track,
+    resolve, sockets, track,
 };
 
 #[inline(always)]
 pub(crate) fn run(sk: Sock) {
-    if let Some(socket) = track::get(sk) {
+    if let Some(socket) = sockets::get(sk) {
         if socket.resolution == UNRESOLVED && socket.phase == PHASE_OPEN {
             resolve::by_listener(sk, socket);
         }
         track::release(sk, socket, kernel::now());
-    } else if track::has_missed() {
+        sockets::remove(sk);
+    } else if sockets::has_missed() {
         let _ = FAILED_CONNECTS.remove(sk.0 as u64);
         add_to_other(sk);
     }
