@@ -18,13 +18,13 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/we
 
 /// Sizes of the kernel half's state, and whether it talks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// Edges with a record of their own; the rest share `other`.
-    pub(crate) edges: u32,
+    pub edges: u32,
     /// Sockets with a record of their own.
-    pub(crate) sockets: u32,
+    pub sockets: u32,
     /// Have the kernel half log its decisions.
-    pub(crate) kernel_log: bool,
+    pub kernel_log: bool,
 }
 
 impl Default for Limits {
@@ -35,7 +35,7 @@ impl Default for Limits {
 }
 
 /// The kernel half, running. Dropping it (or dying) detaches and frees all of it.
-pub(crate) struct Probes {
+pub struct Probes {
     /// Programs and maps.
     pub(crate) ebpf: Ebpf,
     /// What became of each probe, in table order.
@@ -58,7 +58,7 @@ impl Probes {
     ///
     /// # Errors
     /// When the kernel has no BTF, refuses the maps, or one of the required probes does not run.
-    pub(crate) fn start(limits: Limits) -> Result<Self> {
+    pub fn start(limits: Limits) -> Result<Self> {
         let probes = Self::try_all(limits)?;
         for (probe, state) in PROBES.iter().zip(&probes.states) {
             if let (true, Some(reason)) = (probe.required, &state.missing) {
