@@ -143,7 +143,7 @@ impl Comparison<'_> {
             }
             let over = compared.iter().filter(|(_, now, agreed)| *now as f64 > *agreed as f64 * (1.0 + TOLERANCE));
             findings.extend(over.map(|(field, now, agreed)| {
-                format!("{name}: {field} is {now}, {} over {agreed}", change(*now, *agreed))
+                format!("{name}: {field} is {now}, agreed were {agreed} ({})", change(*now, *agreed))
             }));
         }
         if of_this_kernel {
@@ -190,6 +190,9 @@ impl fmt::Display for Comparison<'_> {
 }
 
 fn change(now: u64, agreed: u64) -> String {
+    if agreed == 0 {
+        return "new".into();
+    }
     format!("{:+.1}%", (now as f64 / agreed as f64 - 1.0) * 100.0)
 }
 
@@ -225,7 +228,7 @@ mod tests {
         let budget = budget(&[("x86_64", "6.18", size(1_000, 100))]);
         assert_eq!(budget.compare(&measured("6.18", size(1_050, 105))).findings(), [""; 0]);
         let grown = measured("6.18", size(1_051, 100));
-        assert_eq!(budget.compare(&grown).findings(), ["p: verified_instructions is 1051, +5.1% over 1000"]);
+        assert_eq!(budget.compare(&grown).findings(), ["p: verified_instructions is 1051, agreed were 1000 (+5.1%)"]);
     }
 
     #[test]
@@ -236,7 +239,7 @@ mod tests {
         assert_eq!(budget.compare(&measured("6.12", size(9_999, 1_000))).findings(), [""; 0]);
         let grown = measured("6.12", size(1, 1_100));
         let comparison = budget.compare(&grown);
-        assert_eq!(comparison.findings(), ["p: translated_bytes is 1100, +10.0% over 1000"]);
+        assert_eq!(comparison.findings(), ["p: translated_bytes is 1100, agreed were 1000 (+10.0%)"]);
         assert!(comparison.to_string().contains("6.8 on x86_64"), "{comparison}");
     }
 

@@ -11,8 +11,8 @@ use crate::{
 
 /// Check whether this machine can run weir, what is missing, and how to fix it.
 ///
-/// Tries what weir does instead of asking for versions: loads and attaches every probe once, then takes it all down. Beside each
-/// probe: instructions the kernel verified, bytes of machine code it made, and how long loading took.
+/// Tries what weir does instead of asking for versions: loads and attaches every probe once, then takes it all down.
+/// Beside each probe: instructions the kernel verified, bytes of machine code it made, and how long loading took.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes: 0 weir can run (perhaps with less, see the warnings), 2 it cannot.")]
 pub(crate) struct Args {

@@ -15,7 +15,7 @@ use super::{
     table::{Hook, PROBES, Probe},
 };
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weir"));
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weir-probes"));
 
 /// Sizes of the kernel half's state, and whether it talks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
