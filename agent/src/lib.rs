@@ -12,3 +12,6 @@ mod recording;
 mod timer;
 
 pub use cli::run;
+pub use probe::load::{Limits, Probes};
+pub use reader::{EdgeMemory, Reader};
+pub use recording::{Recorder, play};

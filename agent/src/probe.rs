@@ -6,4 +6,5 @@ pub(crate) mod btf;
 pub(crate) mod kernel_log;
 pub(crate) mod load;
 pub(crate) mod scan;
+pub(crate) mod size;
 pub(crate) mod table;

@@ -1,6 +1,6 @@
 //! The engine: remembers records, closes windows.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use weir_abi::{ConnectFailed, Counter, EdgeKey, EdgeRecord, FIRST_SLOT, N_COUNTERS, SLOT_LIVE};
 
@@ -50,7 +50,7 @@ struct Mark {
 struct Cumulative {
     edges: BTreeMap<u32, Box<EdgeRecord>>,
     counters: Counters,
-    programs: BTreeMap<String, ProgramCost>,
+    programs: BTreeMap<Arc<str>, ProgramCost>,
     agent: Option<AgentCost>,
 }
 
@@ -105,7 +105,9 @@ impl Engine {
         self.now = mark;
         let Window::Sliding { span_ns } = self.window else { return };
         if mark.monotonic_ns.saturating_sub(self.next.0.monotonic_ns) >= span_ns {
-            self.from = std::mem::replace(&mut self.next, (mark, self.latest.clone()));
+            std::mem::swap(&mut self.from, &mut self.next);
+            self.next.0 = mark;
+            self.next.1.become_like(&self.latest);
             let oldest = self.from.0.monotonic_ns;
             self.failures.retain(|_, failure| failure.at_ns >= oldest);
         }
@@ -217,6 +219,15 @@ impl Cumulative {
                 self.programs.insert(program.name.clone(), program);
             }
         }
+    }
+
+    /// Copies a later state into the memory of an earlier one. What was retired since is gone from both.
+    fn become_like(&mut self, later: &Self) {
+        let Self { edges, counters, programs, agent } = later;
+        edges.iter().for_each(|(slot, record)| self.remember(*slot, record));
+        self.counters = *counters;
+        programs.values().for_each(|program| self.remember_program(program.clone()));
+        self.agent.clone_from(agent);
     }
 
     fn cost_since(&self, before: &Self) -> Cost {

@@ -17,7 +17,7 @@ const AHEAD: u32 = 64;
 
 /// The kernel half's `EDGES`, as far as it is in use. The kernel makes a mapping resident as a whole, so only the part
 /// that is needed is mapped, and a larger one when that is full.
-pub(super) struct EdgeMemory {
+pub struct EdgeMemory {
     map: OwnedFd,
     base: *const EdgeRecord,
     mapped: u32,
@@ -31,7 +31,14 @@ impl EdgeMemory {
         let Some(Map::Array(map)) = ebpf.map("EDGES") else {
             anyhow::bail!("the object has no array EDGES");
         };
-        let map = map.fd().as_fd().try_clone_to_owned().context("duplicate the edge records' descriptor")?;
+        Self::over(map.fd().as_fd().try_clone_to_owned().context("duplicate the edge records' descriptor")?, slots)
+    }
+
+    /// Maps the records behind any descriptor that can be mapped and holds `slots` of them.
+    ///
+    /// # Errors
+    /// When it cannot be mapped.
+    pub fn over(map: OwnedFd, slots: u32) -> Result<Self> {
         let mapped = slots.min(FIRST_SLOTS + AHEAD);
         Ok(Self { base: map_slots(&map, mapped)?, map, mapped, slots, in_use: FIRST_SLOT })
     }
@@ -42,7 +49,10 @@ impl EdgeMemory {
     }
 
     /// Moves `in_use` behind the last live slot, mapping more as needed.
-    pub(super) fn look_for_new(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// When more cannot be mapped.
+    pub fn look_for_new(&mut self) -> Result<()> {
         let mut slot = self.in_use;
         while slot < self.slots && slot < self.in_use + AHEAD {
             if slot >= self.mapped {
@@ -80,7 +90,10 @@ impl EdgeMemory {
 
     /// Copies a record, word by word: each counter is whole, though not all of one instant. Returns a fingerprint of
     /// what it copied.
-    pub(super) fn copy(&self, slot: u32, into: &mut EdgeRecord) -> u64 {
+    ///
+    /// # Panics
+    /// For a slot beyond those that `look_for_new` has come to.
+    pub fn copy(&self, slot: u32, into: &mut EdgeRecord) -> u64 {
         const WORDS: usize = size_of::<EdgeRecord>() / 8;
         let from = self.at(slot).cast::<u64>();
         let to = std::ptr::from_mut(into).cast::<u64>();
