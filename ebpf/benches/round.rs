@@ -64,7 +64,7 @@ fn round(c: &mut Criterion) {
         b.iter(|| told(black_box(answered), |round, sums| round.respond(black_box(now), sums)));
     });
     group.bench_function("settle", |b| {
-        b.iter(|| told(black_box(answered), |round, sums| round.settle(black_box(now + IDLE_NS), false, sums)));
+        b.iter(|| told(black_box(answered), |round, sums| round.settle(black_box(Some(now + 2 * IDLE_NS)), sums)));
     });
     group.bench_function("evidence", |b| b.iter(|| black_box(open).evidence()));
     group.finish();

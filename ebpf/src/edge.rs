@@ -7,7 +7,7 @@ use weir_abi::{COMM_LEN, ConnectFailed, ConnectOutcome, Counter, EXE_LEN, EdgeKe
 use weir_ebpf::histogram;
 
 use crate::{
-    kernel::Task,
+    kernel::{Sock, Task, clear},
     maps::{COUNTERS, EDGE_SLOTS, EDGES, EVENTS, FREE_SLOTS},
 };
 
@@ -58,8 +58,18 @@ pub(crate) enum OwnedBy<'a> {
 /// What an edge's header needs besides its key.
 pub(crate) struct Header<'a> {
     pub(crate) owner: OwnedBy<'a>,
-    pub(crate) local_address: [u8; 16],
+    /// For this end's own address.
+    pub(crate) sk: Option<Sock>,
     pub(crate) peer_netns: u32,
+}
+
+/// A key to be filled in.
+#[inline(always)]
+pub(crate) fn new_key() -> EdgeKey {
+    let mut key = core::mem::MaybeUninit::<EdgeKey>::uninit();
+    clear(key.as_mut_ptr());
+    // SAFETY: plain integers, all of them just written.
+    unsafe { key.assume_init() }
 }
 
 /// The slot of an edge, made if need be; `other` when there is none left.
@@ -96,7 +106,9 @@ fn write_header(record: *mut EdgeRecord, key: &EdgeKey, header: &Header<'_>) {
     // SAFETY: a live map value; nobody reads the header before `state` says so.
     let record = unsafe { &mut *record };
     record.key = *key;
-    record.local_address = header.local_address;
+    if let Some(sk) = header.sk {
+        sk.local_address(&mut record.local_address);
+    }
     record.peer_netns = header.peer_netns;
     match header.owner {
         OwnedBy::Task(task) => {
@@ -229,6 +241,7 @@ pub(crate) fn connect_failed(slot: u32, now: u64, failure: &Failure) {
         (&raw mut (*event).outcome).write(failure.outcome as u32);
         (&raw mut (*event).errno).write(failure.errno);
         (&raw mut (*event).syn_retransmits).write(failure.syn_retransmits);
+        (&raw mut (*event)._pad).write(0);
     }
     entry.submit(BPF_RB_NO_WAKEUP);
 }

@@ -128,12 +128,18 @@ impl Round {
         }
     }
 
-    /// Ends an answered round that nothing has followed for `IDLE_NS` (or, with `ending`, at once: the socket closes).
+    /// Ends an answered round that nothing has followed for `IDLE_NS` at `now` (with none at once: the socket closes).
     #[inline(always)]
-    pub fn settle(&mut self, now: u64, ending: bool, account: &mut impl Account) {
-        if self.state == ANSWERED && (ending || since(later(self.answered_ns, self.responded_ns), now) > IDLE_NS) {
-            self.complete(account);
+    pub fn settle(&mut self, now: Option<u64>, account: &mut impl Account) {
+        if self.state != ANSWERED {
+            return;
         }
+        if let Some(now) = now
+            && since(later(self.answered_ns, self.responded_ns), now) <= IDLE_NS
+        {
+            return;
+        }
+        self.complete(account);
     }
 
     /// The answer is complete: it took longer than was told if it came in several pieces.

@@ -13,7 +13,7 @@ use weir_ebpf::{
 
 use crate::{
     edge::{add, add_u32, count, counted},
-    kernel::Sock,
+    kernel::{Sock, clear},
     maps::{SPILLED, max_sockets},
 };
 
@@ -127,7 +127,7 @@ fn claim(sk: Sock) -> Option<&'static mut Socket> {
             if core::ptr::read_volatile(claims) == 0 {
                 add_u32(claims, 1);
                 if core::ptr::read_volatile(claims) == 1 {
-                    (*slot).socket = Socket::default();
+                    clear(&raw mut (*slot).socket);
                     // An addition, as giving back is: however late another processor sees that one, this one stands.
                     add(&raw mut (*slot).tag, tag);
                     return Some(&mut (*slot).socket);

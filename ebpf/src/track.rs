@@ -79,7 +79,7 @@ impl Account for Books<'_> {
         edge::add(unsafe { &raw mut (*self.record).in_flight }, InFlight::of(round.started_ns));
         self.observe_wait();
         if self.bytes != 0 {
-            sample::request(round.rounds, self.bytes, self.record);
+            sample::request(round, self.bytes, self.record);
         }
     }
 
@@ -129,11 +129,12 @@ fn judge(round: &Round, flags: &mut u8, record: *mut EdgeRecord) {
     }
 }
 
-/// Ends rounds that nothing will follow, and moves to the edge what has gathered.
+/// Ends a round that nothing has followed for long at `now` (with none: nothing will), and moves to the edge what has
+/// gathered.
 #[inline(always)]
-pub(crate) fn settle(now: u64, ending: bool, socket: &mut Socket, record: *mut EdgeRecord) {
+pub(crate) fn settle(now: Option<u64>, socket: &mut Socket, record: *mut EdgeRecord) {
     let mut books = Books { record, flags: &mut socket.flags, wait_ns: 0, bytes: 0 };
-    socket.round.settle(now, ending, &mut books);
+    socket.round.settle(now, &mut books);
     flush(socket, record);
 }
 
@@ -180,10 +181,15 @@ pub(crate) fn add_received(sk: Sock, bytes: u32, now: u64, socket: &mut Socket, 
 /// Moves what has gathered either way, when nobody else uses the socket any more, or rarely.
 #[inline(always)]
 fn flush(socket: &mut Socket, record: *mut EdgeRecord) {
+    let (sent, received) = (socket.sent.take(), socket.received.take());
     // SAFETY: fields of a live map value.
     unsafe {
-        edge::add(&raw mut (*record).bytes_sent, socket.sent.take());
-        edge::add(&raw mut (*record).bytes_received, socket.received.take());
+        if sent != 0 {
+            edge::add(&raw mut (*record).bytes_sent, sent);
+        }
+        if received != 0 {
+            edge::add(&raw mut (*record).bytes_received, received);
+        }
     }
 }
 
@@ -261,24 +267,24 @@ pub(crate) fn close(socket: &mut Socket) {
 
 /// The conversation is over for this end: what is open will never be answered.
 #[inline(always)]
-pub(crate) fn end_round(socket: &mut Socket, now: u64) {
+pub(crate) fn end_round(socket: &mut Socket) {
     let Some(record) = edge::record(socket.edge) else { return };
     if socket.round.abandon() {
         take_off(&socket.round, record);
         // SAFETY: a field of a live map value.
-        edge::add(unsafe { &raw mut (*record).unanswered_ns }, now.saturating_sub(socket.round.started_ns));
+        edge::add(unsafe { &raw mut (*record).unanswered_ns }, kernel::now().saturating_sub(socket.round.started_ns));
         if socket.peer_closed != 0 {
             bump!(record.rounds_broken);
         } else {
             bump!(record.rounds_abandoned);
         }
     }
-    settle(now, true, socket, record);
+    settle(None, socket, record);
 }
 
 /// The connection is over for good: nothing may write to its edge any more.
 #[inline(always)]
-pub(crate) fn release(sk: Sock, socket: &mut Socket, now: u64) {
+pub(crate) fn release(sk: Sock, socket: &mut Socket) {
     if socket.flags & FAILED != 0 {
         let _ = FAILED_CONNECTS.remove(sk.0 as u64);
     }
@@ -286,7 +292,7 @@ pub(crate) fn release(sk: Sock, socket: &mut Socket, now: u64) {
         return;
     }
     close(socket);
-    end_round(socket, now);
+    end_round(socket);
     let Some(record) = edge::record(socket.edge) else { return };
     if let Some(tcp) = sk.tcp() {
         sync_retransmits(tcp, socket, record);

@@ -18,7 +18,8 @@ fn tick(engine: &mut Engine, program: &ProgramCost, second: u64) {
         engine.take(Input::Edge { slot, record: &record });
     }
     let (at_ns, after_ns) = (second * S, 1);
-    let failed = ConnectFailed { at_ns, after_ns, key: key(FIRST_SLOT), outcome: 1, errno: 111, syn_retransmits: 0 };
+    let failed =
+        ConnectFailed { at_ns, after_ns, key: key(FIRST_SLOT), outcome: 1, errno: 111, syn_retransmits: 0, _pad: 0 };
     engine.take(Input::ConnectFailed(failed));
     engine.take(Input::Counters([second; N_COUNTERS as usize]));
     engine.take(Input::Program(program.clone()));

@@ -110,7 +110,7 @@ fn the_first_format_is_read_for_ever() {
     expected[3] = Input::Counters(counters);
     expected.push(Input::Retired { slot: 4 });
     let (key, outcome, errno, syn_retransmits) = (record.key, 3, 4, 5);
-    let failed = ConnectFailed { at_ns: 1, after_ns: 2, key, outcome, errno, syn_retransmits };
+    let failed = ConnectFailed { at_ns: 1, after_ns: 2, key, outcome, errno, syn_retransmits, _pad: 0 };
     expected.push(Input::ConnectFailed(failed));
     let mut expected = expected.iter();
     for line in include_str!("format-1.jsonl").lines() {

@@ -82,7 +82,7 @@ impl From<EdgeKey> for Key {
 impl From<&Key> for EdgeKey {
     fn from(key: &Key) -> Self {
         let Key { address, tgid, peer_tgid, netns, port, listen_port, role } = *key;
-        Self { address, tgid, peer_tgid, netns, port, listen_port, role, _pad: [0; 3] }
+        Self { address, tgid, peer_tgid, netns, port, listen_port, role, _pad: [0; 7] }
     }
 }
 
@@ -259,7 +259,7 @@ impl<'a> From<&'a Input<'_>> for Line<'a> {
             Input::Edge { slot, record } => Self::Edge { slot: *slot, record: Record::ToWrite(record) },
             Input::Retired { slot } => Self::Retired { slot: *slot },
             Input::ConnectFailed(event) => {
-                let ConnectFailed { at_ns, after_ns, key, outcome, errno, syn_retransmits } = *event;
+                let ConnectFailed { at_ns, after_ns, key, outcome, errno, syn_retransmits, _pad: _ } = *event;
                 Self::ConnectFailed { at_ns, after_ns, key: key.into(), outcome, errno, syn_retransmits }
             }
             Input::Counters(counters) => Self::Counters(counters.as_slice().into()),
@@ -297,7 +297,7 @@ impl Line<'_> {
             Self::Retired { slot } => Input::Retired { slot },
             Self::ConnectFailed { at_ns, after_ns, key, outcome, errno, syn_retransmits } => {
                 let key = (&key).into();
-                Input::ConnectFailed(ConnectFailed { at_ns, after_ns, key, outcome, errno, syn_retransmits })
+                Input::ConnectFailed(ConnectFailed { at_ns, after_ns, key, outcome, errno, syn_retransmits, _pad: 0 })
             }
             Self::Counters(recorded) => {
                 // An older weir knew fewer counters, a newer one more.

@@ -28,8 +28,8 @@ pub const SLOT_FREE: u32 = 0;
 /// `EdgeRecord::state` of a slot in use; written last, so a reader that sees it sees the header too.
 pub const SLOT_LIVE: u32 = 1;
 
-/// What makes two sockets belong to the same edge.
-#[repr(C)]
+/// What makes two sockets belong to the same edge. Aligned so that it is written and compared in words.
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EdgeKey {
     /// Client role: the address dialled. Server role with a peer on this host: the address that peer dialled, so
@@ -48,7 +48,7 @@ pub struct EdgeKey {
     /// `ROLE_*`.
     pub role: u8,
     #[doc(hidden)]
-    pub _pad: [u8; 3],
+    pub _pad: [u8; 7],
 }
 
 /// How a connect ended.
@@ -224,7 +224,7 @@ impl EdgeRecord {
             port: 0,
             listen_port: 0,
             role: 0,
-            _pad: [0; 3],
+            _pad: [0; 7],
         },
         state: SLOT_FREE,
         comm: [0; 16],
@@ -267,6 +267,6 @@ impl EdgeRecord {
     };
 }
 
-const _: () = assert!(size_of::<EdgeKey>() == 36, "EdgeKey is a map key: no implicit padding");
+const _: () = assert!(size_of::<EdgeKey>() == 40, "EdgeKey is a map key: no implicit padding");
 const _: () = assert!(size_of::<EdgeRecord>().is_multiple_of(8), "array values are read in place as 8-byte words");
 const _: () = assert!(size_of::<EdgeRecord>() <= 3072, "4096 edges must fit 12 MiB");

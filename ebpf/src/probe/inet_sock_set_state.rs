@@ -4,13 +4,13 @@
 //! owners are taken only at SYN_SENT, LISTEN and local closes, which happen in the process's own system call.
 
 use weir_abi::{ConnectOutcome, Counter, OTHER_CLIENT, ROLE_CLIENT, ROLE_SERVER};
-use weir_ebpf::socket::{FAILED, PEER_UNTRACKED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, Socket, UNRESOLVED};
+use weir_ebpf::socket::{FAILED, PEER_UNTRACKED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, UNRESOLVED};
 
 use crate::{
     edge::{self, Failure, OwnedBy, Owner, bump, count, observe},
     kernel::{
         self, SHUTDOWN_BOTH, Sock, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LISTEN, TCP_SYN_RECV,
-        TCP_SYN_SENT, Task,
+        TCP_SYN_SENT, Task, clear,
     },
     maps::{FAILED_CONNECTS, LISTENERS, Listener},
     resolve, sockets, track,
@@ -47,18 +47,20 @@ fn connecting(sk: Sock) {
         return;
     }
     let Some(socket) = sockets::create(sk) else { return };
-    if socket.is_resolved() {
+    if socket.phase != 0 {
         // The same socket again, after disconnect: a new connection.
-        track::release(sk, socket, kernel::now());
+        track::release(sk, socket);
+        clear(socket);
     }
-    *socket = Socket { role: ROLE_CLIENT, phase: PHASE_CONNECTING, arrived_ns: kernel::now(), ..Socket::default() };
+    socket.role = ROLE_CLIENT;
+    socket.phase = PHASE_CONNECTING;
+    socket.arrived_ns = kernel::now();
     resolve::resolve(sk, socket, OwnedBy::Task(Task::current()));
 }
 
 #[inline(always)]
 fn established(sk: Sock, old: i32) {
     let Some(tcp) = sk.tcp() else { return };
-    let now = kernel::now();
     if let Some(socket) = sockets::get(sk) {
         if socket.phase != PHASE_CONNECTING {
             return;
@@ -68,7 +70,7 @@ fn established(sk: Sock, old: i32) {
         socket.copied_seq = tcp.rcv_nxt();
         let Some(record) = edge::record(socket.edge) else { return };
         if socket.arrived_ns != 0 {
-            observe!(record.connect_latency, now.saturating_sub(socket.arrived_ns));
+            observe!(record.connect_latency, kernel::now().saturating_sub(socket.arrived_ns));
             socket.arrived_ns = 0;
         }
         resolve::opened(sk, socket, record);
@@ -79,7 +81,7 @@ fn established(sk: Sock, old: i32) {
     }
     if old == TCP_SYN_SENT {
         // A connect that began without a record: only its outcome is known.
-        resolve::announce(sk, PEER_UNTRACKED);
+        resolve::announce(sk, PEER_UNTRACKED, false);
         count_in_other(OTHER_CLIENT, ConnectOutcome::Ok);
         return;
     }
@@ -190,6 +192,9 @@ fn leaving(sk: Sock, old: i32, new: i32) {
         socket.peer_closed = 1;
         return;
     }
+    if socket.phase == PHASE_ENDED && new != TCP_CLOSE {
+        return;
+    }
     let shut = sk.shutdown() == SHUTDOWN_BOTH;
     if socket.resolution == UNRESOLVED && socket.phase == PHASE_OPEN {
         // No process has read or written it. A local close is made by its owner; else the listener's process is the
@@ -212,7 +217,7 @@ fn leaving(sk: Sock, old: i32, new: i32) {
     let unread = socket.arrived_ns != 0;
     let closed_here = shut && matches!(old, TCP_ESTABLISHED | TCP_CLOSE_WAIT) && (new == TCP_CLOSE || !unread);
     if closed_here || (new == TCP_CLOSE && sk.error() != 0 && !unread) {
-        track::end_round(socket, kernel::now());
+        track::end_round(socket);
     }
 }
 

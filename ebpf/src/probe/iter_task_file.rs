@@ -97,6 +97,6 @@ fn visit(sk: Sock, task: Task, phase: u32) {
     if phase == SETTLE
         && let Some(record) = edge::record(socket.edge)
     {
-        track::settle(kernel::now(), false, socket, record);
+        track::settle(Some(kernel::now()), socket, record);
     }
 }

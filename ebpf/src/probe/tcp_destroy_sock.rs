@@ -4,12 +4,7 @@
 
 use weir_ebpf::socket::{PHASE_OPEN, UNRESOLVED};
 
-use crate::{
-    edge,
-    kernel::{self, Sock},
-    maps::FAILED_CONNECTS,
-    resolve, sockets, track,
-};
+use crate::{edge, kernel::Sock, maps::FAILED_CONNECTS, resolve, sockets, track};
 
 #[inline(always)]
 pub(crate) fn run(sk: Sock) {
@@ -17,7 +12,7 @@ pub(crate) fn run(sk: Sock) {
         if socket.resolution == UNRESOLVED && socket.phase == PHASE_OPEN {
             resolve::by_listener(sk, socket);
         }
-        track::release(sk, socket, kernel::now());
+        track::release(sk, socket);
         sockets::remove(sk);
     } else if sockets::has_missed() {
         let _ = FAILED_CONNECTS.remove(sk.0 as u64);

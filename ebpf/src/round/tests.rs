@@ -51,7 +51,7 @@ impl Talk {
 
     fn settle(&mut self, now: u64, ending: bool) -> Turn {
         let mut turn = Turn::default();
-        self.0.settle(now, ending, &mut turn);
+        self.0.settle((!ending).then_some(now), &mut turn);
         turn
     }
 }
