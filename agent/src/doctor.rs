@@ -10,6 +10,7 @@ use crate::{
     probe::{
         attach, btf,
         load::{Limits, Probes, kernel_offsets},
+        size::ProgramSize,
         table::{Hook, PROBES, Probe},
     },
     reader::stats_enabled,
@@ -36,19 +37,22 @@ pub(crate) struct Check {
     pub(crate) cause: String,
     /// What to do about it; none when nothing needs doing.
     pub(crate) fix: Option<String>,
+    /// A probe's program, as the kernel took it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) program: Option<ProgramSize>,
 }
 
 impl Check {
     fn ok(name: &str, cause: impl Into<String>) -> Self {
-        Self { name: name.into(), state: State::Ok, cause: cause.into(), fix: None }
+        Self { name: name.into(), state: State::Ok, cause: cause.into(), fix: None, program: None }
     }
 
     fn warn(name: &str, cause: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { name: name.into(), state: State::Warn, cause: cause.into(), fix: Some(fix.into()) }
+        Self { name: name.into(), state: State::Warn, cause: cause.into(), fix: Some(fix.into()), program: None }
     }
 
     fn fail(name: &str, cause: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { name: name.into(), state: State::Fail, cause: cause.into(), fix: Some(fix.into()) }
+        Self { name: name.into(), state: State::Fail, cause: cause.into(), fix: Some(fix.into()), program: None }
     }
 }
 
@@ -184,7 +188,8 @@ fn run_stats() -> Check {
 
 /// Loads and attaches each probe, with maps of the smallest size.
 fn probes() -> Vec<Check> {
-    let probes = match Probes::try_all(Limits { edges: 1, sockets: 1, kernel_log: false, samples: true }) {
+    let limits = Limits { edges: 1, sockets: 1, kernel_log: false, samples: true };
+    let (probes, sizes) = match Probes::try_and_measure_all(limits) {
         Ok(probes) => probes,
         Err(error) => {
             let denied = error
@@ -195,11 +200,11 @@ fn probes() -> Vec<Check> {
         }
     };
     let types = btf::Btf::of_kernel(Path::new(btf::VMLINUX)).ok();
-    let check = |(probe, state): (&Probe, &ProbeState)| {
+    let check = |((probe, state), program): ((&Probe, &ProbeState), Option<ProgramSize>)| {
         let changed = types.as_ref().is_some_and(|types| has_changed(probe, types));
-        probe_check(probe, state.missing.as_deref(), changed)
+        Check { program, ..probe_check(probe, state.missing.as_deref(), changed) }
     };
-    PROBES.iter().zip(&probes.states).map(check).collect()
+    PROBES.iter().zip(&probes.states).zip(sizes).map(check).collect()
 }
 
 /// Whether the kernel passes the hook other arguments than the probe was written for.

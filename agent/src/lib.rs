@@ -13,3 +13,6 @@ mod recording;
 mod timer;
 
 pub use cli::run;
+pub use probe::load::{Limits, Probes};
+pub use reader::{EdgeMemory, Reader, Reading, Spent};
+pub use recording::{Recorder, play};

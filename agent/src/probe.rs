@@ -7,4 +7,5 @@ pub(crate) mod control;
 pub(crate) mod kernel_log;
 pub(crate) mod load;
 pub(crate) mod scan;
+pub(crate) mod size;
 pub(crate) mod table;

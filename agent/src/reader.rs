@@ -16,13 +16,14 @@ use crate::probe::{
     control::ControlMap,
     load::{Limits, Probes},
 };
+use cost::CostReader;
+pub use cost::Spent;
 pub(crate) use cost::stats_enabled;
-use cost::{CostReader, Spent};
-use edges::EdgeMemory;
+pub use edges::EdgeMemory;
 use retire::Retirement;
 
 /// Reads everything the kernel half has to say.
-pub(crate) struct Reader {
+pub struct Reader {
     probes: Probes,
     memory: EdgeMemory,
     scratch: Box<EdgeRecord>,
@@ -36,18 +37,21 @@ pub(crate) struct Reader {
 
 /// When a reading was made, and what weir had used by then.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Reading {
+pub struct Reading {
     /// Monotonic clock.
-    pub(crate) monotonic_ns: u64,
+    pub monotonic_ns: u64,
     /// By the agent, its programs and its maps.
-    pub(crate) spent: Spent,
+    pub spent: Spent,
     /// Sockets that have a record.
-    pub(crate) sockets: u64,
+    pub sockets: u64,
 }
 
 impl Reader {
     /// Takes over running probes. `silence`: how long a silent edge is kept. `counts_runs`: the kernel counts and times program runs at our request.
-    pub(crate) fn new(mut probes: Probes, limits: Limits, silence: Duration, counts_runs: bool) -> Result<Self> {
+    ///
+    /// # Errors
+    /// When the kernel half's maps, or what procfs says of weir itself, cannot be opened.
+    pub fn new(mut probes: Probes, limits: Limits, silence: Duration, counts_runs: bool) -> Result<Self> {
         let memory = EdgeMemory::map(&probes.ebpf, limits.edges + FIRST_SLOT)?;
         let events = RingBuf::try_from(probes.ebpf.take_map("EVENTS").context("the object has no map EVENTS")?)?;
         let counters = probes.ebpf.take_map("COUNTERS").context("the object has no map COUNTERS")?;
@@ -66,7 +70,10 @@ impl Reader {
     }
 
     /// The stream's first inputs: where and when, and what runs.
-    pub(crate) fn begin(&mut self, sink: &mut dyn FnMut(Input<'_>)) -> Result<Reading> {
+    ///
+    /// # Errors
+    /// When weir's own cost cannot be read.
+    pub fn begin(&mut self, sink: &mut dyn FnMut(Input<'_>)) -> Result<Reading> {
         let (monotonic_ns, unix_ns) = now();
         let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
         let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -79,7 +86,10 @@ impl Reader {
     }
 
     /// One reading of everything, closed by a tick. `settle` also ends idle rounds and moves gathered bytes.
-    pub(crate) fn read(&mut self, settle: bool, sink: &mut dyn FnMut(Input<'_>)) -> Result<Reading> {
+    ///
+    /// # Errors
+    /// When a map or a file that was open cannot be read.
+    pub fn read(&mut self, settle: bool, sink: &mut dyn FnMut(Input<'_>)) -> Result<Reading> {
         if settle {
             self.probes.settle()?;
         }

@@ -22,32 +22,40 @@ use wire::{Header, Line};
 const VERSION: u32 = 1;
 /// Every LZ4 frame starts with this.
 const LZ4_MAGIC: [u8; 4] = 0x184D_2204_u32.to_le_bytes();
+/// Room for an edge whose every bucket is full: lines grow with their numbers, the buffer does not.
+const LONGEST_WRITTEN: usize = 16 << 10;
 /// No input is near this long; a longer line is not ours.
 const MAX_LINE: u64 = 1 << 20;
 
 /// Writes a recording.
-pub(crate) struct Recorder {
+pub struct Recorder {
     out: FrameEncoder<BufWriter<File>>,
     line: BytesMut,
 }
 
 impl Recorder {
     /// Starts a file.
-    pub(crate) fn create(path: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn create(path: &Path) -> Result<Self> {
         let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         let info = FrameInfo::new().content_checksum(true).block_checksums(true).block_mode(BlockMode::Linked);
-        let mut recorder =
-            Self { out: FrameEncoder::with_frame_info(info, BufWriter::new(file)), line: BytesMut::new() };
+        let out = FrameEncoder::with_frame_info(info, BufWriter::new(file));
+        let mut recorder = Self { out, line: BytesMut::with_capacity(LONGEST_WRITTEN) };
         recorder.put(&Line::Header(Header::of_version(VERSION)))?;
         Ok(recorder)
     }
 
     /// Appends one input.
-    pub(crate) fn write(&mut self, input: &Input<'_>) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&mut self, input: &Input<'_>) -> Result<()> {
         self.put(&Line::from(input))
     }
 
-    fn put(&mut self, line: &Line) -> Result<()> {
+    fn put(&mut self, line: &Line<'_>) -> Result<()> {
         self.line.clear();
         serde_json::to_writer((&mut self.line).writer(), line).context("encode a recording line")?;
         self.line.put_u8(b'\n');
@@ -55,7 +63,10 @@ impl Recorder {
     }
 
     /// Closes the file properly: a file without this end is reported as truncated.
-    pub(crate) fn finish(mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn finish(mut self) -> Result<()> {
         self.put(&Line::End)?;
         let mut out = self.out.finish().context("finish the recording")?;
         out.flush().context("write the recording")
@@ -66,7 +77,7 @@ impl Recorder {
 ///
 /// # Errors
 /// When the file is not a recording, is of a newer version, is damaged or cut off: each says so.
-pub(crate) fn play(path: &Path, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
+pub fn play(path: &Path, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
     let name = path.display();
     let mut file = BufReader::new(File::open(path).with_context(|| format!("cannot read {name}"))?);
     let magic = file.fill_buf().with_context(|| format!("cannot read {name}"))?;
@@ -80,7 +91,7 @@ pub(crate) fn play(path: &Path, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
     {
         number += 1;
         ensure!(!ended, "{name} goes on after its end (line {number}): it is damaged");
-        let line: Line = match serde_json::from_slice(&line) {
+        let line: Line<'_> = match serde_json::from_slice(&line) {
             Ok(line) => line,
             Err(_) if number == 1 => bail!("{name} is an LZ4 file, but no weir recording"),
             Err(error) => return Err(error).with_context(|| format!("{name}: line {number} makes no sense")),

@@ -7,7 +7,7 @@ use weir_abi::{COMM_LEN, ConnectFailed, ConnectOutcome, Counter, EXE_LEN, EdgeKe
 use weir_ebpf::histogram;
 
 use crate::{
-    kernel::Task,
+    kernel::{Sock, Task, clear},
     maps::{COUNTERS, EDGE_SLOTS, EDGES, EVENTS, FREE_SLOTS},
 };
 
@@ -58,8 +58,18 @@ pub(crate) enum OwnedBy<'a> {
 /// What an edge's header needs besides its key.
 pub(crate) struct Header<'a> {
     pub(crate) owner: OwnedBy<'a>,
-    pub(crate) local_address: [u8; 16],
+    /// For this end's own address.
+    pub(crate) sk: Option<Sock>,
     pub(crate) peer_netns: u32,
+}
+
+/// A key to be filled in.
+#[inline(always)]
+pub(crate) fn new_key() -> EdgeKey {
+    let mut key = core::mem::MaybeUninit::<EdgeKey>::uninit();
+    clear(key.as_mut_ptr());
+    // SAFETY: plain integers, all of them just written.
+    unsafe { key.assume_init() }
 }
 
 /// The slot of an edge, made if need be; `other` when there is none left.
@@ -96,7 +106,9 @@ fn write_header(record: *mut EdgeRecord, key: &EdgeKey, header: &Header<'_>) {
     // SAFETY: a live map value; nobody reads the header before `state` says so.
     let record = unsafe { &mut *record };
     record.key = *key;
-    record.local_address = header.local_address;
+    if let Some(sk) = header.sk {
+        sk.local_address(&mut record.local_address);
+    }
     record.peer_netns = header.peer_netns;
     match header.owner {
         OwnedBy::Task(task) => {
@@ -131,6 +143,13 @@ pub(crate) fn add(counter: *mut u64, n: u64) {
     unsafe { atomic_xadd::<u64, u64, { Relaxed }>(counter, n) };
 }
 
+/// The same for a narrower one.
+#[inline(always)]
+pub(crate) fn add_u32(counter: *mut u32, n: u32) {
+    // SAFETY: as above, 4-aligned.
+    unsafe { atomic_xadd::<u32, u32, { Relaxed }>(counter, n) };
+}
+
 /// Adds one to a counter of a record: `bump!(record.opened)`.
 macro_rules! bump {
     ($record:ident . $($field:tt)+) => {
@@ -138,6 +157,7 @@ macro_rules! bump {
         $crate::edge::add(unsafe { &raw mut (*$record).$($field)+ }, 1)
     };
 }
+pub(crate) use bump;
 
 /// Adds to a counter of a record what a followed socket counts, at the socket's weight:
 /// `weigh!(record.bytes_sent, n, shift)`.
@@ -148,8 +168,6 @@ macro_rules! weigh {
     };
 }
 pub(crate) use weigh;
-
-pub(crate) use bump;
 
 /// Adds a duration to one of a record's histograms: `observe!(record.latency, ns)`; at a socket's weight with a third
 /// argument.
@@ -166,19 +184,30 @@ pub(crate) use observe;
 
 #[inline(always)]
 pub(crate) fn observe_in(histogram: *mut Histogram, ns: u64, shift: u32) {
+    // SAFETY: a field of a live map value.
+    add(unsafe { &raw mut (*histogram).sum_ns }, ns.wrapping_shl(shift));
+    change_bucket(histogram, ns, 1u32.wrapping_shl(shift));
+}
+
+/// Replaces one value of a histogram that may not even hold it: the count goes below zero then, and wraps.
+#[inline(always)]
+pub(crate) fn replace_in(histogram: *mut Histogram, old_ns: u64, new_ns: u64, shift: u32) {
+    // SAFETY: a field of a live map value.
+    add(unsafe { &raw mut (*histogram).sum_ns }, new_ns.wrapping_sub(old_ns).wrapping_shl(shift));
+    change_bucket(histogram, old_ns, 1u32.wrapping_shl(shift).wrapping_neg());
+    change_bucket(histogram, new_ns, 1u32.wrapping_shl(shift));
+}
+
+#[inline(always)]
+fn change_bucket(histogram: *mut Histogram, ns: u64, by: u32) {
     let mut bucket = histogram::index(ns);
     // The compiler knows that the index is in range and would drop the check that the verifier needs; a volatile read
     // makes it forget.
     // SAFETY: a live local.
     bucket = unsafe { core::ptr::read_volatile(&raw const bucket) };
-    if bucket >= weir_abi::BUCKETS {
-        return;
-    }
-    // SAFETY: fields of a live map value; the index was checked.
-    unsafe {
-        add(&raw mut (*histogram).sum_ns, ns.wrapping_shl(shift));
-        let buckets = (&raw mut (*histogram).buckets).cast::<u32>();
-        atomic_xadd::<u32, u32, { Relaxed }>(buckets.add(bucket), 1u32.wrapping_shl(shift));
+    if bucket < weir_abi::BUCKETS {
+        // SAFETY: a field of a live map value; the index was checked.
+        unsafe { add_u32((&raw mut (*histogram).buckets).cast::<u32>().add(bucket), by) };
     }
 }
 
@@ -226,6 +255,7 @@ pub(crate) fn connect_failed(slot: u32, now: u64, failure: &Failure) {
         (&raw mut (*event).outcome).write(failure.outcome as u32);
         (&raw mut (*event).errno).write(failure.errno);
         (&raw mut (*event).syn_retransmits).write(failure.syn_retransmits);
+        (&raw mut (*event)._pad).write(0);
     }
     entry.submit(BPF_RB_NO_WAKEUP);
 }

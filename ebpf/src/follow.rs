@@ -9,12 +9,12 @@ use weir_abi::{Control, EdgeRecord};
 use weir_ebpf::{
     round::Round,
     sampling::in_sample,
-    socket::{RESUMED, Socket},
+    socket::{Socket, UNMOVED},
 };
 
 use crate::{
-    edge::{self, observe},
-    kernel::{Sock, Tcp},
+    edge::{self, weigh},
+    kernel::Sock,
     maps::CONTROL,
     track,
 };
@@ -40,7 +40,7 @@ pub(crate) fn weight(socket: &Socket) -> u8 {
 #[derive(Clone, Copy)]
 pub(crate) struct Sampling {
     shift: u32,
-    epoch: u32,
+    epoch: u16,
     control: *const Control,
 }
 
@@ -51,7 +51,7 @@ impl Sampling {
         // Shift and epoch belong together: one load.
         // SAFETY: an aligned map value that begins with both; volatile because user space writes it.
         let word = unsafe { core::ptr::read_volatile(control.cast::<u64>()) };
-        Some(Self { shift: word as u32, epoch: (word >> 32) as u32, control })
+        Some(Self { shift: word as u32, epoch: (word >> 32) as u16, control })
     }
 
     /// The verifier takes no arithmetic on a socket's address, only its distance from another pointer; that one stays
@@ -89,24 +89,23 @@ pub(crate) fn join(socket: &mut Socket) {
 
 /// Begins anew where the sample has changed since the socket was last followed.
 #[inline(always)]
-pub(crate) fn renew(sampling: Sampling, tcp: Tcp, socket: &mut Socket, record: *mut EdgeRecord) {
+pub(crate) fn renew(sampling: Sampling, socket: &mut Socket) {
     if may_sample() && socket.sampling_epoch != sampling.epoch {
-        begin_anew(sampling.epoch, sampling.shift, tcp, socket, record);
+        begin_anew(sampling.epoch, sampling.shift, socket);
     }
 }
 
 #[inline(never)]
-fn begin_anew(epoch: u32, shift: u32, tcp: Tcp, socket: &mut Socket, record: *mut EdgeRecord) {
-    end_unobserved(socket, record);
-    let turn = socket.round.settle(0, true);
-    if turn.completed {
-        observe!(record.full_latency, turn.full_latency_ns, socket.sampling_shift);
+fn begin_anew(epoch: u16, shift: u32, socket: &mut Socket) {
+    if socket.is_resolved() {
+        if let Some(record) = edge::record(socket.edge) {
+            track::settle(None, socket, record);
+        }
+        // How far reading has got since is not known: the next operation asks.
+        socket.resolution = UNMOVED;
     }
-    track::flush(socket, record);
     socket.round = Round::default();
     socket.arrived_ns = 0;
-    socket.copied_seq = tcp.copied_seq();
-    socket.flags |= RESUMED;
     socket.sampling_epoch = epoch;
     socket.sampling_shift = shift as u8;
 }
@@ -125,9 +124,8 @@ pub(crate) fn end_unobserved(socket: &mut Socket, record: *mut EdgeRecord) {
     // SAFETY: an aligned field of a map value; volatile because user space writes it.
     let since = unsafe { core::ptr::read_volatile(&raw const (*sampling.control).sampling_since_ns) };
     let end = if since > socket.round.started_ns { since } else { socket.round.started_ns };
-    // SAFETY: fields of a live map value.
-    unsafe {
-        edge::add(&raw mut (*record).in_flight_ns, end.wrapping_shl(socket.sampling_shift.into()));
-        edge::add(&raw mut (*record).rounds_unobserved, 1u64.wrapping_shl(socket.sampling_shift.into()));
-    }
+    let weight = socket.sampling_shift;
+    track::take_off(&socket.round, weight, record);
+    weigh!(record.unanswered_ns, end - socket.round.started_ns, weight);
+    weigh!(record.rounds_unobserved, 1, weight);
 }

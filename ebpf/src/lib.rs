@@ -10,3 +10,4 @@ pub mod pipeline;
 pub mod round;
 pub mod sampling;
 pub mod socket;
+pub mod table;

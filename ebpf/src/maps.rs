@@ -34,10 +34,10 @@ pub(crate) static EDGE_SLOTS: HashMap<EdgeKey, u32> = HashMap::with_max_entries(
 #[map]
 pub(crate) static FREE_SLOTS: Stack<u32> = Stack::with_max_entries(4096, 0);
 
-/// One record per socket, in the socket: no hashing, freed by the kernel with the socket itself.
+/// Records of the sockets that found no room in the table (`crate::sockets`): in the socket, freed by the kernel with it.
 /// Bound: `Control::max_sockets` (option), checked against the tracked and released counters.
 #[btf_map]
-pub(crate) static SOCKETS: SkStorage<Socket> = SkStorage::new();
+pub(crate) static SPILLED: SkStorage<Socket> = SkStorage::new();
 
 /// Established client connections by handshake, so that the accepting end finds its peer on this host.
 /// The value is the client's slot, or `PEER_UNTRACKED`. LRU: the client's ESTABLISHED comes before the ACK that makes the

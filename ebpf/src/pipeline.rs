@@ -3,14 +3,20 @@
 
 /// How much of a request is looked at. Longer requests than this cannot be told apart.
 pub const LOOKED_AT: usize = 512;
-/// Of a connection's rounds these are looked at: the first few, and then one in 64.
+/// Of a long connection's rounds these are looked at: the first few, and then one in 64.
 const FIRST_ROUNDS: u32 = 4;
 const ONE_IN: u32 = 64;
+/// First rounds of this many are looked at on an edge, and then one in 64 too: short connections have no others.
+const FIRST_OF_EDGE: u64 = 64;
 
-/// Whether the connection's `n`-th round is one of the sample.
+/// Whether the connection's `n`-th round, which began at `now`, is one of the sample, on an edge that has `looked_at` so many.
 #[inline(always)]
-pub fn is_sampled(n: u32) -> bool {
-    n < FIRST_ROUNDS || n.is_multiple_of(ONE_IN)
+pub fn is_sampled(n: u32, looked_at: u64, now: u64) -> bool {
+    if n >= FIRST_ROUNDS {
+        return n.is_multiple_of(ONE_IN);
+    }
+    // The clock's middle bits are as good as dice.
+    looked_at < FIRST_OF_EDGE || (now >> 8).is_multiple_of(ONE_IN as u64)
 }
 
 /// Whether the first four bytes come again. Bytes from `length` on are not looked at. TLS records never count: they
@@ -78,6 +84,15 @@ mod tests {
         assert!(!repeats(b"\x17\x03\x03\x00\x05abcde\x17\x03\x03\x00\x05fghij"));
         assert!(!repeats(&[0; 64]));
         assert!(!repeats(b"aaaaaaaaaaaa"));
+    }
+
+    #[test]
+    fn one_request_in_64_is_looked_at_in_the_long_run() {
+        assert!((0..4).all(|n| is_sampled(n, 63, 12_345)) && !(4..64).any(|n| is_sampled(n, 0, 0)));
+        assert_eq!((4..6404).filter(|n| is_sampled(*n, 1000, 0)).count(), 100);
+        // Short connections, one every 37 us.
+        let looked_at = (0..64_000u64).filter(|i| is_sampled(0, 1000, i * 37_123)).count();
+        assert!((900..1100).contains(&looked_at), "{looked_at}");
     }
 
     proptest! {

@@ -4,12 +4,15 @@ use weir_abi::{
     ConnectOutcome, Counter, EdgeKey, EdgeRecord, FIRST_SLOT, OTHER_CLIENT, OTHER_SERVER_LOCAL, OTHER_SERVER_REMOTE,
     ROLE_CLIENT, ROLE_SERVER,
 };
-use weir_ebpf::socket::{Handshake, PARTIAL, PEER_UNTRACKED, PHASE_OPEN, RESOLVED, RESOLVING, Socket, UNRESOLVED};
+use weir_ebpf::socket::{
+    Handshake, PARTIAL, PEER_UNTRACKED, PHASE_OPEN, RESOLVED, RESOLVING, Socket, UNMOVED, UNRESOLVED,
+};
 
 use crate::{
-    edge::{self, Header, OwnedBy, bump, count, observe},
-    kernel::{Sock, Task},
+    edge::{self, Header, OwnedBy, bump, count, new_key, observe},
+    kernel::{Sock, Task, copy_address},
     maps::{HANDSHAKES, LISTENERS, Listener},
+    meeting,
 };
 
 /// Resolves by the running task, which is the owner in a process's own system call. False while another thread is at it.
@@ -18,7 +21,7 @@ pub(crate) fn by_current(sk: Sock, socket: &mut Socket) -> bool {
     if socket.resolution == UNRESOLVED {
         resolve(sk, socket, OwnedBy::Task(Task::current()));
     }
-    socket.resolution == RESOLVED
+    socket.is_resolved()
 }
 
 /// Resolves a connection that no process has used: it belongs to whoever listens there.
@@ -47,9 +50,11 @@ pub(crate) fn resolve(sk: Sock, socket: &mut Socket, owner: OwnedBy<'_>) {
         OwnedBy::Task(task) => task.tgid(),
         OwnedBy::Known(owner) => owner.tgid,
     };
-    let mut key = EdgeKey { tgid, netns: sk.netns(), role: socket.role, ..EdgeKey::default() };
-    let mut header = Header { owner, local_address: [0; 16], peer_netns: 0 };
-    sk.local_address(&mut header.local_address);
+    let mut key = new_key();
+    key.tgid = tgid;
+    key.netns = sk.netns();
+    key.role = socket.role;
+    let mut header = Header { owner, sk: Some(sk), peer_netns: 0 };
     let mut other = OTHER_CLIENT;
     if socket.role == ROLE_SERVER {
         // The source port: by the time of CLOSE the socket has let go of the local one.
@@ -87,7 +92,7 @@ fn name_by_client(slot: u32, key: &mut EdgeKey, header: &mut Header<'_>) {
     let Some(client) = edge::record(slot) else { return };
     // SAFETY: a live map value, whose header does not change while the client's socket is attached.
     let client = unsafe { &(*client).key };
-    key.address = client.address;
+    copy_address(&client.address, &mut key.address);
     key.port = client.port;
     key.peer_tgid = client.tgid;
     header.peer_netns = client.netns;
@@ -97,7 +102,7 @@ fn name_by_client(slot: u32, key: &mut EdgeKey, header: &mut Header<'_>) {
 #[inline(always)]
 fn attach(sk: Sock, socket: &mut Socket, slot: u32) {
     socket.edge = slot;
-    socket.resolution = RESOLVED;
+    socket.resolution = if socket.flags & PARTIAL == 0 { RESOLVED } else { UNMOVED };
     let Some(record) = edge::record(slot) else { return };
     bump!(record.attached);
     if socket.phase == PHASE_OPEN {
@@ -118,38 +123,49 @@ pub(crate) fn opened(sk: Sock, socket: &mut Socket, record: *mut EdgeRecord) {
         }
     }
     if socket.role == ROLE_CLIENT {
-        announce(sk, socket.edge);
+        announce(sk, socket.edge, socket.flags & PARTIAL != 0);
     } else if socket.flags & PARTIAL == 0 {
         count(Counter::AcceptedAttributed);
     }
 }
 
-/// Leaves a client's handshake and slot for the accepting end to find.
+/// Leaves a client's handshake and slot for the accepting end to find: within microseconds, or, where the connection was
+/// there before weir, by the end of the scan.
 #[inline(always)]
-pub(crate) fn announce(sk: Sock, slot: u32) {
-    if let Some(tcp) = sk.tcp() {
-        let _ = HANDSHAKES.insert(Handshake::of_client(tcp.positions()), slot, 0);
+pub(crate) fn announce(sk: Sock, slot: u32, partial: bool) {
+    let Some(tcp) = sk.tcp() else { return };
+    let handshake = Handshake::of_client(tcp.positions());
+    if partial {
+        let _ = HANDSHAKES.insert(handshake, slot, 0);
+    } else {
+        meeting::leave(handshake, slot);
     }
 }
 
 /// What the client of an accepted connection has announced, when it is on this host.
 #[inline(always)]
 pub(crate) fn announced(sk: Sock) -> Option<u32> {
+    meeting::find(Handshake::of_server(sk.tcp()?.positions()))
+}
+
+/// The same for a connection that was there before weir.
+#[inline(always)]
+fn announced_before(sk: Sock) -> Option<u32> {
     let handshake = Handshake::of_server(sk.tcp()?.positions());
     // SAFETY: slots are plain integers; an entry replaced meanwhile belongs to another handshake and cannot match.
-    unsafe { HANDSHAKES.get(handshake) }.copied()
+    unsafe { HANDSHAKES.get(handshake) }.copied().or_else(|| meeting::find(handshake))
 }
 
 /// The same, from the record where it was noted at the establishment.
 #[inline(always)]
 fn peer_of(sk: Sock, socket: &Socket) -> Option<u32> {
-    if socket.peer == 0 { announced(sk) } else { Some(socket.peer - 1) }
+    if socket.flags & PARTIAL != 0 { announced_before(sk) } else { socket.peer.checked_sub(1) }
 }
 
 /// Which of the `other` slots an accepted connection without a record belongs to.
 #[inline(always)]
 pub(crate) fn other_of_server(sk: Sock) -> u32 {
-    if announced(sk).is_some() { OTHER_SERVER_LOCAL } else { OTHER_SERVER_REMOTE }
+    if announced_before(sk).is_some() { OTHER_SERVER_LOCAL } else { OTHER_SERVER_REMOTE }
 }
 
 /// Which of the `other` slots any connection without a record belongs to.

@@ -8,10 +8,14 @@
 //! For strictly alternating protocols rounds are requests. Where several requests share a round, or data answers
 //! nothing, the machine gathers evidence and says so (`Evidence`): such an edge's rounds are a lower bound.
 
-/// The initiator moved last.
-const TURN_INITIATOR: u8 = 1;
-/// The responder moved last.
-const TURN_RESPONDER: u8 = 2;
+/// The initiator moved last, and waits for its answer.
+const OPEN: u8 = 1;
+/// The initiator moved last, and gave its round up.
+const GIVEN_UP: u8 = 2;
+/// The responder moved last, and its answer may go on.
+const ANSWERED: u8 = 3;
+/// The responder moved last, and answers nothing any more.
+const SETTLED: u8 = 4;
 
 /// A responder silent for this long has finished its answer; what it says later is a push.
 pub const IDLE_NS: u64 = 200_000_000;
@@ -21,53 +25,48 @@ pub const LATE_NS: u64 = 1_000_000;
 /// Unasked runs that cannot be chance.
 const MIN_PUSHES: u32 = 8;
 /// Operations on a connection before its evidence is judged.
-pub const JUDGED_AFTER: u32 = 100;
+pub const JUDGED_AFTER: u64 = 100;
 
-/// The state of one socket's conversation.
+/// The state of one socket's conversation. An operation that turns it writes two or three of these fields; the others are
+/// for what is rare.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Round {
     /// Start of the open (or last) round; 0 before the first.
     pub started_ns: u64,
-    /// Last initiator operation.
-    pub initiated_ns: u64,
-    /// Last responder operation of the round; 0 while unanswered, and when its answer is complete.
-    pub answered_ns: u64,
-    /// Last responder operation of all.
-    pub responded_ns: u64,
-    /// Initiator operations.
-    pub initiations: u32,
-    /// Responder operations.
-    pub responses: u32,
+    /// First operation of the last answer.
+    answered_ns: u64,
+    /// Last further initiator operation, of this round or an earlier one.
+    initiated_ns: u64,
+    /// Last further responder operation, of this answer or an earlier one.
+    responded_ns: u64,
     /// Rounds answered.
     pub rounds: u32,
+    /// Further initiator operations: those that opened no round.
+    initiations: u32,
+    /// Further responder operations: those that answered no round.
+    responses: u32,
     /// Initiator operations that came late while a round was in flight.
     pub late: u32,
     /// Times the responder spoke again after a silence, with no request in between.
     pub pushes: u32,
-    /// Who moved last; 0 while nobody has.
-    turn: u8,
-    /// A round is open and unanswered.
-    in_flight: u8,
+    /// Who moved last, and what of it; 0 while nobody has.
+    state: u8,
     #[doc(hidden)]
-    pub _pad: [u8; 2],
+    pub _pad: [u8; 3],
 }
 
-/// What an operation did. Zero durations mean "nothing ended".
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Turn {
-    /// A round was opened at this time.
-    pub opened: bool,
-    /// The open round was answered (its latency follows).
-    pub answered: bool,
-    /// Opening to first answer.
-    pub latency_ns: u64,
-    /// The previous round is complete (its full latency follows).
-    pub completed: bool,
-    /// Opening to last answer.
-    pub full_latency_ns: u64,
-    /// The conversation turned: the read that caused it is where a queue wait is worth recording.
-    pub turned: bool,
+/// Where a round's events are told, as they happen: the programs add them to the edge on the spot, so nothing has to be
+/// carried out of the machine and asked about again.
+pub trait Account {
+    /// A round began: from here on it is in flight.
+    fn opened(&mut self, round: &Round);
+    /// It was answered, `latency_ns` after its start.
+    fn answered(&mut self, round: &Round, latency_ns: u64);
+    /// It is complete, and its answer came in several pieces: it was told as answered after `first_ns`, and took `full_ns`.
+    fn prolonged(&mut self, first_ns: u64, full_ns: u64);
+    /// An operation that turned nothing: there may be evidence enough now (`Round::evidence`).
+    fn suspected(&mut self, round: &Round);
 }
 
 /// What the gathered evidence says of a connection.
@@ -80,78 +79,98 @@ pub struct Evidence {
 }
 
 impl Round {
-    /// The initiator moved data at `now`; `rtt_ns` is the connection's smoothed round trip.
+    /// The initiator moved data at `now`; `rtt_ns` asks for the connection's smoothed round trip.
     #[inline(always)]
-    pub fn initiate(&mut self, now: u64, rtt_ns: u64) -> Turn {
-        let mut turn = Turn::default();
-        self.initiations = self.initiations.wrapping_add(1);
-        if self.turn != TURN_INITIATOR {
-            self.complete(&mut turn);
+    pub fn initiate(&mut self, now: u64, rtt_ns: impl FnOnce() -> u64, account: &mut impl Account) {
+        if self.state != OPEN && self.state != GIVEN_UP {
+            self.complete(account);
             self.started_ns = now;
-            self.answered_ns = 0;
-            self.in_flight = 1;
-            self.turn = TURN_INITIATOR;
-            turn.opened = true;
-            turn.turned = true;
-        } else if self.in_flight != 0 {
-            let patience = if 2 * rtt_ns > LATE_NS { 2 * rtt_ns } else { LATE_NS };
-            if now.saturating_sub(self.initiated_ns) > patience {
+            self.state = OPEN;
+            account.opened(self);
+            return;
+        }
+        self.initiations = self.initiations.wrapping_add(1);
+        if self.state == OPEN {
+            let silence = since(later(self.started_ns, self.initiated_ns), now);
+            if silence > LATE_NS && silence > 2 * rtt_ns() {
                 self.late = self.late.wrapping_add(1);
             }
         }
         self.initiated_ns = now;
-        turn
+        if self.late != 0 {
+            account.suspected(self);
+        }
     }
 
     /// The responder moved data at `now`.
     #[inline(always)]
-    pub fn respond(&mut self, now: u64) -> Turn {
-        let mut turn = Turn::default();
-        self.responses = self.responses.wrapping_add(1);
-        let silence = now.saturating_sub(self.responded_ns);
-        let spoke_before = self.responded_ns != 0;
-        self.responded_ns = now;
-        if self.in_flight != 0 {
-            self.in_flight = 0;
+    pub fn respond(&mut self, now: u64, account: &mut impl Account) {
+        if self.state == OPEN {
             self.rounds = self.rounds.wrapping_add(1);
             self.answered_ns = now;
-            turn.answered = true;
-            turn.latency_ns = now.saturating_sub(self.started_ns);
-            turn.turned = self.turn == TURN_INITIATOR;
-        } else if spoke_before && silence > IDLE_NS {
-            // Silent for so long: the answer was complete, and this is something else.
-            self.complete(&mut turn);
-            self.pushes = self.pushes.wrapping_add(1);
-        } else if self.answered_ns != 0 {
-            self.answered_ns = now;
+            self.state = ANSWERED;
+            account.answered(self, since(self.started_ns, now));
+            return;
         }
-        // What is left continues a push, or is the first word of all (a banner).
-        self.turn = TURN_RESPONDER;
-        turn
+        self.responses = self.responses.wrapping_add(1);
+        let last = later(self.answered_ns, self.responded_ns);
+        if last != 0 && since(last, now) > IDLE_NS {
+            // Silent for so long: the answer was complete, and this is something else.
+            self.complete(account);
+            self.pushes = self.pushes.wrapping_add(1);
+        } else if self.state != ANSWERED {
+            // It continues a push, or is the first word of all (a banner).
+            self.state = SETTLED;
+        }
+        self.responded_ns = now;
+        if self.pushes != 0 {
+            account.suspected(self);
+        }
     }
 
-    /// Ends an answered round that nothing has followed for `IDLE_NS` (or, with `ending`, at once: the socket closes).
+    /// Ends an answered round that nothing has followed for `IDLE_NS` at `now` (with none at once: the socket closes).
     #[inline(always)]
-    pub fn settle(&mut self, now: u64, ending: bool) -> Turn {
-        let mut turn = Turn::default();
-        if self.in_flight == 0 && (ending || now.saturating_sub(self.answered_ns) > IDLE_NS) {
-            self.complete(&mut turn);
+    pub fn settle(&mut self, now: Option<u64>, account: &mut impl Account) {
+        if self.state != ANSWERED {
+            return;
         }
-        turn
+        if let Some(now) = now
+            && since(later(self.answered_ns, self.responded_ns), now) <= IDLE_NS
+        {
+            return;
+        }
+        self.complete(account);
+    }
+
+    /// The answer is complete: it took longer than was told if it came in several pieces.
+    #[inline(always)]
+    fn complete(&mut self, account: &mut impl Account) {
+        if self.state == ANSWERED && self.responded_ns > self.answered_ns {
+            account.prolonged(since(self.started_ns, self.answered_ns), since(self.started_ns, self.responded_ns));
+        }
+        self.state = SETTLED;
     }
 
     /// Whether a request waits for its answer; closing the socket now abandons it.
     #[inline(always)]
     pub fn in_flight(&self) -> bool {
-        self.in_flight != 0
+        self.state == OPEN
     }
 
     /// Gives up the open round, which will never be answered. False if none was open.
     #[inline(always)]
     pub fn abandon(&mut self) -> bool {
-        let open = self.in_flight != 0;
-        self.in_flight = 0;
+        let open = self.state == OPEN;
+        if open {
+            self.state = GIVEN_UP;
+        }
         open
+    }
+
+    /// Time of the last operation, either way; 0 before the first.
+    #[inline(always)]
+    pub fn last_ns(&self) -> u64 {
+        later(later(self.started_ns, self.initiated_ns), later(self.answered_ns, self.responded_ns))
     }
 
     /// The verdict so far, or nothing before `JUDGED_AFTER` operations.
@@ -161,26 +180,32 @@ impl Round {
     /// are so few among its operations (5%) that a long answer with stalls (a lossy download) explains them.
     #[inline(always)]
     pub fn evidence(&self) -> Evidence {
-        if self.initiations.wrapping_add(self.responses) < JUDGED_AFTER {
+        let initiations = self.rounds as u64 + self.initiations as u64;
+        let responses = self.rounds as u64 + self.responses as u64;
+        if initiations + responses < JUDGED_AFTER {
             return Evidence::default();
         }
         Evidence {
-            multiplexed: self.late as u64 * 20 > self.initiations as u64
-                && self.rounds as u64 * 5 > self.initiations as u64,
+            multiplexed: self.late as u64 * 20 > initiations && self.rounds as u64 * 5 > initiations,
             push: self.pushes >= MIN_PUSHES
                 && self.pushes as u64 * 5 > self.rounds as u64 + self.pushes as u64
-                && self.pushes as u64 * 20 > self.responses as u64,
+                && self.pushes as u64 * 20 > responses,
         }
     }
+}
 
-    #[inline(always)]
-    fn complete(&mut self, turn: &mut Turn) {
-        if self.answered_ns != 0 {
-            turn.completed = true;
-            turn.full_latency_ns = self.answered_ns.saturating_sub(self.started_ns);
-            self.answered_ns = 0;
-        }
-    }
+/// The later of two times.
+#[inline(always)]
+fn later(a: u64, b: u64) -> u64 {
+    if a > b { a } else { b }
+}
+
+/// From `then` to `now`; 0 where clocks of two processors disagree on the order. One signed comparison, as an unsigned one
+/// costs two branches.
+#[inline(always)]
+fn since(then: u64, now: u64) -> u64 {
+    let passed = now.wrapping_sub(then);
+    if passed as i64 > 0 { passed } else { 0 }
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
-//! Looking at the head of a connection's first requests and of one in 64 after, for pipelining (`weir_ebpf::pipeline`). One bit comes out; the bytes
+//! Looking at the head of an edge's first requests and of one in 64 after, for pipelining (`weir_ebpf::pipeline`). One bit comes out; the bytes
 //! never leave the program.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use weir_abi::EdgeRecord;
-use weir_ebpf::pipeline::{LOOKED_AT, head_repeats, is_sampled};
+use weir_ebpf::{
+    pipeline::{LOOKED_AT, head_repeats, is_sampled},
+    round::Round,
+};
 
 use crate::{
     edge::bump,
@@ -17,10 +20,12 @@ use crate::{
 /// `msg_iov` in `struct msghdr`, which is the same for every 64-bit architecture.
 const MSGHDR_IOV: u64 = 16;
 
-/// Samples a request of `length` bytes that the current system call is moving.
+/// Samples the request of `length` bytes that opened the round and that the current system call is moving.
 #[inline(always)]
-pub(crate) fn request(round: u32, length: u32, record: *mut EdgeRecord) {
-    if is_sampled(round) {
+pub(crate) fn request(round: &Round, length: u32, record: *mut EdgeRecord) {
+    // SAFETY: a field of a live map value.
+    let looked_at = unsafe { (&raw const (*record).pipeline_sampled).read_volatile() };
+    if is_sampled(round.rounds, looked_at, round.started_ns) {
         look(length, record);
     }
 }

@@ -1,74 +1,22 @@
 //! A socket's record from its first sight to its end.
 
-use aya_ebpf::{bindings::BPF_SK_STORAGE_GET_F_CREATE, helpers::generated::bpf_sk_storage_get};
-use weir_abi::{Counter, EdgeRecord, OTHER_CLIENT, ROLE_CLIENT, ROLE_SERVER};
+use weir_abi::{EdgeRecord, InFlight, OTHER_CLIENT, ROLE_CLIENT, ROLE_SERVER};
 use weir_ebpf::{
-    round::Turn,
+    round::{Account, Round},
     socket::{
-        FAILED, MULTIPLEXED, PARTIAL, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, PUSH, RESOLVED, RESUMED, Socket,
-        UNRESOLVED,
+        FAILED, Gathered, MULTIPLEXED, PARTIAL, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, PUSH, RESOLVED, Socket,
+        UNMOVED, UNRESOLVED,
     },
 };
 
 use crate::{
-    edge::{self, bump, count, counted, observe, weigh},
+    edge::{self, bump, observe, weigh},
     follow,
     kernel::{self, Sock, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_SYN_SENT, Tcp},
-    maps::{CONTROL, FAILED_CONNECTS, LISTENERS, Listener, SOCKETS},
+    maps::{FAILED_CONNECTS, LISTENERS, Listener},
+    resolve, sample,
+    sockets::{at_limit, create, has_missed},
 };
-
-/// Bytes a one-way stream may hold back from its edge between two rounds.
-const FLUSH_BYTES: u64 = 256 << 10;
-
-/// The socket's record, if it has one.
-#[inline(always)]
-pub(crate) fn get(sk: Sock) -> Option<&'static mut Socket> {
-    storage(sk, 0)
-}
-
-#[inline(always)]
-fn storage(sk: Sock, flags: u64) -> Option<&'static mut Socket> {
-    // SAFETY: the map's value type is Socket; the helper takes any BTF-typed socket, null included, and returns null
-    // or a value that lives as long as this program runs.
-    unsafe {
-        let map = (&raw const SOCKETS).cast_mut().cast();
-        bpf_sk_storage_get(map, sk.0.cast_mut(), core::ptr::null_mut(), flags).cast::<Socket>().as_mut()
-    }
-}
-
-/// The socket's record, a fresh one if need be; none when the limit is reached or the kernel has no memory.
-#[inline(always)]
-pub(crate) fn create(sk: Sock) -> Option<&'static mut Socket> {
-    if let Some(socket) = get(sk) {
-        return Some(socket);
-    }
-    if at_limit() {
-        count(Counter::SocketsOverLimit);
-        return None;
-    }
-    let Some(socket) = storage(sk, u64::from(BPF_SK_STORAGE_GET_F_CREATE)) else {
-        count(Counter::SocketStorageFailed);
-        return None;
-    };
-    if socket.phase == 0 {
-        count(Counter::SocketsTracked);
-        follow::join(socket);
-    }
-    Some(socket)
-}
-
-/// Whether some connection had to go without a record: then the rest of its life is counted in `other`.
-#[inline(always)]
-pub(crate) fn has_missed() -> bool {
-    counted(Counter::SocketsOverLimit) | counted(Counter::SocketStorageFailed) != 0
-}
-
-#[inline(always)]
-fn at_limit() -> bool {
-    // SAFETY: an aligned map value; volatile because user space writes it.
-    let most = CONTROL.get_ptr(0).map_or(0, |c| unsafe { core::ptr::read_volatile(&raw const (*c).max_sockets) });
-    counted(Counter::SocketsTracked).wrapping_sub(counted(Counter::SocketsReleased)) >= u64::from(most)
-}
 
 /// Takes up a socket that is already alive: there before weir, or missed. Its role follows from the listening ports.
 #[inline(never)]
@@ -104,107 +52,207 @@ pub(crate) fn is_connection(sk: Sock) -> bool {
     matches!(sk.state(), TCP_ESTABLISHED | TCP_CLOSE_WAIT | TCP_FIN_WAIT1 | TCP_FIN_WAIT2 | TCP_SYN_SENT)
 }
 
-/// Applies what an operation did to the conversation. `wait_ns` is how long the data it read had been there.
-#[inline(always)]
-pub(crate) fn apply(turn: Turn, now: u64, wait_ns: u64, tcp: Tcp, socket: &mut Socket, record: *mut EdgeRecord) {
-    let weight = follow::weight(socket);
-    if turn.completed {
-        observe!(record.full_latency, turn.full_latency_ns, weight);
-    }
-    if turn.opened {
-        weigh!(record.rounds_started, 1, weight);
-        weigh!(record.in_flight_ns, now.wrapping_neg(), weight);
-        // SAFETY: a field of a live map value; a torn gauge is impossible at 4 bytes.
-        unsafe { (*record).srtt_us = tcp.srtt_us() };
-    }
-    if turn.answered {
-        observe!(record.latency, turn.latency_ns, weight);
-        weigh!(record.in_flight_ns, now, weight);
-    }
-    if turn.turned && wait_ns != 0 {
-        observe!(record.receive_queue_wait, wait_ns, weight);
-    }
-    if socket.round.late | socket.round.pushes != 0 {
-        judge(socket, record);
+/// The books of one operation: what the conversation tells is added to the socket's edge.
+pub(crate) struct Books<'a> {
+    pub(crate) record: *mut EdgeRecord,
+    /// `Socket::flags`.
+    pub(crate) flags: &'a mut u8,
+    /// What the operation weighs, as a shift.
+    pub(crate) weight: u8,
+    /// How long the data that the operation read had been there; 0 when it read none.
+    pub(crate) wait_ns: u64,
+    /// Bytes that the current system call moves, to be sampled; 0 when they are not at hand.
+    pub(crate) bytes: u32,
+}
+
+impl Books<'_> {
+    #[inline(always)]
+    fn observe_wait(&self) {
+        if self.wait_ns != 0 {
+            let record = self.record;
+            observe!(record.receive_queue_wait, self.wait_ns, self.weight);
+        }
     }
 }
 
+impl Account for Books<'_> {
+    #[inline(always)]
+    fn opened(&mut self, round: &Round) {
+        let record = self.record;
+        weigh!(record.in_flight, InFlight::of(round.started_ns), self.weight);
+        self.observe_wait();
+        if self.bytes != 0 {
+            sample::request(round, self.bytes, self.record);
+        }
+    }
+
+    #[inline(always)]
+    fn answered(&mut self, round: &Round, latency_ns: u64) {
+        let record = self.record;
+        observe!(record.latency, latency_ns, self.weight);
+        take_off(round, self.weight, record);
+        self.observe_wait();
+    }
+
+    #[inline(always)]
+    fn prolonged(&mut self, first_ns: u64, full_ns: u64) {
+        prolong(first_ns, full_ns, self.weight, self.record);
+    }
+
+    #[inline(always)]
+    fn suspected(&mut self, round: &Round) {
+        judge(round, self.flags, self.record);
+    }
+}
+
+/// The round is no longer in flight.
 #[inline(always)]
-fn judge(socket: &mut Socket, record: *mut EdgeRecord) {
-    let evidence = socket.round.evidence();
-    if evidence.multiplexed && socket.flags & MULTIPLEXED == 0 {
-        socket.flags |= MULTIPLEXED;
+pub(crate) fn take_off(round: &Round, weight: u8, record: *mut EdgeRecord) {
+    weigh!(record.in_flight, InFlight::of(round.started_ns).wrapping_neg(), weight);
+}
+
+/// An answer came in several pieces: the whole round took longer than `latency` says.
+#[inline(never)]
+fn prolong(first_ns: u64, full_ns: u64, weight: u8, record: *mut EdgeRecord) {
+    // SAFETY: a field of a live map value.
+    edge::replace_in(unsafe { &raw mut (*record).full_latency_correction }, first_ns, full_ns, weight.into());
+}
+
+#[inline(never)]
+fn judge(round: &Round, flags: &mut u8, record: *mut EdgeRecord) {
+    let evidence = round.evidence();
+    if evidence.multiplexed && *flags & MULTIPLEXED == 0 {
+        *flags |= MULTIPLEXED;
         bump!(record.multiplexed_set);
     }
-    if evidence.push && socket.flags & PUSH == 0 {
-        socket.flags |= PUSH;
+    if evidence.push && *flags & PUSH == 0 {
+        *flags |= PUSH;
         bump!(record.push_set);
     }
 }
 
-/// Gathers bytes sent, and moves them to the edge at a turn or when they are many. Called by the send hook alone, as its
-/// twin is by the receive hook: two threads on one socket must not share a counter.
+/// Ends a round that nothing has followed for long at `now` (with none: nothing will), and moves to the edge what has
+/// gathered.
 #[inline(always)]
-pub(crate) fn add_sent(bytes: u32, turn: Turn, socket: &mut Socket, record: *mut EdgeRecord) {
-    let total = socket.bytes_sent + u64::from(bytes);
-    socket.bytes_sent = if turn.turned || total > FLUSH_BYTES {
-        weigh!(record.bytes_sent, total, follow::weight(socket));
-        0
-    } else {
-        total
-    };
+pub(crate) fn settle(now: Option<u64>, socket: &mut Socket, record: *mut EdgeRecord) {
+    follow::end_unobserved(socket, record);
+    let weight = follow::weight(socket);
+    let mut books = Books { record, flags: &mut socket.flags, weight, wait_ns: 0, bytes: 0 };
+    socket.round.settle(now, &mut books);
+    flush(socket, record);
+}
+
+/// Makes the socket ready for an operation that read `bytes` (0 for any other): whose it is, and from where its bytes count.
+/// False while another thread is at it.
+#[inline(never)]
+pub(crate) fn prepare(sk: Sock, socket: &mut Socket, bytes: u32) -> bool {
+    if !resolve::by_current(sk, socket) {
+        return false;
+    }
+    if socket.resolution == UNMOVED
+        && let Some(tcp) = sk.tcp()
+    {
+        socket.copied_seq = tcp.copied_seq().wrapping_sub(bytes);
+        socket.resolution = RESOLVED;
+    }
+    true
+}
+
+/// Gathers bytes sent, and at times moves them to the edge. Called by the send hook alone, as its twin is by the receive
+/// hook: two threads on one socket must not share a total.
+#[inline(always)]
+pub(crate) fn add_sent(sk: Sock, bytes: u32, now: u64, socket: &mut Socket, record: *mut EdgeRecord) {
+    if bytes >= Gathered::MANY {
+        flush(socket, record);
+    }
+    socket.bytes.sent = socket.bytes.sent.wrapping_add(bytes);
+    if socket.bytes.is_due(now) {
+        move_gathered(sk, now, socket, record);
+    }
 }
 
 /// The same for bytes received.
 #[inline(always)]
-pub(crate) fn add_received(bytes: u32, turn: Turn, socket: &mut Socket, record: *mut EdgeRecord) {
-    let total = socket.bytes_received + u64::from(bytes);
-    socket.bytes_received = if turn.turned || total > FLUSH_BYTES {
-        weigh!(record.bytes_received, total, follow::weight(socket));
-        0
-    } else {
-        total
-    };
+pub(crate) fn add_received(sk: Sock, bytes: u32, now: u64, socket: &mut Socket, record: *mut EdgeRecord) {
+    if bytes >= Gathered::MANY {
+        flush(socket, record);
+    }
+    socket.bytes.received = socket.bytes.received.wrapping_add(bytes);
+    if socket.bytes.is_due(now) {
+        move_gathered(sk, now, socket, record);
+    }
 }
 
-/// Moves what has been gathered either way, when nobody else uses the socket any more, or rarely.
+#[inline(never)]
+fn move_gathered(sk: Sock, now: u64, socket: &mut Socket, record: *mut EdgeRecord) {
+    socket.bytes.moved_at = (now >> 20) as u32;
+    flush(socket, record);
+    // SAFETY: a field of a live map value; a torn gauge is impossible at 4 bytes.
+    unsafe { (*record).srtt_us = sk.srtt_us() };
+}
+
+/// Moves what has gathered either way to the edge.
 #[inline(always)]
-pub(crate) fn flush(socket: &mut Socket, record: *mut EdgeRecord) {
-    let now = Turn { turned: true, ..Turn::default() };
-    add_sent(0, now, socket, record);
-    add_received(0, now, socket, record);
+fn flush(socket: &mut Socket, record: *mut EdgeRecord) {
+    let weight = follow::weight(socket);
+    let (sent, received) = (socket.bytes.unmoved_sent(), socket.bytes.unmoved_received());
+    if sent != 0 {
+        edge::add_u32(&raw mut socket.bytes.sent_moved, sent as u32);
+        weigh!(record.bytes_sent, sent as u64, weight);
+    }
+    if received != 0 {
+        edge::add_u32(&raw mut socket.bytes.received_moved, received as u32);
+        weigh!(record.bytes_received, received as u64, weight);
+    }
 }
 
 /// Moves the conversation on by a read: a server's request, a client's answer.
 #[inline(always)]
-pub(crate) fn received_turn(at: u64, tcp: Tcp, socket: &mut Socket) -> Turn {
-    if socket.role == ROLE_SERVER {
-        socket.round.initiate(at, u64::from(tcp.srtt_us()) * 1000)
-    } else {
-        socket.round.respond(at)
-    }
+pub(crate) fn read(sk: Sock, at: u64, role: u8, round: &mut Round, books: &mut Books<'_>) {
+    if role == ROLE_SERVER { round.initiate(at, || sk.srtt_ns(), books) } else { round.respond(at, books) }
+}
+
+/// Moves it on by a send: a client's request, a server's answer.
+#[inline(always)]
+pub(crate) fn sent(sk: Sock, at: u64, role: u8, round: &mut Round, books: &mut Books<'_>) {
+    if role == ROLE_SERVER { round.respond(at, books) } else { round.initiate(at, || sk.srtt_ns(), books) }
 }
 
 /// Data was read where no hook sees it (splice, zero-copy receive): the kernel's read position tells how much, and the
 /// arrival is the best known time.
 #[inline(always)]
 pub(crate) fn notice_unseen_read(sk: Sock, tcp: Tcp, socket: &mut Socket, record: *mut EdgeRecord) {
+    if tcp.copied_seq() != socket.copied_seq {
+        take_in_unseen_read(sk, tcp, socket, record);
+    }
+}
+
+#[inline(never)]
+fn take_in_unseen_read(sk: Sock, tcp: Tcp, socket: &mut Socket, record: *mut EdgeRecord) {
     let position = tcp.copied_seq();
     let moved = position.wrapping_sub(socket.copied_seq);
-    if moved == 0 {
-        return;
-    }
     socket.copied_seq = position;
     // Who has read up to the end has read the FIN too.
-    let bytes = if sk.fin_received() && position == tcp.rcv_nxt() { moved - 1 } else { moved };
-    if bytes == 0 {
+    let bytes = if sk.fin_received() && position == tcp.rcv_nxt() { moved.wrapping_sub(1) } else { moved };
+    // Backwards: an urgent byte is read out of its turn, and its place passed later.
+    if bytes as i32 <= 0 {
         return;
     }
-    let read = if socket.arrived_ns == 0 { kernel::now() } else { socket.arrived_ns };
+    let at = if socket.arrived_ns == 0 { kernel::now() } else { socket.arrived_ns };
     socket.arrived_ns = 0;
-    let turn = received_turn(read, tcp, socket);
-    add_received(bytes, turn, socket, record);
-    apply(turn, read, 0, tcp, socket, record);
+    add_received(sk, bytes, at, socket, record);
+    let weight = follow::weight(socket);
+    let mut books = Books { record, flags: &mut socket.flags, weight, wait_ns: 0, bytes: 0 };
+    read(sk, at, socket.role, &mut socket.round, &mut books);
+}
+
+/// A read came to the end of the stream. What was read before it unseen is noticed now; the FIN takes a position too.
+#[inline(never)]
+pub(crate) fn end_of_stream(sk: Sock, socket: &mut Socket) {
+    if let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(socket.edge)) {
+        notice_unseen_read(sk, tcp, socket, record);
+    }
+    socket.arrived_ns = 0;
 }
 
 /// Adds the retransmissions that the kernel has counted since the last time.
@@ -233,37 +281,33 @@ pub(crate) fn close(socket: &mut Socket) {
 
 /// The conversation is over for this end: what is open will never be answered.
 #[inline(always)]
-pub(crate) fn end_round(socket: &mut Socket, now: u64) {
+pub(crate) fn end_round(socket: &mut Socket) {
     let Some(record) = edge::record(socket.edge) else { return };
     follow::end_unobserved(socket, record);
     let weight = follow::weight(socket);
     if socket.round.abandon() {
-        weigh!(record.in_flight_ns, now, weight);
+        take_off(&socket.round, weight, record);
+        weigh!(record.unanswered_ns, kernel::now().saturating_sub(socket.round.started_ns), weight);
         if socket.peer_closed != 0 {
             weigh!(record.rounds_broken, 1, weight);
         } else {
             weigh!(record.rounds_abandoned, 1, weight);
         }
     }
-    let turn = socket.round.settle(now, true);
-    if turn.completed {
-        observe!(record.full_latency, turn.full_latency_ns, weight);
-    }
-    flush(socket, record);
+    settle(None, socket, record);
 }
 
-/// The socket itself is gone: nothing may write to its edge any more.
+/// The connection is over for good: nothing may write to its edge any more.
 #[inline(always)]
-pub(crate) fn release(sk: Sock, socket: &mut Socket, now: u64) {
-    count(Counter::SocketsReleased);
+pub(crate) fn release(sk: Sock, socket: &mut Socket) {
     if socket.flags & FAILED != 0 {
         let _ = FAILED_CONNECTS.remove(sk.0 as u64);
     }
-    if socket.resolution != RESOLVED {
+    if !socket.is_resolved() {
         return;
     }
     close(socket);
-    end_round(socket, now);
+    end_round(socket);
     let Some(record) = edge::record(socket.edge) else { return };
     if let Some(tcp) = sk.tcp() {
         sync_retransmits(tcp, socket, record);
@@ -281,18 +325,11 @@ pub(crate) fn release(sk: Sock, socket: &mut Socket, now: u64) {
     socket.edge = OTHER_CLIENT;
 }
 
-/// Whether a socket that was there before weir, or not followed for a while, moves data for the first time since.
-#[inline(always)]
-pub(crate) fn is_first_operation(socket: &Socket) -> bool {
-    socket.flags & (PARTIAL | RESUMED) != 0 && socket.round.initiations | socket.round.responses == 0
-}
-
 /// When this send left: the kernel's own stamp of it, saving a clock read and the time that the rest of the send took
 /// (on loopback the receiver runs inside it). Where nothing has been transmitted since the last operation (corked),
 /// the clock.
 #[inline(always)]
 pub(crate) fn send_time(tcp: Tcp, socket: &Socket) -> u64 {
     let stamp = tcp.last_packet_ns();
-    let round = &socket.round;
-    if stamp > round.initiated_ns && stamp > round.answered_ns { stamp } else { kernel::now() }
+    if stamp > socket.round.last_ns() { stamp } else { kernel::now() }
 }

@@ -4,6 +4,7 @@
 //! what it said. Tests look only at what they started themselves, so other traffic on the host does not disturb them.
 //! Nothing outlives a test, however it ends: children die with the thread that started them.
 
+pub mod budget;
 pub mod document;
 pub mod lab;
 pub mod netns;

@@ -45,6 +45,12 @@ fn every_check_has_a_state_a_cause_and_a_fix() {
         let check = check.unwrap_or_else(|| panic!("nothing is said of probe {probe}: {text}"));
         assert_eq!(check["state"], "ok", "{check}");
         assert!(check["cause"].as_str().is_some_and(|cause| cause.contains("T0")), "no tier: {check}");
+        let program = &check["program"];
+        for field in ["verified_instructions", "translated_bytes", "machine_code_bytes"] {
+            assert!(program[field].as_u64().is_some_and(|n| n > 0), "{field} of {check}");
+        }
+        assert!(program["stack_bytes"].is_u64(), "stack_bytes of {check}");
+        assert!(program["load_ms"].as_f64().is_some_and(|ms| ms > 0.0), "load_ms of {check}");
     }
 }
 

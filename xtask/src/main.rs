@@ -1,5 +1,6 @@
 //! The project's own commands, run as `cargo xtask <command>`.
 
+mod budget;
 mod command;
 mod run;
 mod setup;
@@ -68,6 +69,19 @@ enum Task {
         #[arg(long)]
         fast: bool,
     },
+    /// Show what the kernel makes of each program, beside its budget in ebpf/budget.json (root, or sudo)
+    ///
+    /// Verified instructions, byte code, machine code and stack, as `weir doctor` reads them from the running kernel.
+    /// The budget has an entry for each kernel series and architecture; on another kernel, byte code is compared
+    /// with the nearest entry's.
+    Budget {
+        /// Fail if a program is more than 5% over its budget
+        #[arg(long)]
+        check: bool,
+        /// Make what was measured the budget for this kernel
+        #[arg(long, conflicts_with = "check")]
+        write: bool,
+    },
     /// Check what the compiler cannot: file lengths, leftovers, probes without a test, dead links
     ///
     /// Each finding names the file and the fix.
@@ -98,6 +112,9 @@ fn run_task(task: Task) -> Result<()> {
         Task::Build { debug } => run::build(debug),
         Task::Run { args } => run::run(&args),
         Task::Test { filter, fast } => test::test(filter.as_deref(), fast),
+        Task::Budget { write: true, .. } => budget::budget(budget::Then::Write),
+        Task::Budget { check: true, .. } => budget::budget(budget::Then::Check),
+        Task::Budget { .. } => budget::budget(budget::Then::Show),
         Task::Tidy => tidy::tidy(),
     }
 }

@@ -63,6 +63,7 @@ fn steps(filter: Option<&str>, fast: bool, elevation: Elevation) -> Vec<Step> {
     let kernel_half = ["test", "-p", "weir-ebpf", "--lib"];
     steps.push(command("kernel half, natively", cargo(kernel_half.into_iter().chain(filter))));
     steps.push(command("release build", build_command(false)));
+    steps.push(command("agent on this kernel", agent_on_kernel(filter, elevation)));
     steps.push(command("kernel tests", kernel_tests(filter, elevation)));
     steps
 }
@@ -81,21 +82,28 @@ fn kernel_half_lints() -> Command {
 fn kernel_tests(filter: Option<&str>, elevation: Elevation) -> Command {
     let weir = binary(false);
     let mut command = cargo(["test", "--no-fail-fast", "-p", "weir-tests"]);
-    if elevation == Elevation::Sudo {
-        // Only the test programs become root, not cargo: it would leave files in target/ that the user cannot replace.
-        // sudo resets PATH even with -E.
-        let path = env::var_os("PATH").unwrap_or_default();
-        let runner = [
-            "sudo".into(),
-            "-E".into(),
-            "env".into(),
-            format!("PATH={}", path.display()),
-            format!("WEIR_BIN={}", weir.display()),
-        ];
-        command.args(["--config".into(), format!("target.'cfg(unix)'.runner={runner:?}")]);
-    }
+    elevate(&mut command, elevation, &[format!("WEIR_BIN={}", weir.display())]);
     command.args(filter).args(["--", "--test-threads=1"]).env("WEIR_BIN", weir);
     command
+}
+
+/// What looks inside the agent while its probes run: `cargo test` ignores it.
+fn agent_on_kernel(filter: Option<&str>, elevation: Elevation) -> Command {
+    let mut command = cargo(["test", "-p", "weir", "--test", "steady_tick"]);
+    elevate(&mut command, elevation, &[]);
+    command.args(filter).args(["--", "--ignored"]);
+    command
+}
+
+/// Only the test programs become root, not cargo: it would leave files in target/ that the user cannot replace.
+fn elevate(cargo: &mut Command, elevation: Elevation, variables: &[String]) {
+    if elevation == Elevation::None {
+        return;
+    }
+    // sudo resets PATH even with -E.
+    let path = format!("PATH={}", env::var_os("PATH").unwrap_or_default().display());
+    let runner = [&["sudo".into(), "-E".into(), "env".into(), path], variables].concat();
+    cargo.args(["--config".into(), format!("target.'cfg(unix)'.runner={runner:?}")]);
 }
 
 fn summary(times: &[(&str, Duration, bool)]) -> String {
@@ -133,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_filter_leaves_only_what_runs_tests() {
-        let tests = ["unit tests", "kernel half, natively", "release build", "kernel tests"];
+        let tests = ["unit tests", "kernel half, natively", "release build", "agent on this kernel", "kernel tests"];
         assert_eq!(names(Some("connect"), false), tests);
         assert_eq!(names(None, true), [&["tidy"][..], &tests].concat());
         assert_eq!(names(None, false), [&["tidy", "format", "lints", "lints of the kernel half"][..], &tests].concat());

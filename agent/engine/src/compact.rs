@@ -21,7 +21,7 @@ pub(crate) struct Header {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Compact {
     pub(crate) header: Header,
-    counts: Box<[u8]>,
+    counts: Vec<u8>,
 }
 
 /// Both directions from one list: neither compiles when the ABI gains a field.
@@ -29,13 +29,28 @@ macro_rules! codec {
     (numbers: $($number:ident)*; arrays: $($array:ident)*; histograms: $($histogram:ident)*;) => {
         impl Compact {
             pub(crate) fn of(record: &EdgeRecord) -> Self {
+                Self::within(record, Vec::new())
+            }
+
+            /// Makes it anew in the memory it has.
+            pub(crate) fn become_like(&mut self, record: &EdgeRecord) {
+                *self = Self::within(record, std::mem::take(&mut self.counts));
+            }
+
+            /// A later record of the same edge, which will be about as long.
+            pub(crate) fn successor(&self, record: &EdgeRecord) -> Self {
+                Self::within(record, Vec::with_capacity(self.counts.len() + 16))
+            }
+
+            fn within(record: &EdgeRecord, mut bytes: Vec<u8>) -> Self {
+                bytes.clear();
                 let EdgeRecord {
                     key, comm, exe, process_start_ns, cgroup_id, local_address, peer_netns,
                     state: _,         // only live edges are kept
                     last_event_ns: _, // the kernel half's own
                     srtt_us, $($number,)* $($array,)* $($histogram,)*
                 } = record;
-                let mut out = Writer::default();
+                let mut out = Writer { bytes, zeroes: 0 };
                 out.put(u64::from(*srtt_us));
                 $(out.put(*$number);)*
                 $($array.iter().for_each(|n| out.put(*n));)*
@@ -47,7 +62,7 @@ macro_rules! codec {
                     key: *key, comm: *comm, exe: *exe, process_start_ns: *process_start_ns, cgroup_id: *cgroup_id,
                     local_address: *local_address, peer_netns: *peer_netns,
                 };
-                Self { header, counts: out.bytes.into_boxed_slice() }
+                Self { header, counts: out.bytes }
             }
 
             /// The record again, but for what only the kernel half needs.
@@ -72,14 +87,13 @@ macro_rules! codec {
 }
 
 codec! {
-    numbers: timeout_by_caller opened closed partial attached detached rounds_started rounds_abandoned rounds_broken
-        rounds_unobserved in_flight_ns multiplexed_set multiplexed_cleared push_set push_cleared pipeline_sampled pipeline_repeated
+    numbers: timeout_by_caller opened closed partial attached detached in_flight rounds_abandoned rounds_broken
+        rounds_unobserved unanswered_ns multiplexed_set multiplexed_cleared push_set push_cleared pipeline_sampled pipeline_repeated
         bytes_sent bytes_received retransmitted_segments resets_sent resets_received;
     arrays: connects errors;
-    histograms: latency full_latency receive_queue_wait connect_latency connect_failed_latency handshake;
+    histograms: latency full_latency_correction receive_queue_wait connect_latency connect_failed_latency handshake;
 }
 
-#[derive(Default)]
 struct Writer {
     bytes: Vec<u8>,
     zeroes: u64,
@@ -146,11 +160,11 @@ mod tests {
 
     #[test]
     fn an_edge_of_a_few_rounds_is_small() {
-        let mut record = EdgeRecord { state: SLOT_LIVE, rounds_started: 1000, ..EdgeRecord::EMPTY };
-        record.in_flight_ns = 5u64.wrapping_neg();
+        let mut record = EdgeRecord { state: SLOT_LIVE, in_flight: 1000, ..EdgeRecord::EMPTY };
+        record.unanswered_ns = 5u64.wrapping_neg();
         for bucket in 20..40 {
             record.latency.buckets[bucket] = 50;
-            record.full_latency.buckets[bucket] = 50;
+            record.full_latency_correction.buckets[bucket] = 50;
         }
         let compact = Compact::of(&record);
         assert_eq!(compact.record(), record);

@@ -1,6 +1,6 @@
 //! What one end saw of an edge in a window: the difference of two cumulative records.
 
-use weir_abi::{EdgeRecord, N_CONNECT_OUTCOMES, N_SOCKET_ERRORS};
+use weir_abi::{EdgeRecord, InFlight, N_CONNECT_OUTCOMES, N_SOCKET_ERRORS};
 
 use crate::{distribution::Distribution, snapshot::LittlesLaw};
 
@@ -74,10 +74,11 @@ impl View {
             std::array::from_fn(|i| f(after)[i].wrapping_sub(f(before)[i]))
         };
         let latency = Distribution::between(&before.latency, &after.latency);
-        // Requests open at the window's start count from there, those open at its end up to there.
-        let integral = d(|r| r.in_flight_ns)
-            .wrapping_add(in_flight(after).wrapping_mul(to_ns))
-            .wrapping_sub(in_flight(before).wrapping_mul(from_ns));
+        let in_flight = in_flight(after);
+        // What ended in the window, with what has been open in it and less what was before it.
+        let integral = (latency.sum_ns.wrapping_add(d(|r| r.unanswered_ns)))
+            .wrapping_add(InFlight::age_ns(after.in_flight, to_ns))
+            .wrapping_sub(InFlight::age_ns(before.in_flight, from_ns));
         Self {
             connects: each(|r| &r.connects),
             timeout_by_caller: d(|r| r.timeout_by_caller),
@@ -85,13 +86,13 @@ impl View {
             closed: d(|r| r.closed),
             partial: after.partial,
             rounds: latency.count,
-            in_flight: in_flight(after),
-            in_flight_before: in_flight(before),
+            in_flight: in_flight.unwrap_or(0),
+            in_flight_before: InFlight::count(before.in_flight),
             abandoned: d(|r| r.rounds_abandoned),
             broken: d(|r| r.rounds_broken),
             unobserved: d(|r| r.rounds_unobserved),
             // A round may end between two words of a reading; what then comes out negative was nothing.
-            in_flight_ns: if integral > i64::MAX as u64 { 0 } else { integral },
+            in_flight_ns: if in_flight.is_none() || integral > i64::MAX as u64 { 0 } else { integral },
             multiplexed: gauge(after.multiplexed_set, after.multiplexed_cleared) > 0 || d(|r| r.multiplexed_set) > 0,
             push: gauge(after.push_set, after.push_cleared) > 0 || d(|r| r.push_set) > 0,
             pipelined: (d(|r| r.pipeline_sampled), d(|r| r.pipeline_repeated)),
@@ -102,8 +103,9 @@ impl View {
             resets_received: d(|r| r.resets_received),
             errors: std::array::from_fn(|i| after.errors[i].wrapping_sub(before.errors[i])),
             srtt_us: after.srtt_us,
+            full_latency: latency
+                .corrected(&Distribution::between(&before.full_latency_correction, &after.full_latency_correction)),
             latency,
-            full_latency: Distribution::between(&before.full_latency, &after.full_latency),
             receive_queue_wait: Distribution::between(&before.receive_queue_wait, &after.receive_queue_wait),
             connect_latency: Distribution::between(&before.connect_latency, &after.connect_latency),
             connect_failed_latency: Distribution::between(
@@ -168,8 +170,8 @@ impl View {
         self.handshake.merge(&other.handshake);
     }
 
-    /// Little's law: the time integral of concurrency must be the sum of the times in it. The two come from different
-    /// counters, so a lost event or an overlap shows as a difference. Of a request cut by the window's end only a part is
+    /// Little's law: the time integral of concurrency must be the sum of the times in it. A round that was opened and
+    /// never ended, or ended with another start than it was opened with, shows as a difference. Of a request cut by the window's end only a part is
     /// in the integral, which is allowed for; of one cut by its beginning the whole is in its latency, and then nothing
     /// can be said.
     pub fn littles_law(&self, window_ns: u64) -> LittlesLaw {
@@ -195,14 +197,15 @@ impl View {
     }
 }
 
-/// Requests in flight in a record. Bucket counts wrap at 2^32 and so does this; it is small.
-fn in_flight(record: &EdgeRecord) -> u64 {
-    let answered = record.latency.buckets.iter().fold(0u32, |sum, n| sum.wrapping_add(*n));
-    let unanswered = [record.rounds_abandoned, record.rounds_broken, record.rounds_unobserved];
-    let ended = unanswered.iter().fold(answered, |sum, n| sum.wrapping_add(*n as u32));
-    let open = (record.rounds_started as u32).wrapping_sub(ended);
-    // Read between two updates, the difference may be -1.
-    if open > u32::MAX / 2 { 0 } else { u64::from(open) }
+/// Rounds in flight in a record; none when there are more than its sockets can hold, as when one ended that never began.
+fn in_flight(record: &EdgeRecord) -> Option<u64> {
+    /// Sockets and rounds are not read in one instant.
+    const SLACK: u64 = 64;
+    /// What a round of a sampled socket weighs at most.
+    const MAX_WEIGHT: u64 = 64;
+    let sockets = gauge(record.attached, record.detached);
+    let in_flight = InFlight::count(record.in_flight);
+    (in_flight <= MAX_WEIGHT * sockets + SLACK).then_some(in_flight)
 }
 
 /// An up-down count kept as two that only go up, read without a lock.

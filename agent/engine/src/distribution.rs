@@ -44,6 +44,19 @@ impl Distribution {
         (usize::from(self.first)..).zip(self.counts.iter().copied())
     }
 
+    /// These values with some replaced: `correction` holds ones to come and, as counts below zero, ones to go. One to go that
+    /// is not here, because it was observed before the window, goes nowhere.
+    pub fn corrected(&self, correction: &Self) -> Self {
+        let mut sum = [0u32; BUCKETS];
+        for (i, n) in self.buckets().chain(correction.buckets()) {
+            sum[i] = sum[i].wrapping_add(n);
+        }
+        for n in &mut sum {
+            *n = if *n > u32::MAX / 2 { 0 } else { *n };
+        }
+        Self::of(self.sum_ns.wrapping_add(correction.sum_ns), &sum)
+    }
+
     /// Adds another's values.
     pub fn merge(&mut self, other: &Self) {
         let mut sum = [0u32; BUCKETS];

@@ -1,6 +1,6 @@
 //! The engine: remembers records, closes windows.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use weir_abi::{ConnectFailed, Counter, EdgeKey, EdgeRecord, FIRST_SLOT, N_COUNTERS, SLOT_LIVE};
 
@@ -54,7 +54,7 @@ struct Cumulative {
     /// A mark shares what has not changed since.
     edges: BTreeMap<u32, Rc<Compact>>,
     counters: Counters,
-    programs: BTreeMap<String, ProgramCost>,
+    programs: BTreeMap<Arc<str>, ProgramCost>,
     agent: Option<AgentCost>,
 }
 
@@ -111,7 +111,9 @@ impl Engine {
         self.now = mark;
         let Window::Sliding { span_ns } = self.window else { return };
         if mark.monotonic_ns.saturating_sub(self.next.0.monotonic_ns) >= span_ns {
-            self.from = std::mem::replace(&mut self.next, (mark, self.latest.clone()));
+            std::mem::swap(&mut self.from, &mut self.next);
+            self.next.0 = mark;
+            self.next.1.become_like(&self.latest);
             let oldest = self.from.0.monotonic_ns;
             self.failures.retain(|_, failure| failure.at_ns >= oldest);
             self.degraded.forget(oldest);
@@ -211,7 +213,15 @@ impl Cumulative {
         if slot >= FIRST_SLOT && record.state != SLOT_LIVE {
             return;
         }
-        self.edges.insert(slot, Rc::new(Compact::of(record)));
+        match self.edges.get_mut(&slot) {
+            Some(known) => match Rc::get_mut(known) {
+                Some(own) => own.become_like(record),
+                None => *known = Rc::new(known.successor(record)), // a mark has it too
+            },
+            None => {
+                self.edges.insert(slot, Rc::new(Compact::of(record)));
+            }
+        }
     }
 
     fn remember_program(&mut self, program: ProgramCost) {
@@ -221,6 +231,17 @@ impl Cumulative {
                 self.programs.insert(program.name.clone(), program);
             }
         }
+    }
+
+    /// Takes over a later state; records are shared until they change. What was retired since is gone from both.
+    fn become_like(&mut self, later: &Self) {
+        let Self { edges, counters, programs, agent } = later;
+        for (slot, record) in edges {
+            self.edges.insert(*slot, Rc::clone(record));
+        }
+        self.counters = *counters;
+        programs.values().for_each(|program| self.remember_program(program.clone()));
+        self.agent.clone_from(agent);
     }
 
     fn cost_since(&self, before: &Self) -> Cost {

@@ -1,5 +1,7 @@
 //! Everything the engine can be told: a closed set.
 
+use std::sync::Arc;
+
 use weir_abi::{ConnectFailed, EdgeRecord, N_COUNTERS};
 
 use crate::degraded::Degraded;
@@ -67,10 +69,10 @@ pub struct ProbeState {
 }
 
 /// Cumulative cost of one program.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgramCost {
-    /// The program's name.
-    pub name: String,
+    /// The program's name: told on every tick, so shared rather than copied.
+    pub name: Arc<str>,
     /// Runs and their nanoseconds; none while `kernel.bpf_stats_enabled` is off.
     pub runs: Option<(u64, u64)>,
     /// Runs skipped because the program was already running on that processor.

@@ -4,11 +4,15 @@ use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Result;
 
-use crate::doctor::{self, Check, State};
+use crate::{
+    doctor::{self, Check, State},
+    probe::size::ProgramSize,
+};
 
 /// Check whether this machine can run weir, what is missing, and how to fix it.
 ///
 /// Tries what weir does instead of asking for versions: loads and attaches every probe once, then takes it all down.
+/// Beside each probe: instructions the kernel verified, bytes of machine code it made, and how long loading took.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes: 0 weir can run (perhaps with less, see the warnings), 2 it cannot.")]
 pub(crate) struct Args {
@@ -51,7 +55,8 @@ fn text(out: &mut impl std::io::Write, checks: &[Check], can_run: bool) -> Resul
             State::Warn => "warn",
             State::Fail => "FAIL",
         };
-        writeln!(out, "{mark}  {:<width$}  {}", check.name, check.cause)?;
+        let program = check.program.as_ref().map(in_short).unwrap_or_default();
+        writeln!(out, "{mark}  {:<width$}  {program}{}", check.name, check.cause)?;
         if let Some(fix) = &check.fix {
             writeln!(out, "      {:<width$}  fix: {fix}", "")?;
         }
@@ -63,4 +68,11 @@ fn text(out: &mut impl std::io::Write, checks: &[Check], can_run: bool) -> Resul
         (false, _) => writeln!(out, "weir cannot run here: fix what says FAIL.")?,
     }
     Ok(())
+}
+
+/// A column for probes, which are listed one after the other.
+fn in_short(program: &ProgramSize) -> String {
+    let told = |number: Option<u32>| number.map_or("-".into(), |n| n.to_string());
+    let (checked, code) = (told(program.verified_instructions), told(program.machine_code_bytes));
+    format!("{checked:>6} insns {code:>6} B {:>6.1} ms  ", program.load_ms)
 }

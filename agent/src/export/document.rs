@@ -117,7 +117,7 @@ fn cost_of(cost: &Cost, window_ns: u64) -> Object {
     let programs = programs.iter().map(|program| {
         let off = "kernel.bpf_stats_enabled is 0 (sysctl -w kernel.bpf_stats_enabled=1, or --stats)";
         Object::new()
-            .with("name", program.name.as_str())
+            .with("name", &*program.name)
             .maybe("runs", program.runs.map(|(runs, _)| runs).ok_or(off))
             .maybe("run_time_ns", program.runs.map(|(_, ns)| ns).ok_or(off))
             .with("recursion_misses", program.recursion_misses)

@@ -1,10 +1,10 @@
 //! Loading and attaching: one program's failure costs its own signal and nothing else.
 
-use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path};
+use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path, time::Instant};
 
 use anyhow::{Context as _, Result, bail};
 use aya::{
-    Btf, Ebpf, EbpfLoader,
+    Btf, Ebpf, EbpfLoader, VerifierLogLevel,
     maps::Stack,
     programs::{Program, tp_btf::BtfTracePointLinkId},
 };
@@ -16,22 +16,23 @@ use super::{
     control::ControlMap,
     kernel_log::{self, KernelLog},
     scan::{self, Phase},
+    size::{ProgramSize, stack_bytes},
     table::{Hook, PROBES, Probe},
 };
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weir"));
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weir-probes"));
 
 /// Sizes of the kernel half's state, and whether it talks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// Edges with a record of their own; the rest share `other`.
-    pub(crate) edges: u32,
+    pub edges: u32,
     /// Sockets with a record of their own.
-    pub(crate) sockets: u32,
+    pub sockets: u32,
     /// Have the kernel half log its decisions.
-    pub(crate) kernel_log: bool,
+    pub kernel_log: bool,
     /// Build the programs so that they can follow a sample of sockets.
-    pub(crate) samples: bool,
+    pub samples: bool,
 }
 
 impl Default for Limits {
@@ -42,7 +43,7 @@ impl Default for Limits {
 }
 
 /// The kernel half, running. Dropping it (or dying) detaches and frees all of it.
-pub(crate) struct Probes {
+pub struct Probes {
     /// Programs and maps.
     pub(crate) ebpf: Ebpf,
     /// What became of each probe, in table order.
@@ -69,7 +70,7 @@ impl Probes {
     ///
     /// # Errors
     /// When the kernel has no BTF, refuses the maps, or one of the required probes does not run.
-    pub(crate) fn start(limits: Limits) -> Result<Self> {
+    pub fn start(limits: Limits) -> Result<Self> {
         let probes = Self::try_all(limits)?;
         for (probe, state) in PROBES.iter().zip(&probes.states) {
             if let (true, Some(reason)) = (probe.required, &state.missing) {
@@ -84,21 +85,55 @@ impl Probes {
     /// # Errors
     /// When the kernel has no BTF or refuses the maps.
     pub(crate) fn try_all(limits: Limits) -> Result<Self> {
-        let offsets = kernel_offsets()?;
-        let mut ebpf = load_object(&offsets, limits)?;
-        fill_free_slots(&mut ebpf, limits)?;
-        let control = ControlMap::take(&mut ebpf, limits.sockets)?;
-        let log = limits.kernel_log.then(|| KernelLog::of(&mut ebpf)).transpose()?;
-        let mut probes = Self { ebpf, states: Vec::new(), log, control, events: Vec::new(), links: BTreeMap::new() };
-        let kernel_types = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
+        let (mut probes, kernel_types) = Self::prepare(limits, VerifierLogLevel::default())?;
         // All are verified before the first attaches: between two hooks that belong together lie microseconds of the
         // kernel's traffic, not the verifier's milliseconds.
         let loaded: Vec<Result<()>> = PROBES.iter().map(|probe| probes.verify(probe, &kernel_types)).collect();
-        for (probe, loaded) in PROBES.iter().zip(loaded) {
-            let missing = loaded.and_then(|()| probes.attach(probe)).err().map(|error| in_one_line(&error));
-            probes.states.push(ProbeState { name: probe.name.into(), missing, provides: probe.provides.into() });
-        }
+        probes.attach_all(loaded);
         Ok(probes)
+    }
+
+    /// The same, and what the kernel made of each probe's program, in table order. Each is verified twice.
+    ///
+    /// # Errors
+    /// When the kernel has no BTF or refuses the maps.
+    pub(crate) fn try_and_measure_all(limits: Limits) -> Result<(Self, Vec<Option<ProgramSize>>)> {
+        let (mut probes, kernel_types) = Self::prepare(limits, VerifierLogLevel::STATS)?;
+        let mut measure = |probe: &Probe| -> Result<Option<ProgramSize>> {
+            let stack = stack_bytes(|| probes.verify(probe, &kernel_types));
+            let began = Instant::now();
+            probes.verify(probe, &kernel_types)?;
+            let took = began.elapsed();
+            Ok(ProgramSize::of(probes.program(probe)?, stack, took))
+        };
+        let (sizes, loaded) = PROBES
+            .iter()
+            .map(|probe| match measure(probe) {
+                Ok(size) => (size, Ok(())),
+                Err(error) => (None, Err(error)),
+            })
+            .unzip();
+        probes.attach_all(loaded);
+        Ok((probes, sizes))
+    }
+
+    /// Everything but the programs.
+    fn prepare(limits: Limits, log_level: VerifierLogLevel) -> Result<(Self, Btf)> {
+        let offsets = kernel_offsets()?;
+        let mut ebpf = load_object(&offsets, limits, log_level)?;
+        fill_free_slots(&mut ebpf, limits)?;
+        let control = ControlMap::take(&mut ebpf, limits.sockets)?;
+        let log = limits.kernel_log.then(|| KernelLog::of(&mut ebpf)).transpose()?;
+        let kernel_types = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
+        let probes = Self { ebpf, states: Vec::new(), log, control, events: Vec::new(), links: BTreeMap::new() };
+        Ok((probes, kernel_types))
+    }
+
+    fn attach_all(&mut self, loaded: Vec<Result<()>>) {
+        for (probe, loaded) in PROBES.iter().zip(loaded) {
+            let missing = loaded.and_then(|()| self.attach(probe)).err().map(|error| in_one_line(&error));
+            self.states.push(ProbeState { name: probe.name.into(), missing, provides: probe.provides.into() });
+        }
     }
 
     fn verify(&mut self, probe: &Probe, kernel_types: &Btf) -> Result<()> {
@@ -166,8 +201,9 @@ pub(crate) fn kernel_offsets() -> Result<Offsets> {
     Offsets::resolve(|path| types.offset(path))
 }
 
-fn load_object(offsets: &Offsets, limits: Limits) -> Result<Ebpf> {
+fn load_object(offsets: &Offsets, limits: Limits, log_level: VerifierLogLevel) -> Result<Ebpf> {
     EbpfLoader::new()
+        .verifier_log_level(log_level)
         .override_global("OFFSETS", &Frozen(*offsets), true)
         .override_global("SAMPLING", &u32::from(limits.samples), true)
         .override_global(aya_log::LEVEL, &kernel_log::level(limits.kernel_log), true)

@@ -9,6 +9,7 @@ use std::{
         fd::{AsFd as _, AsRawFd as _},
         unix::fs::FileExt as _,
     },
+    sync::Arc,
 };
 
 use anyhow::{Context as _, Result};
@@ -17,20 +18,20 @@ use weir_engine::{AgentCost, Input, ProgramCost};
 
 /// What weir has used so far, for whoever keeps its budget.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Spent {
+pub struct Spent {
     /// Processor time of this process.
-    pub(crate) cpu_ns: u64,
+    pub cpu_ns: u64,
     /// Run time of the programs while it was counted. The scan's is left out: it runs in this process's own time.
-    pub(crate) programs_ns: u64,
+    pub programs_ns: u64,
     /// Whether the kernel counts it without our asking.
-    pub(crate) always_counted: bool,
+    pub always_counted: bool,
     /// Resident memory of this process, and kernel memory of the maps.
-    pub(crate) memory_bytes: u64,
+    pub memory_bytes: u64,
 }
 
 /// Reads the cost of a loaded kernel half and of this process.
 pub(crate) struct CostReader {
-    programs: Vec<(String, InfoFile)>,
+    programs: Vec<(Arc<str>, InfoFile)>,
     memory: InfoFile,
     sysctl: Option<InfoFile>,
     /// All maps are allocated at load.
@@ -46,7 +47,7 @@ impl CostReader {
         for (name, program) in ebpf.programs() {
             if let Ok(fd) = program.fd() {
                 let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
-                programs.push((name.to_owned(), InfoFile::open(&path)?));
+                programs.push((name.into(), InfoFile::open(&path)?));
             }
         }
         let memory = InfoFile::open("/proc/self/statm")?;
@@ -56,20 +57,24 @@ impl CostReader {
 
     /// Tells it all, and says what it comes to.
     pub(crate) fn read(&self, sink: &mut dyn FnMut(Input<'_>)) -> Result<Spent> {
-        let enabled = self.sysctl.as_ref().map(InfoFile::read).transpose()?.is_some_and(|text| text.trim() != "0");
+        let mut page = [0; PAGE];
+        let enabled = match &self.sysctl {
+            Some(file) => file.read(&mut page)?.trim() != "0",
+            None => false,
+        };
         let counted = self.counts_runs || enabled;
         let mut programs_ns = 0u64;
         for (name, file) in &self.programs {
-            let info = file.read()?;
-            let run_time_ns = number(&info, "run_time_ns");
-            let runs = counted.then(|| (number(&info, "run_cnt"), run_time_ns));
-            if name != "iter_task_file" {
+            let info = file.read(&mut page)?;
+            let run_time_ns = number(info, "run_time_ns");
+            let runs = counted.then(|| (number(info, "run_cnt"), run_time_ns));
+            if &**name != "iter_task_file" {
                 programs_ns = programs_ns.wrapping_add(run_time_ns);
             }
-            let recursion_misses = number(&info, "recursion_misses");
+            let recursion_misses = number(info, "recursion_misses");
             sink(Input::Program(ProgramCost { name: name.clone(), runs, recursion_misses }));
         }
-        let pages: u64 = self.memory.read()?.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+        let pages: u64 = self.memory.read(&mut page)?.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
         let rss_bytes = pages * rustix::param::page_size() as u64;
         let cpu_ns = cpu_ns();
         sink(Input::Agent(AgentCost { cpu_ns, rss_bytes, map_bytes: self.map_bytes }));
@@ -84,6 +89,9 @@ pub(crate) fn stats_enabled() -> bool {
     std::fs::read_to_string(STATS_ENABLED).is_ok_and(|text| text.trim() != "0")
 }
 
+/// No file that is read here is longer.
+const PAGE: usize = 4096;
+
 /// A file of procfs, read again and again. `fdinfo` tells more of BPF objects than the system call does on old kernels,
 /// and needs no capability.
 struct InfoFile(File);
@@ -93,11 +101,10 @@ impl InfoFile {
         Ok(Self(File::open(path).with_context(|| path.to_owned())?))
     }
 
-    /// The whole of it, in one system call: these files are shorter than a page.
-    fn read(&self) -> Result<String> {
-        let mut page = [0; 4096];
-        let length = self.0.read_at(&mut page, 0).context("read a file of procfs")?;
-        Ok(String::from_utf8_lossy(&page[..length]).into_owned())
+    /// The whole of it, in one system call, into memory of the caller's: a tick allocates nothing.
+    fn read<'a>(&self, page: &'a mut [u8; PAGE]) -> Result<&'a str> {
+        let length = self.0.read_at(page, 0).context("read a file of procfs")?;
+        std::str::from_utf8(&page[..length]).context("a file of procfs is no text")
     }
 }
 
@@ -115,8 +122,9 @@ fn map_bytes() -> Result<u64> {
         let Ok(entry) = entry else { continue };
         let is_map = std::fs::read_link(entry.path()).is_ok_and(|to| to.as_os_str() == "anon_inode:bpf-map");
         if let (true, Some(fd)) = (is_map, entry.file_name().to_str()) {
-            let info = InfoFile::open(&format!("/proc/self/fdinfo/{fd}"))?.read()?;
-            bytes_of.insert(number(&info, "map_id"), number(&info, "memlock"));
+            let mut page = [0; PAGE];
+            let info = InfoFile::open(&format!("/proc/self/fdinfo/{fd}"))?.read(&mut page)?;
+            bytes_of.insert(number(info, "map_id"), number(info, "memlock"));
         }
     }
     Ok(bytes_of.values().sum())

@@ -18,7 +18,7 @@ const AHEAD: u32 = 64;
 
 /// The kernel half's `EDGES`, a window of it at a time. The kernel makes a mapping resident as a whole, so mapping all
 /// that is in use would cost 3 KiB an edge for good; moving the window along costs two system calls for 128 edges.
-pub(super) struct EdgeMemory {
+pub struct EdgeMemory {
     map: OwnedFd,
     window: Option<Window>,
     slots: u32,
@@ -40,7 +40,14 @@ impl EdgeMemory {
         let Some(Map::Array(map)) = ebpf.map("EDGES") else {
             anyhow::bail!("the object has no array EDGES");
         };
-        let map = map.fd().as_fd().try_clone_to_owned().context("duplicate the edge records' descriptor")?;
+        Self::over(map.fd().as_fd().try_clone_to_owned().context("duplicate the edge records' descriptor")?, slots)
+    }
+
+    /// Maps the records behind any descriptor that can be mapped and holds `slots` of them.
+    ///
+    /// # Errors
+    /// When it cannot be mapped.
+    pub fn over(map: OwnedFd, slots: u32) -> Result<Self> {
         let mut memory = Self { map, window: None, slots, in_use: FIRST_SLOT };
         memory.show(0)?;
         Ok(memory)
@@ -53,7 +60,10 @@ impl EdgeMemory {
 
     /// Maps the part of the records that this slot is in, and says whether an edge lives there: then its header is
     /// complete.
-    pub(super) fn look_at(&mut self, slot: u32) -> Result<bool> {
+    ///
+    /// # Errors
+    /// When that part cannot be mapped.
+    pub fn look_at(&mut self, slot: u32) -> Result<bool> {
         if !self.window.as_ref().is_some_and(|window| window.slots.contains(&slot)) {
             self.show(slot)?;
         }
@@ -80,7 +90,10 @@ impl EdgeMemory {
 
     /// Copies a record, word by word: each counter is whole, though not all of one instant. Returns a fingerprint of
     /// what it copied.
-    pub(super) fn copy(&self, slot: u32, into: &mut EdgeRecord) -> u64 {
+    ///
+    /// # Panics
+    /// For a slot outside the part that was last looked at.
+    pub fn copy(&self, slot: u32, into: &mut EdgeRecord) -> u64 {
         const WORDS: usize = size_of::<EdgeRecord>() / 8;
         let from = self.at(slot).cast::<u64>();
         let to = std::ptr::from_mut(into).cast::<u64>();

@@ -124,5 +124,5 @@ impl Retirement {
 
 fn activity(record: &EdgeRecord) -> u64 {
     let connects = record.connects.iter().fold(0u64, |sum, n| sum.wrapping_add(*n));
-    connects.wrapping_add(record.attached).wrapping_add(record.rounds_started)
+    connects.wrapping_add(record.attached).wrapping_add(record.in_flight).wrapping_add(record.latency.sum_ns)
 }

@@ -1,7 +1,7 @@
 use std::io::Write as _;
 
 use proptest::prelude::*;
-use weir_abi::{EdgeKey, EdgeRecord};
+use weir_abi::{ConnectFailed, EdgeKey, EdgeRecord};
 use weir_engine::{AgentCost, Degraded, Engine, ProbeState, ProgramCost, Started, Window};
 
 use super::*;
@@ -26,7 +26,7 @@ fn a_record() -> Box<EdgeRecord> {
     record.state = weir_abi::SLOT_LIVE;
     record.comm[..4].copy_from_slice(b"curl");
     record.connects = [3, 1, 0, 0, 0, 0, 0, 2];
-    record.in_flight_ns = u64::MAX - 5;
+    record.in_flight = u64::MAX - 5;
     record.latency.sum_ns = 12;
     record.latency.buckets[3] = 4;
     record
@@ -83,6 +83,47 @@ fn what_was_recorded_is_told_again() {
     .expect("play");
     assert_eq!(expected.next(), None);
     assert_eq!(again.snapshot(), direct.snapshot());
+}
+
+/// Allocations, if there were any, would be one a line.
+#[test]
+fn recording_a_line_allocates_nothing() {
+    let scratch = Scratch::new("allocations");
+    let record = a_record();
+    let inputs = inputs(&record);
+    let mut recorder = Recorder::create(&scratch.0).expect("create");
+    let mut write = |times| (0..times).flat_map(|_| &inputs).for_each(|input| recorder.write(input).expect("write"));
+    write(200);
+    assert_eq!(allocation_counter::measure(|| write(1_000)).count_total, 0);
+}
+
+#[test]
+fn the_longest_line_fits_its_buffer() {
+    let mut record = Box::new(EdgeRecord::EMPTY);
+    // SAFETY: integers without padding, as the ABI asserts: any bits are a valid record.
+    unsafe { std::ptr::from_mut(&mut *record).write_bytes(0xff, 1) };
+    let line = serde_json::to_vec(&Line::from(&Input::Edge { slot: u32::MAX, record: &record })).expect("encode");
+    assert!(line.len() < LONGEST_WRITTEN, "{} bytes", line.len());
+}
+
+/// What weir 0.1 wrote, line by line, is read as it was meant. A new kind of line or field has no place in this file.
+#[test]
+fn the_first_format_is_read_for_ever() {
+    let record = a_record();
+    let mut expected = inputs(&record);
+    let mut counters = [0; weir_abi::N_COUNTERS as usize];
+    counters[..13].fill(4);
+    expected[3] = Input::Counters(counters);
+    expected.push(Input::Retired { slot: 4 });
+    let (key, outcome, errno, syn_retransmits) = (record.key, 3, 4, 5);
+    let failed = ConnectFailed { at_ns: 1, after_ns: 2, key, outcome, errno, syn_retransmits, _pad: 0 };
+    expected.push(Input::ConnectFailed(failed));
+    let mut expected = expected.iter();
+    for line in include_str!("format-1.jsonl").lines() {
+        let line: Line<'_> = serde_json::from_str(line).expect(line);
+        line.tell(&mut |input| assert_eq!(Some(&input), expected.next()));
+    }
+    assert_eq!(expected.next(), None);
 }
 
 #[test]

@@ -1,21 +1,25 @@
 //! The lines of a recording. Counters that are zero, and empty buckets, are left out.
+//!
+//! A line to write borrows what it tells: writing allocates nothing. A line that was read owns it.
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use weir_abi::{BUCKETS, COMM_LEN, ConnectFailed, EXE_LEN, EdgeKey, EdgeRecord, Histogram, N_COUNTERS, SCALE};
 use weir_engine::{AgentCost, Degraded, Input, ProbeState, ProgramCost, Started};
 
 /// One line.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Line {
+pub(super) enum Line<'a> {
     Header(Header),
-    Started { monotonic_ns: u64, unix_ns: u64, kernel: String, version: String },
-    Probe { name: String, missing: Option<String>, provides: String },
-    Edge { slot: u32, record: Box<Record> },
+    Started { monotonic_ns: u64, unix_ns: u64, kernel: Cow<'a, str>, version: Cow<'a, str> },
+    Probe { name: Cow<'a, str>, missing: Option<Cow<'a, str>>, provides: Cow<'a, str> },
+    Edge { slot: u32, record: Record<'a> },
     Retired { slot: u32 },
     ConnectFailed { at_ns: u64, after_ns: u64, key: Key, outcome: u32, errno: i32, syn_retransmits: u32 },
-    Counters(Vec<u64>),
-    Program { name: String, runs: Option<(u64, u64)>, recursion_misses: u64 },
+    Counters(Cow<'a, [u64]>),
+    Program { name: Cow<'a, str>, runs: Option<(u64, u64)>, recursion_misses: u64 },
     Agent { cpu_ns: u64, rss_bytes: u64, map_bytes: u64 },
     Degraded(Steps),
     Tick { monotonic_ns: u64, unix_ns: u64 },
@@ -59,7 +63,7 @@ impl From<Steps> for Degraded {
 }
 
 /// The first line.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Header {
     format: String,
     version: u32,
@@ -93,7 +97,7 @@ impl Header {
 }
 
 /// An edge key.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Key {
     address: [u8; 16],
@@ -115,28 +119,21 @@ impl From<EdgeKey> for Key {
 impl From<&Key> for EdgeKey {
     fn from(key: &Key) -> Self {
         let Key { address, tgid, peer_tgid, netns, port, listen_port, role } = *key;
-        Self { address, tgid, peer_tgid, netns, port, listen_port, role, _pad: [0; 3] }
+        Self { address, tgid, peer_tgid, netns, port, listen_port, role, _pad: [0; 7] }
     }
 }
 
-/// A histogram, its empty buckets left out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Sparse {
+/// A histogram as it was read, its empty buckets left out.
+#[derive(Default, Deserialize)]
+struct Sparse {
     sum_ns: u64,
     buckets: Vec<(usize, u32)>,
 }
 
-impl From<&Histogram> for Sparse {
-    fn from(histogram: &Histogram) -> Self {
-        let buckets = histogram.buckets.iter().copied().enumerate().filter(|(_, n)| *n != 0).collect();
-        Self { sum_ns: histogram.sum_ns, buckets }
-    }
-}
-
-impl From<&Sparse> for Histogram {
-    fn from(sparse: &Sparse) -> Self {
+impl From<Sparse> for Histogram {
+    fn from(sparse: Sparse) -> Self {
         let mut histogram = Self { sum_ns: sparse.sum_ns, buckets: [0; BUCKETS] };
-        for &(i, n) in &sparse.buckets {
+        for (i, n) in sparse.buckets {
             if let Some(bucket) = histogram.buckets.get_mut(i) {
                 *bucket = n;
             }
@@ -145,126 +142,167 @@ impl From<&Sparse> for Histogram {
     }
 }
 
-macro_rules! record {
-    ($($field:ident: $type:ty,)*) => {
-        /// An edge record, field by field: the two conversions do not compile when the ABI gains a field.
-        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+/// The same to write.
+#[derive(Serialize)]
+struct SparseRef<'a> {
+    sum_ns: u64,
+    #[serde(serialize_with = "full_buckets")]
+    buckets: &'a [u32; BUCKETS],
+}
+
+fn full_buckets<S: Serializer>(buckets: &[u32; BUCKETS], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(buckets.iter().enumerate().filter(|(_, n)| **n != 0))
+}
+
+impl<'a> From<&'a Histogram> for SparseRef<'a> {
+    fn from(histogram: &'a Histogram) -> Self {
+        Self { sum_ns: histogram.sum_ns, buckets: &histogram.buckets }
+    }
+}
+
+/// An edge record.
+#[derive(Debug)]
+pub(super) enum Record<'a> {
+    ToWrite(&'a EdgeRecord),
+    Read(Box<EdgeRecord>),
+}
+
+impl Record<'_> {
+    fn get(&self) -> &EdgeRecord {
+        match self {
+            Self::ToWrite(record) => record,
+            Self::Read(record) => record,
+        }
+    }
+}
+
+impl Serialize for Record<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        FieldsRef::from(self.get()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Record<'_> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Fields::deserialize(deserializer).map(|fields| Self::Read(Box::new(fields.into())))
+    }
+}
+
+macro_rules! fields {
+    ({ $($field:ident: $type:ty,)* } histograms { $($histogram:ident,)* }) => {
+        /// An edge record as it was read: what is not there reads as nothing.
+        #[derive(Default, Deserialize)]
         #[serde(default)]
-        pub(super) struct Record {
+        struct Fields {
             key: Key,
             state: u32,
             comm: [u8; COMM_LEN],
             exe: [u8; EXE_LEN],
+            $($field: $type,)*
+            $($histogram: Sparse,)*
+        }
+
+        /// The same to write. The two conversions do not compile when the ABI gains a field.
+        #[derive(Serialize)]
+        struct FieldsRef<'a> {
+            key: Key,
+            state: u32,
+            comm: &'a [u8; COMM_LEN],
+            exe: &'a [u8; EXE_LEN],
             $(#[serde(skip_serializing_if = "is_default")] $field: $type,)*
-            latency: Sparse,
-            full_latency: Sparse,
-            receive_queue_wait: Sparse,
-            connect_latency: Sparse,
-            connect_failed_latency: Sparse,
-            handshake: Sparse,
+            $($histogram: SparseRef<'a>,)*
         }
 
-        impl Default for Record {
-            fn default() -> Self {
+        impl<'a> From<&'a EdgeRecord> for FieldsRef<'a> {
+            fn from(record: &'a EdgeRecord) -> Self {
+                let EdgeRecord { key, state, comm, exe, $($field,)* $($histogram,)* } = record;
                 Self {
-                    key: Key::default(), state: 0, comm: [0; COMM_LEN], exe: [0; EXE_LEN],
-                    $($field: Default::default(),)*
-                    latency: Sparse::default(), full_latency: Sparse::default(),
-                    receive_queue_wait: Sparse::default(), connect_latency: Sparse::default(),
-                    connect_failed_latency: Sparse::default(), handshake: Sparse::default(),
+                    key: (*key).into(), state: *state, comm, exe,
+                    $($field: *$field,)* $($histogram: $histogram.into(),)*
                 }
             }
         }
 
-        impl From<&EdgeRecord> for Record {
-            fn from(record: &EdgeRecord) -> Self {
-                let EdgeRecord {
-                    key, state, comm, exe, $($field,)* latency, full_latency, receive_queue_wait, connect_latency,
-                    connect_failed_latency, handshake,
-                } = record;
+        impl From<Fields> for EdgeRecord {
+            fn from(fields: Fields) -> Self {
+                let Fields { key, state, comm, exe, $($field,)* $($histogram,)* } = fields;
                 Self {
-                    key: (*key).into(), state: *state, comm: *comm, exe: *exe, $($field: *$field,)*
-                    latency: latency.into(), full_latency: full_latency.into(),
-                    receive_queue_wait: receive_queue_wait.into(), connect_latency: connect_latency.into(),
-                    connect_failed_latency: connect_failed_latency.into(), handshake: handshake.into(),
-                }
-            }
-        }
-
-        impl From<&Record> for EdgeRecord {
-            fn from(record: &Record) -> Self {
-                Self {
-                    key: (&record.key).into(), state: record.state, comm: record.comm, exe: record.exe,
-                    $($field: record.$field,)*
-                    latency: (&record.latency).into(), full_latency: (&record.full_latency).into(),
-                    receive_queue_wait: (&record.receive_queue_wait).into(),
-                    connect_latency: (&record.connect_latency).into(),
-                    connect_failed_latency: (&record.connect_failed_latency).into(),
-                    handshake: (&record.handshake).into(),
+                    key: (&key).into(), state, comm, exe,
+                    $($field,)* $($histogram: $histogram.into(),)*
                 }
             }
         }
     };
 }
 
-record! {
-    process_start_ns: u64,
-    cgroup_id: u64,
-    local_address: [u8; 16],
-    peer_netns: u32,
-    srtt_us: u32,
-    last_event_ns: u64,
-    connects: [u64; 8],
-    timeout_by_caller: u64,
-    opened: u64,
-    closed: u64,
-    partial: u64,
-    attached: u64,
-    detached: u64,
-    rounds_started: u64,
-    rounds_abandoned: u64,
-    rounds_broken: u64,
-    rounds_unobserved: u64,
-    in_flight_ns: u64,
-    multiplexed_set: u64,
-    multiplexed_cleared: u64,
-    push_set: u64,
-    push_cleared: u64,
-    pipeline_sampled: u64,
-    pipeline_repeated: u64,
-    bytes_sent: u64,
-    bytes_received: u64,
-    retransmitted_segments: u64,
-    resets_sent: u64,
-    resets_received: u64,
-    errors: [u64; 4],
+fields! {
+    {
+        process_start_ns: u64,
+        cgroup_id: u64,
+        local_address: [u8; 16],
+        peer_netns: u32,
+        srtt_us: u32,
+        last_event_ns: u64,
+        connects: [u64; 8],
+        timeout_by_caller: u64,
+        opened: u64,
+        closed: u64,
+        partial: u64,
+        attached: u64,
+        detached: u64,
+        in_flight: u64,
+        rounds_abandoned: u64,
+        rounds_broken: u64,
+        rounds_unobserved: u64,
+        unanswered_ns: u64,
+        multiplexed_set: u64,
+        multiplexed_cleared: u64,
+        push_set: u64,
+        push_cleared: u64,
+        pipeline_sampled: u64,
+        pipeline_repeated: u64,
+        bytes_sent: u64,
+        bytes_received: u64,
+        retransmitted_segments: u64,
+        resets_sent: u64,
+        resets_received: u64,
+        errors: [u64; 4],
+    }
+    histograms {
+        latency,
+        full_latency_correction,
+        receive_queue_wait,
+        connect_latency,
+        connect_failed_latency,
+        handshake,
+    }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-impl From<&Input<'_>> for Line {
-    fn from(input: &Input<'_>) -> Self {
+impl<'a> From<&'a Input<'_>> for Line<'a> {
+    fn from(input: &'a Input<'_>) -> Self {
         match input {
             Input::Started(Started { monotonic_ns, unix_ns, kernel, version }) => Self::Started {
                 monotonic_ns: *monotonic_ns,
                 unix_ns: *unix_ns,
-                kernel: kernel.clone(),
-                version: version.clone(),
+                kernel: kernel.into(),
+                version: version.into(),
             },
             Input::Probe(ProbeState { name, missing, provides }) => {
-                Self::Probe { name: name.clone(), missing: missing.clone(), provides: provides.clone() }
+                Self::Probe { name: name.into(), missing: missing.as_ref().map(Into::into), provides: provides.into() }
             }
-            Input::Edge { slot, record } => Self::Edge { slot: *slot, record: Box::new((*record).into()) },
+            Input::Edge { slot, record } => Self::Edge { slot: *slot, record: Record::ToWrite(record) },
             Input::Retired { slot } => Self::Retired { slot: *slot },
             Input::ConnectFailed(event) => {
-                let ConnectFailed { at_ns, after_ns, key, outcome, errno, syn_retransmits } = *event;
+                let ConnectFailed { at_ns, after_ns, key, outcome, errno, syn_retransmits, _pad: _ } = *event;
                 Self::ConnectFailed { at_ns, after_ns, key: key.into(), outcome, errno, syn_retransmits }
             }
-            Input::Counters(counters) => Self::Counters(counters.to_vec()),
+            Input::Counters(counters) => Self::Counters(counters.as_slice().into()),
             Input::Program(ProgramCost { name, runs, recursion_misses }) => {
-                Self::Program { name: name.clone(), runs: *runs, recursion_misses: *recursion_misses }
+                Self::Program { name: Cow::Borrowed(name), runs: *runs, recursion_misses: *recursion_misses }
             }
             Input::Agent(AgentCost { cpu_ns, rss_bytes, map_bytes }) => {
                 Self::Agent { cpu_ns: *cpu_ns, rss_bytes: *rss_bytes, map_bytes: *map_bytes }
@@ -275,36 +313,41 @@ impl From<&Input<'_>> for Line {
     }
 }
 
-impl Line {
+impl Line<'_> {
     /// Tells the engine what this line recorded; a header or an end is nothing to tell.
     pub(super) fn tell(self, sink: &mut dyn FnMut(Input<'_>)) {
         sink(match self {
             Self::Header(_) | Self::End => return,
             Self::Started { monotonic_ns, unix_ns, kernel, version } => {
+                let (kernel, version) = (kernel.into_owned(), version.into_owned());
                 Input::Started(Started { monotonic_ns, unix_ns, kernel, version })
             }
-            Self::Probe { name, missing, provides } => Input::Probe(ProbeState { name, missing, provides }),
+            Self::Probe { name, missing, provides } => Input::Probe(ProbeState {
+                name: name.into_owned(),
+                missing: missing.map(Cow::into_owned),
+                provides: provides.into_owned(),
+            }),
             // No weir has that many slots: a damaged line must not grow the engine's table.
             Self::Edge { slot, .. } if slot > MAX_SLOT => return,
             Self::Edge { slot, record } => {
-                sink(Input::Edge { slot, record: &(&*record).into() });
+                sink(Input::Edge { slot, record: record.get() });
                 return;
             }
             Self::Retired { slot } => Input::Retired { slot },
             Self::ConnectFailed { at_ns, after_ns, key, outcome, errno, syn_retransmits } => {
                 let key = (&key).into();
-                Input::ConnectFailed(ConnectFailed { at_ns, after_ns, key, outcome, errno, syn_retransmits })
+                Input::ConnectFailed(ConnectFailed { at_ns, after_ns, key, outcome, errno, syn_retransmits, _pad: 0 })
             }
             Self::Counters(recorded) => {
                 // An older weir knew fewer counters, a newer one more.
                 let mut counters = [0; N_COUNTERS as usize];
-                for (counter, value) in counters.iter_mut().zip(recorded) {
-                    *counter = value;
+                for (counter, value) in counters.iter_mut().zip(recorded.iter()) {
+                    *counter = *value;
                 }
                 Input::Counters(counters)
             }
             Self::Program { name, runs, recursion_misses } => {
-                Input::Program(ProgramCost { name, runs, recursion_misses })
+                Input::Program(ProgramCost { name: name.into(), runs, recursion_misses })
             }
             Self::Agent { cpu_ns, rss_bytes, map_bytes } => Input::Agent(AgentCost { cpu_ns, rss_bytes, map_bytes }),
             Self::Degraded(steps) => Input::Degraded(steps.into()),

@@ -7,7 +7,8 @@
 pub struct Control {
     /// The data hooks follow one socket in `1 << sampling_shift`.
     pub sampling_shift: u32,
-    /// Changes with the shift: what a socket's record says of another epoch's conversation is stale.
+    /// Changes with the shift: what a socket's record says of another epoch's conversation is stale. Records keep its low
+    /// half.
     pub sampling_epoch: u32,
     /// Monotonic time of that change.
     pub sampling_since_ns: u64,

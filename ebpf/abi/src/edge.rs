@@ -28,8 +28,8 @@ pub const SLOT_FREE: u32 = 0;
 /// `EdgeRecord::state` of a slot in use; written last, so a reader that sees it sees the header too.
 pub const SLOT_LIVE: u32 = 1;
 
-/// What makes two sockets belong to the same edge.
-#[repr(C)]
+/// What makes two sockets belong to the same edge. Aligned so that it is written and compared in words.
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EdgeKey {
     /// Client role: the address dialled. Server role with a peer on this host: the address that peer dialled, so
@@ -48,7 +48,7 @@ pub struct EdgeKey {
     /// `ROLE_*`.
     pub role: u8,
     #[doc(hidden)]
-    pub _pad: [u8; 3],
+    pub _pad: [u8; 7],
 }
 
 /// How a connect ended.
@@ -134,17 +134,17 @@ pub struct EdgeRecord {
     /// Sockets that let go of this slot.
     pub detached: u64,
 
-    /// Rounds opened: a request began.
-    pub rounds_started: u64,
+    /// Rounds in flight now and when they began, in one word so that opening a round is one atomic addition and ending it
+    /// another: see `InFlight`.
+    pub in_flight: u64,
     /// Rounds ended by this end's close before any answer.
     pub rounds_abandoned: u64,
     /// Rounds ended by the peer's close or reset before any answer.
     pub rounds_broken: u64,
     /// Rounds that were open when the sample of followed sockets changed: their end was not observed.
     pub rounds_unobserved: u64,
-    /// Sum over ended rounds of (end - start), kept as minus start at the start and plus end at the end: with the
-    /// rounds in flight it is the time integral of concurrency, independent of the latency histogram (wraps).
-    pub in_flight_ns: u64,
+    /// Time that the rounds which ended without an answer, or unobserved, had been in flight.
+    pub unanswered_ns: u64,
     /// Connections newly found multiplexed (a request sent while another was in flight).
     pub multiplexed_set: u64,
     /// Connections that were, and are no more (closed).
@@ -173,8 +173,10 @@ pub struct EdgeRecord {
 
     /// Client: first send to first byte of the answer. Server: request read to answer sent (service time).
     pub latency: Histogram,
-    /// First operation of a round to the last of its answer.
-    pub full_latency: Histogram,
+    /// What makes `latency` the distribution of whole rounds, first operation to the last of the answer: for each answer
+    /// in several pieces one more in the bucket of the whole, one less in that of its first piece (counts wrap). Most
+    /// answers are one piece, and cost nothing here.
+    pub full_latency_correction: Histogram,
     /// Data's arrival at the socket to the read that took it, at the turn of a round. Server: the request waited for
     /// the worker. Client: the answer waited for the caller.
     pub receive_queue_wait: Histogram,
@@ -184,6 +186,33 @@ pub struct EdgeRecord {
     pub connect_failed_latency: Histogram,
     /// The handshake's round trip as the kernel sampled it (`srtt` at ESTABLISHED): a SYN sent again is not in it.
     pub handshake: Histogram,
+}
+
+/// Reading and writing `EdgeRecord::in_flight`: the low bits count rounds in flight, the rest is minus the sum of their
+/// starts, which the same bits cut off each. A round in flight is added once and taken off once, exactly.
+pub struct InFlight;
+
+impl InFlight {
+    /// 2^20 rounds at once, with starts in steps of a millisecond.
+    const COUNT_BITS: u32 = 20;
+    const COUNT: u64 = (1 << Self::COUNT_BITS) - 1;
+
+    /// What to add when a round begins at `start_ns`, and to subtract when it ends.
+    #[inline(always)]
+    pub const fn of(start_ns: u64) -> u64 {
+        1u64.wrapping_sub(start_ns & !Self::COUNT)
+    }
+
+    /// Rounds in flight.
+    pub const fn count(word: u64) -> u64 {
+        word & Self::COUNT
+    }
+
+    /// For how long, in all, the rounds in flight have been so at `now_ns`; too long by a millisecond each at most.
+    pub const fn age_ns(word: u64, now_ns: u64) -> u64 {
+        let starts = Self::count(word).wrapping_sub(word);
+        Self::count(word).wrapping_mul(now_ns).wrapping_sub(starts)
+    }
 }
 
 impl EdgeRecord {
@@ -197,7 +226,7 @@ impl EdgeRecord {
             port: 0,
             listen_port: 0,
             role: 0,
-            _pad: [0; 3],
+            _pad: [0; 7],
         },
         state: SLOT_FREE,
         comm: [0; 16],
@@ -215,11 +244,11 @@ impl EdgeRecord {
         partial: 0,
         attached: 0,
         detached: 0,
-        rounds_started: 0,
+        in_flight: 0,
         rounds_abandoned: 0,
         rounds_broken: 0,
         rounds_unobserved: 0,
-        in_flight_ns: 0,
+        unanswered_ns: 0,
         multiplexed_set: 0,
         multiplexed_cleared: 0,
         push_set: 0,
@@ -233,7 +262,7 @@ impl EdgeRecord {
         resets_received: 0,
         errors: [0; 4],
         latency: Histogram::EMPTY,
-        full_latency: Histogram::EMPTY,
+        full_latency_correction: Histogram::EMPTY,
         receive_queue_wait: Histogram::EMPTY,
         connect_latency: Histogram::EMPTY,
         connect_failed_latency: Histogram::EMPTY,
@@ -241,6 +270,6 @@ impl EdgeRecord {
     };
 }
 
-const _: () = assert!(size_of::<EdgeKey>() == 36, "EdgeKey is a map key: no implicit padding");
+const _: () = assert!(size_of::<EdgeKey>() == 40, "EdgeKey is a map key: no implicit padding");
 const _: () = assert!(size_of::<EdgeRecord>().is_multiple_of(8), "array values are read in place as 8-byte words");
 const _: () = assert!(size_of::<EdgeRecord>() <= 3072, "4096 edges must fit 12 MiB");

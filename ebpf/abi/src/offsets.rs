@@ -39,6 +39,7 @@ offsets! {
     sk_protocol = "sock.sk_protocol",
     sk_err = "sock.sk_err",
     sk_shutdown = "sock.sk_shutdown",
+    sk_receive_queue_len = "sock.sk_receive_queue.qlen",
     inet_sport = "inet_sock.inet_sport",
     srtt_us = "tcp_sock.srtt_us",
     total_retrans = "tcp_sock.total_retrans",

@@ -3,15 +3,15 @@
 //! Errors of established connections. Failed connects are counted by their outcome instead.
 
 use weir_abi::SocketError;
-use weir_ebpf::socket::{FAILED, PHASE_CONNECTING, RESOLVED};
+use weir_ebpf::socket::{FAILED, PHASE_CONNECTING};
 
-use crate::{edge, kernel::Sock, track};
+use crate::{edge, kernel::Sock, sockets};
 
 #[inline(always)]
 pub(crate) fn run(sk: Sock) {
-    let Some(socket) = track::get(sk) else { return };
+    let Some(socket) = sockets::get(sk) else { return };
     // Before 6.11 a failing connect reports its error before its state changes.
-    if socket.resolution != RESOLVED || socket.flags & FAILED != 0 || socket.phase == PHASE_CONNECTING {
+    if !socket.is_resolved() || socket.flags & FAILED != 0 || socket.phase == PHASE_CONNECTING {
         return;
     }
     let kind = match sk.error() {

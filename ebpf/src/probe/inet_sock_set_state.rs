@@ -4,19 +4,17 @@
 //! owners are taken only at SYN_SENT, LISTEN and local closes, which happen in the process's own system call.
 
 use weir_abi::{ConnectOutcome, Counter, OTHER_CLIENT, ROLE_CLIENT, ROLE_SERVER};
-use weir_ebpf::socket::{
-    FAILED, PEER_UNTRACKED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, RESOLVED, Socket, UNRESOLVED,
-};
+use weir_ebpf::socket::{FAILED, PEER_UNTRACKED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, UNRESOLVED};
 
 use crate::{
     edge::{self, Failure, OwnedBy, Owner, bump, count, observe},
     follow,
     kernel::{
         self, SHUTDOWN_BOTH, Sock, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LISTEN, TCP_SYN_RECV,
-        TCP_SYN_SENT, Task,
+        TCP_SYN_SENT, Task, clear,
     },
     maps::{FAILED_CONNECTS, LISTENERS, Listener},
-    resolve, track,
+    resolve, sockets, track,
 };
 
 const EPIPE: i32 = 32;
@@ -49,22 +47,23 @@ fn connecting(sk: Sock) {
     if !sk.is_tcp() {
         return;
     }
-    let Some(socket) = track::create(sk) else { return };
-    if socket.resolution == RESOLVED {
+    let Some(socket) = sockets::create(sk) else { return };
+    if socket.phase != 0 {
         // The same socket again, after disconnect: a new connection.
-        track::release(sk, socket, kernel::now());
-        count(Counter::SocketsTracked);
+        track::release(sk, socket);
+        clear(socket);
+        follow::join(socket);
     }
-    *socket = Socket { role: ROLE_CLIENT, phase: PHASE_CONNECTING, since_ns: kernel::now(), ..Socket::default() };
-    follow::join(socket);
+    socket.role = ROLE_CLIENT;
+    socket.phase = PHASE_CONNECTING;
+    socket.arrived_ns = kernel::now();
     resolve::resolve(sk, socket, OwnedBy::Task(Task::current()));
 }
 
 #[inline(always)]
 fn established(sk: Sock, old: i32) {
     let Some(tcp) = sk.tcp() else { return };
-    let now = kernel::now();
-    if let Some(socket) = track::get(sk) {
+    if let Some(socket) = sockets::get(sk) {
         if socket.phase != PHASE_CONNECTING {
             return;
         }
@@ -72,8 +71,9 @@ fn established(sk: Sock, old: i32) {
         socket.handshake_us = tcp.srtt_us();
         socket.copied_seq = tcp.rcv_nxt();
         let Some(record) = edge::record(socket.edge) else { return };
-        if socket.since_ns != 0 {
-            observe!(record.connect_latency, now.saturating_sub(socket.since_ns));
+        if socket.arrived_ns != 0 {
+            observe!(record.connect_latency, kernel::now().saturating_sub(socket.arrived_ns));
+            socket.arrived_ns = 0;
         }
         resolve::opened(sk, socket, record);
         return;
@@ -83,11 +83,11 @@ fn established(sk: Sock, old: i32) {
     }
     if old == TCP_SYN_SENT {
         // A connect that began without a record: only its outcome is known.
-        resolve::announce(sk, PEER_UNTRACKED);
+        resolve::announce(sk, PEER_UNTRACKED, false);
         count_in_other(OTHER_CLIENT, ConnectOutcome::Ok);
         return;
     }
-    let Some(socket) = track::create(sk) else {
+    let Some(socket) = sockets::create(sk) else {
         count_in_other(resolve::other_of_server(sk), ConnectOutcome::Ok);
         return;
     };
@@ -155,7 +155,7 @@ fn connect_ended(sk: Sock) {
         // The errors that the call's own return would count again.
         let _ = FAILED_CONNECTS.insert(sk.0 as u64, 1u32, 0);
     }
-    let Some(socket) = track::get(sk) else {
+    let Some(socket) = sockets::get(sk) else {
         if sk.is_tcp() {
             count_in_other(OTHER_CLIENT, outcome);
         }
@@ -174,7 +174,7 @@ fn connect_ended(sk: Sock) {
     let failure = Failure {
         outcome,
         errno: if errno == 0 && outcome == ConnectOutcome::AddressNotAvailable { EADDRNOTAVAIL } else { errno },
-        after_ns: if socket.since_ns == 0 { 0 } else { now.saturating_sub(socket.since_ns) },
+        after_ns: if socket.arrived_ns == 0 { 0 } else { now.saturating_sub(socket.arrived_ns) },
         syn_retransmits,
     };
     edge::connect_failed(socket.edge, now, &failure);
@@ -189,9 +189,12 @@ fn connect_ended(sk: Sock) {
 /// Any step of a connection's end.
 #[inline(always)]
 fn leaving(sk: Sock, old: i32, new: i32) {
-    let Some(socket) = track::get(sk) else { return };
+    let Some(socket) = sockets::get(sk) else { return };
     if new == TCP_CLOSE_WAIT {
         socket.peer_closed = 1;
+        return;
+    }
+    if socket.phase == PHASE_ENDED && new != TCP_CLOSE {
         return;
     }
     let shut = sk.shutdown() == SHUTDOWN_BOTH;
@@ -217,7 +220,7 @@ fn leaving(sk: Sock, old: i32, new: i32) {
     let unread = socket.arrived_ns != 0;
     let closed_here = shut && matches!(old, TCP_ESTABLISHED | TCP_CLOSE_WAIT) && (new == TCP_CLOSE || !unread);
     if closed_here || (new == TCP_CLOSE && sk.error() != 0 && !unread) {
-        track::end_round(socket, kernel::now());
+        track::end_round(socket);
     }
 }
 

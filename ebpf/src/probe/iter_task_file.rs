@@ -8,14 +8,13 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_sock_from_file;
 use weir_abi::{Counter, ROLE_CLIENT};
-use weir_ebpf::socket::{Socket, UNRESOLVED};
+use weir_ebpf::socket::UNRESOLVED;
 
 use crate::{
-    edge::{self, OwnedBy, Owner, count, observe},
-    follow,
+    edge::{self, OwnedBy, Owner, count},
     kernel::{self, Sock, TCP_LISTEN, Task, sock_of_socket},
     maps::{LISTENERS, Listener, SCAN_PHASE},
-    resolve, track,
+    resolve, sockets, track,
 };
 
 /// Remember the listening ports: they tell servers from clients.
@@ -83,7 +82,7 @@ fn remember_listener(sk: Sock, task: Task) {
 
 #[inline(always)]
 fn visit(sk: Sock, task: Task, phase: u32) {
-    let Some(socket) = track::get(sk).or_else(|| track::adopt(sk)) else {
+    let Some(socket) = sockets::get(sk).or_else(|| track::adopt(sk)) else {
         if phase == REST && track::is_connection(sk) {
             count(Counter::SocketsOverLimit);
         }
@@ -95,18 +94,9 @@ fn visit(sk: Sock, task: Task, phase: u32) {
     if socket.resolution == UNRESOLVED {
         resolve::resolve(sk, socket, OwnedBy::Task(task));
     }
-    if phase == SETTLE {
-        settle(socket);
+    if phase == SETTLE
+        && let Some(record) = edge::record(socket.edge)
+    {
+        track::settle(Some(kernel::now()), socket, record);
     }
-}
-
-#[inline(always)]
-fn settle(socket: &mut Socket) {
-    let Some(record) = edge::record(socket.edge) else { return };
-    follow::end_unobserved(socket, record);
-    let turn = socket.round.settle(kernel::now(), false);
-    if turn.completed {
-        observe!(record.full_latency, turn.full_latency_ns, follow::weight(socket));
-    }
-    track::flush(socket, record);
 }

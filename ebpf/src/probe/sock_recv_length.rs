@@ -1,12 +1,14 @@
 //! `void sock_recv_length(struct sock *sk, int ret, int flags)`, since 6.3.
 //!
-//! Every receive path of the socket layer but splice, in the caller's context. What was read is taken from the
-//! kernel's read position, so that peeks and error-queue reads count nothing and no byte counts twice.
+//! Every receive path of the socket layer but splice, in the caller's context. Peeks and error-queue reads count nothing.
+
+use weir_ebpf::socket::RESOLVED;
 
 use crate::{
     edge, follow,
     kernel::{self, Sock},
-    resolve, sample, track,
+    sockets,
+    track::{self, Books},
 };
 
 const MSG_PEEK: i32 = 0x2;
@@ -15,36 +17,28 @@ const MSG_ERRQUEUE: i32 = 0x2000;
 #[inline(always)]
 pub(crate) fn run(sk: Sock, result: i32, flags: i32) {
     let Some(sampling) = follow::sampled(sk) else { return };
-    let Some(socket) = track::get(sk).or_else(|| track::adopt(sk)) else { return };
-    if !resolve::by_current(sk, socket) || result < 0 || flags & MSG_ERRQUEUE != 0 {
+    let Some(socket) = sockets::get(sk).or_else(|| track::adopt(sk)) else { return };
+    follow::renew(sampling, socket);
+    let bytes = if result > 0 && flags & (MSG_PEEK | MSG_ERRQUEUE) == 0 { result as u32 } else { 0 };
+    if socket.resolution != RESOLVED && !track::prepare(sk, socket, bytes) {
         return;
     }
-    let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(socket.edge)) else { return };
-    follow::renew(sampling, tcp, socket, record);
-    if result == 0 {
-        // The end of the stream. What was read before it unseen is noticed now; the FIN takes a position too.
-        track::notice_unseen_read(sk, tcp, socket, record);
-        socket.arrived_ns = 0;
+    if bytes == 0 {
+        if result == 0 {
+            track::end_of_stream(sk, socket);
+        }
         return;
     }
-    let position = tcp.copied_seq();
-    // A socket first seen in mid-life is counted from here on, not from where it had got to.
-    let first = track::is_first_operation(socket);
-    let moved = if first && flags & MSG_PEEK == 0 { result as u32 } else { position.wrapping_sub(socket.copied_seq) };
-    socket.copied_seq = position;
-    if moved == 0 {
-        return; // a peek
-    }
-    // A read that took the last data and the FIN behind it moves one position more.
-    let bytes = if moved == result as u32 + 1 { result as u32 } else { moved };
+    let Some(record) = edge::record(socket.edge) else { return };
+    socket.copied_seq = socket.copied_seq.wrapping_add(bytes);
     let now = kernel::now();
-    let wait = if socket.arrived_ns == 0 { 0 } else { now.saturating_sub(socket.arrived_ns) };
+    // The clocks of two processors may disagree on the order.
+    let waited = now.wrapping_sub(socket.arrived_ns) as i64;
+    let wait_ns = if socket.arrived_ns != 0 && waited > 0 { waited as u64 } else { 0 };
     // What is left unread came with the last packet at the latest.
-    socket.arrived_ns = if position == tcp.rcv_nxt() { 0 } else { tcp.last_packet_ns() };
-    let turn = track::received_turn(now, tcp, socket);
-    if turn.opened {
-        sample::request(socket.round.rounds, bytes, record);
-    }
-    track::add_received(bytes, turn, socket, record);
-    track::apply(turn, now, wait, tcp, socket, record);
+    socket.arrived_ns = if sk.has_unread() { sk.last_packet_ns() } else { 0 };
+    track::add_received(sk, bytes, now, socket, record);
+    let weight = follow::weight(socket);
+    let mut books = Books { record, flags: &mut socket.flags, weight, wait_ns, bytes };
+    track::read(sk, now, socket.role, &mut socket.round, &mut books);
 }

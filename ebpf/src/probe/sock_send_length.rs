@@ -3,34 +3,32 @@
 //! Every send path of the socket layer, in the caller's context: write, sendmsg, writev, sendfile, splice to a socket,
 //! MSG_ZEROCOPY, io_uring.
 
-use weir_abi::ROLE_SERVER;
+use weir_ebpf::socket::RESOLVED;
 
-use crate::{edge, follow, kernel::Sock, resolve, sample, track};
+use crate::{
+    edge, follow,
+    kernel::Sock,
+    sockets,
+    track::{self, Books},
+};
 
 #[inline(always)]
 pub(crate) fn run(sk: Sock, result: i32) {
     let Some(sampling) = follow::sampled(sk) else { return };
-    let Some(socket) = track::get(sk).or_else(|| track::adopt(sk)) else { return };
-    if !resolve::by_current(sk, socket) || result <= 0 {
+    let Some(socket) = sockets::get(sk).or_else(|| track::adopt(sk)) else { return };
+    follow::renew(sampling, socket);
+    if socket.resolution != RESOLVED && !track::prepare(sk, socket, 0) {
         return;
     }
-    let Some(tcp) = sk.tcp() else { return };
-    let Some(record) = edge::record(socket.edge) else { return };
-    follow::renew(sampling, tcp, socket, record);
-    if track::is_first_operation(socket) {
-        socket.copied_seq = tcp.copied_seq();
-    } else {
-        track::notice_unseen_read(sk, tcp, socket, record);
+    if result <= 0 {
+        return;
     }
-    let sent = track::send_time(tcp, socket);
-    let turn = if socket.role == ROLE_SERVER {
-        socket.round.respond(sent)
-    } else {
-        socket.round.initiate(sent, u64::from(tcp.srtt_us()) * 1000)
-    };
-    if turn.opened {
-        sample::request(socket.round.rounds, result as u32, record);
-    }
-    track::add_sent(result as u32, turn, socket, record);
-    track::apply(turn, sent, 0, tcp, socket, record);
+    let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(socket.edge)) else { return };
+    track::notice_unseen_read(sk, tcp, socket, record);
+    let at = track::send_time(tcp, socket);
+    let bytes = result as u32;
+    track::add_sent(sk, bytes, at, socket, record);
+    let weight = follow::weight(socket);
+    let mut books = Books { record, flags: &mut socket.flags, weight, wait_ns: 0, bytes };
+    track::sent(sk, at, socket.role, &mut socket.round, &mut books);
 }

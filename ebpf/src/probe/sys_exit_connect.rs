@@ -7,7 +7,7 @@ use aya_ebpf::{helpers::generated::bpf_probe_read_user, programs::TracePointCont
 use weir_abi::{ConnectOutcome, Counter, EdgeKey, OTHER_CLIENT, ROLE_CLIENT};
 
 use crate::{
-    edge::{self, Failure, Header, OwnedBy, count},
+    edge::{self, Failure, Header, OwnedBy, count, new_key},
     kernel::{self, AF_INET, AF_INET6, Task, registers::Call},
     maps::FAILED_CONNECTS,
 };
@@ -40,12 +40,15 @@ pub(crate) fn run(ctx: &TracePointContext) {
     if FAILED_CONNECTS.remove(sk).is_ok() {
         return;
     }
-    let mut key = EdgeKey { tgid: task.tgid(), netns, role: ROLE_CLIENT, ..EdgeKey::default() };
+    let mut key = new_key();
+    key.tgid = task.tgid();
+    key.netns = netns;
+    key.role = ROLE_CLIENT;
     if read_target(&call, &mut key).is_none() {
         count(Counter::UnreadableConnects);
         return;
     }
-    let header = Header { owner: OwnedBy::Task(task), local_address: [0; 16], peer_netns: 0 };
+    let header = Header { owner: OwnedBy::Task(task), sk: None, peer_netns: 0 };
     let slot = edge::slot(&key, &header, OTHER_CLIENT);
     let failure = Failure { outcome, errno: -result as i32, after_ns: 0, syn_retransmits: 0 };
     edge::connect_failed(slot, kernel::now(), &failure);

@@ -4,21 +4,17 @@
 
 use weir_ebpf::socket::{PHASE_OPEN, UNRESOLVED};
 
-use crate::{
-    edge,
-    kernel::{self, Sock},
-    maps::FAILED_CONNECTS,
-    resolve, track,
-};
+use crate::{edge, kernel::Sock, maps::FAILED_CONNECTS, resolve, sockets, track};
 
 #[inline(always)]
 pub(crate) fn run(sk: Sock) {
-    if let Some(socket) = track::get(sk) {
+    if let Some(socket) = sockets::get(sk) {
         if socket.resolution == UNRESOLVED && socket.phase == PHASE_OPEN {
             resolve::by_listener(sk, socket);
         }
-        track::release(sk, socket, kernel::now());
-    } else if track::has_missed() {
+        track::release(sk, socket);
+        sockets::remove(sk);
+    } else if sockets::has_missed() {
         let _ = FAILED_CONNECTS.remove(sk.0 as u64);
         add_to_other(sk);
     }

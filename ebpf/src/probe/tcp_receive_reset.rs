@@ -3,17 +3,17 @@
 //! The kernel also comes here when data arrives after this end has closed: then it is this end that sends the reset, and
 //! the socket is gone before `tcp_send_reset` could tell.
 
-use weir_ebpf::socket::{PHASE_CONNECTING, PHASE_OPEN, RESOLVED, UNRESOLVED};
+use weir_ebpf::socket::{PHASE_CONNECTING, PHASE_OPEN, UNRESOLVED};
 
 use crate::{
     edge::{self, bump},
     kernel::{SHUTDOWN_RECEIVE, Sock, TCP_FIN_WAIT1, TCP_FIN_WAIT2},
-    resolve, track,
+    resolve, sockets,
 };
 
 #[inline(always)]
 pub(crate) fn run(sk: Sock) {
-    let Some(socket) = track::get(sk) else { return };
+    let Some(socket) = sockets::get(sk) else { return };
     socket.peer_closed = 1;
     if socket.phase == PHASE_CONNECTING {
         return; // an answer to a SYN is an outcome of the connect
@@ -21,7 +21,7 @@ pub(crate) fn run(sk: Sock) {
     if socket.resolution == UNRESOLVED && socket.phase == PHASE_OPEN {
         resolve::by_listener(sk, socket);
     }
-    if socket.resolution != RESOLVED {
+    if !socket.is_resolved() {
         return;
     }
     let Some(record) = edge::record(socket.edge) else { return };

@@ -4,14 +4,12 @@
 //! A trigger only: the number comes from the socket's own `total_retrans`, which counts segments as `RetransSegs` does,
 //! so a missed run costs delay, never a count.
 
-use weir_ebpf::socket::RESOLVED;
-
-use crate::{edge, kernel::Sock, track};
+use crate::{edge, kernel::Sock, sockets, track};
 
 #[inline(always)]
 pub(crate) fn run(sk: Sock) {
-    let Some(socket) = track::get(sk) else { return };
-    if socket.resolution != RESOLVED {
+    let Some(socket) = sockets::get(sk) else { return };
+    if !socket.is_resolved() {
         return;
     }
     if let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(socket.edge)) {

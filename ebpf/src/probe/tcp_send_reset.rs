@@ -2,12 +2,10 @@
 //!
 //! The socket is null for segments that belong to none (a refused SYN: the client's edge has that).
 
-use weir_ebpf::socket::RESOLVED;
-
 use crate::{
     edge::{self, bump},
     kernel::Sock,
-    track,
+    sockets,
 };
 
 #[inline(always)]
@@ -15,8 +13,8 @@ pub(crate) fn run(sk: Sock) {
     if sk.0.is_null() {
         return;
     }
-    let Some(socket) = track::get(sk) else { return };
-    if socket.resolution != RESOLVED {
+    let Some(socket) = sockets::get(sk) else { return };
+    if !socket.is_resolved() {
         return;
     }
     if let Some(record) = edge::record(socket.edge) {

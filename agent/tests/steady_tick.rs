@@ -1,0 +1,109 @@
+//! A whole tick of the agent on this kernel, from the maps to the engine and a recording, allocates nothing once it
+//! knows the edges: weir's memory does not move while it watches.
+
+use std::{
+    collections::HashSet,
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    time::Duration,
+};
+
+use allocation_counter::measure;
+use weir_agent::{Limits, Probes, Reader, Recorder};
+use weir_engine::{Engine, Input, Window};
+
+const CONNECTIONS: usize = 200;
+const TICKS: usize = 20;
+
+/// Connections to as many ports: each is an edge at its client's end and one at its server's.
+fn connections() -> Vec<(TcpStream, TcpStream)> {
+    let connect = |_| {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
+        let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
+        (client, listener.accept().expect("accept").0)
+    };
+    (0..CONNECTIONS).map(connect).collect()
+}
+
+/// A round on each, so that every edge has something to tell.
+fn rounds(connections: &[(TcpStream, TcpStream)]) {
+    for (client, server) in connections {
+        for (mut from, mut to) in [(client, server), (server, client)] {
+            from.write_all(&[1]).expect("send");
+            to.read_exact(&mut [0]).expect("receive");
+        }
+    }
+}
+
+/// What one tick told, and what it cost.
+struct Tick {
+    allocations: u64,
+    edges: usize,
+    /// It told of an edge or a failure for the first time: others use this kernel too.
+    news: bool,
+}
+
+struct Agent {
+    reader: Reader,
+    engine: Engine,
+    recorder: Recorder,
+    seen: HashSet<u32>,
+}
+
+impl Agent {
+    fn tick(&mut self, settle: bool) -> Tick {
+        let Self { reader, engine, recorder, seen } = self;
+        let (mut edges, mut news) = (0, false);
+        let allocations = measure(|| {
+            let told = reader.read(settle, &mut |input| {
+                // Its own books are the test's, not the agent's.
+                allocation_counter::opt_out(|| match &input {
+                    Input::Edge { slot, .. } => {
+                        edges += 1;
+                        news |= seen.insert(*slot);
+                    }
+                    Input::ConnectFailed(_) | Input::Retired { .. } => news = true,
+                    _ => {}
+                });
+                recorder.write(&input).expect("record");
+                engine.take(input);
+            });
+            told.expect("a tick");
+        });
+        Tick { allocations: allocations.count_total, edges, news }
+    }
+}
+
+#[test]
+#[ignore = "loads the probes, which needs root: cargo xtask test runs it"]
+fn a_steady_tick_allocates_nothing() {
+    let path = std::env::temp_dir().join(format!("weir-steady-{}.rec", std::process::id()));
+    let recorder = Recorder::create(&path).expect("create a recording");
+    // The open recording needs no name.
+    std::fs::remove_file(&path).expect("unlink the recording");
+    let limits = Limits { edges: 4096, sockets: 4096, kernel_log: false, samples: false };
+    let probes = Probes::start(limits).expect("start the probes");
+    let reader = Reader::new(probes, limits, Duration::from_secs(3600), false).expect("a reader");
+    let mut agent = Agent { reader, engine: Engine::new(Window::Whole), recorder, seen: HashSet::new() };
+    agent.reader.begin(&mut |input| agent.engine.take(input)).expect("begin");
+
+    let connections = connections();
+    for _ in 0..3 {
+        rounds(&connections);
+        agent.tick(true);
+    }
+    for settle in [false, true] {
+        let mut steady = Vec::new();
+        for _ in 0..TICKS {
+            rounds(&connections);
+            let tick = agent.tick(settle);
+            assert!(tick.edges >= 2 * CONNECTIONS, "{} edges told, of {CONNECTIONS} connections", tick.edges);
+            if !tick.news {
+                steady.push(tick.allocations);
+            }
+        }
+        assert!(steady.len() >= TICKS / 2, "only {} of {TICKS} ticks brought nothing new", steady.len());
+        println!("settle: {settle}; allocations of {} ticks: {steady:?}", steady.len());
+        assert!(steady.iter().all(|n| *n == 0), "allocations with settle {settle}: {steady:?}");
+    }
+}

@@ -1,0 +1,31 @@
+//! The look at a request's head: at a connection's first four rounds and one in 64 after.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use weir_ebpf::pipeline::{LOOKED_AT, head_repeats};
+
+const REQUEST: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: www.example\r\nAccept: */*\r\n\r\n";
+
+fn pipeline(c: &mut Criterion) {
+    let mut one = [0; LOOKED_AT];
+    one[..REQUEST.len()].copy_from_slice(REQUEST);
+    let mut two = one;
+    two[REQUEST.len()..2 * REQUEST.len()].copy_from_slice(REQUEST);
+    // The worst case: all of it is looked at, in vain.
+    let long: [u8; LOOKED_AT] = std::array::from_fn(|i| (i % 251) as u8 ^ (i / 251) as u8);
+
+    let mut group = c.benchmark_group("pipeline");
+    for (name, bytes, length) in
+        [("one request", &one, REQUEST.len()), ("two requests", &two, 2 * REQUEST.len()), ("upload", &long, LOOKED_AT)]
+    {
+        group.throughput(Throughput::Bytes(length as u64));
+        group.bench_function(format!("head_repeats, {name}"), |b| {
+            b.iter(|| head_repeats(black_box(bytes), black_box(length)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, pipeline);
+criterion_main!(benches);

@@ -1,0 +1,183 @@
+//! The record of a socket: found, made, given back.
+//!
+//! Records lie in a table of our own, by the socket's address: to find one costs a multiplication and a comparison, a
+//! fifth of what `sk_storage` asks, and to make one no memory of the kernel's. Only a socket that finds all slots in its
+//! reach taken gets its record from `sk_storage`.
+
+use aya_ebpf::{bindings::BPF_SK_STORAGE_GET_F_CREATE, helpers::generated::bpf_sk_storage_get};
+use weir_abi::Counter;
+use weir_ebpf::{
+    socket::Socket,
+    table::{REACH, SLOTS, home, neighbour},
+};
+
+use crate::{
+    edge::{add, add_u32, count, counted},
+    follow,
+    kernel::{Sock, clear},
+    maps::{CONTROL, SPILLED},
+};
+
+/// A slot of the table: two cache lines, the first of which holds what finding and the conversation need.
+#[repr(C, align(64))]
+struct Slot {
+    /// Stands for the socket whose record this is; 0 when there is none.
+    tag: u64,
+    /// How many want this slot. Whoever reads 1 after adding 1 has it; whoever reads more takes theirs back.
+    claims: u32,
+    /// Sockets whose search begins here and that have a record, anywhere.
+    homed: u32,
+    socket: Socket,
+}
+
+/// The table is a static of the object and not a map of its own: the address of a slot is arithmetic, not a lookup.
+struct Table(core::cell::UnsafeCell<[Slot; SLOTS]>);
+// SAFETY: shared between processors by the protocol of `claims`.
+unsafe impl Sync for Table {}
+
+#[unsafe(no_mangle)]
+// SAFETY: plain integers, for which all zeroes is a value.
+static TABLE: Table = unsafe { core::mem::zeroed() };
+
+#[inline(always)]
+fn slot(index: usize) -> *mut Slot {
+    // SAFETY: callers mask the index.
+    unsafe { TABLE.0.get().cast::<Slot>().add(index & (SLOTS - 1)) }
+}
+
+/// The socket's address as a number. The verifier lets nobody compute with an address, but the distance of two is a number.
+#[inline(always)]
+fn tag(sk: Sock) -> u64 {
+    (sk.0 as u64).wrapping_sub(TABLE.0.get() as u64)
+}
+
+/// The socket's record, if it has one.
+#[inline(always)]
+pub(crate) fn get(sk: Sock) -> Option<&'static mut Socket> {
+    let tag = tag(sk);
+    let first = home(tag);
+    let slot = slot(first);
+    // SAFETY: a slot of the table; the socket's own operations follow each other.
+    unsafe {
+        if (*slot).tag == tag {
+            return Some(&mut (*slot).socket);
+        }
+        if (*slot).homed == 0 {
+            return None;
+        }
+    }
+    search(sk, tag)
+}
+
+#[inline(never)]
+fn search(sk: Sock, tag: u64) -> Option<&'static mut Socket> {
+    let first = home(tag);
+    let mut step = 1;
+    while step < REACH {
+        let slot = slot(neighbour(first, step));
+        // SAFETY: as above.
+        unsafe {
+            if (*slot).tag == tag {
+                return Some(&mut (*slot).socket);
+            }
+        }
+        step += 1;
+    }
+    spilled(sk, 0)
+}
+
+#[inline(always)]
+fn spilled(sk: Sock, flags: u64) -> Option<&'static mut Socket> {
+    // SAFETY: the map's value type is Socket; the helper takes any BTF-typed socket, null included, and returns null
+    // or a value that lives as long as this program runs.
+    unsafe {
+        let map = (&raw const SPILLED).cast_mut().cast();
+        bpf_sk_storage_get(map, sk.0.cast_mut(), core::ptr::null_mut(), flags).cast::<Socket>().as_mut()
+    }
+}
+
+/// The socket's record, a fresh one if need be; none when the limit is reached or the kernel has no memory.
+#[inline(always)]
+pub(crate) fn create(sk: Sock) -> Option<&'static mut Socket> {
+    if let Some(socket) = get(sk) {
+        return Some(socket);
+    }
+    if at_limit() {
+        count(Counter::SocketsOverLimit);
+        return None;
+    }
+    let Some(socket) = claim(sk) else {
+        count(Counter::SocketStorageFailed);
+        return None;
+    };
+    count(Counter::SocketsTracked);
+    follow::join(socket);
+    Some(socket)
+}
+
+#[inline(never)]
+fn claim(sk: Sock) -> Option<&'static mut Socket> {
+    let tag = tag(sk);
+    let first = home(tag);
+    // SAFETY: fields of slots of the table.
+    unsafe {
+        add_u32(&raw mut (*slot(first)).homed, 1);
+        let mut step = 0;
+        while step < REACH {
+            let slot = slot(neighbour(first, step));
+            let claims = &raw mut (*slot).claims;
+            if core::ptr::read_volatile(claims) == 0 {
+                add_u32(claims, 1);
+                if core::ptr::read_volatile(claims) == 1 {
+                    clear(&raw mut (*slot).socket);
+                    // An addition, as giving back is: however late another processor sees that one, this one stands.
+                    add(&raw mut (*slot).tag, tag);
+                    return Some(&mut (*slot).socket);
+                }
+                add_u32(claims, 1u32.wrapping_neg());
+            }
+            step += 1;
+        }
+        let socket = spilled(sk, u64::from(BPF_SK_STORAGE_GET_F_CREATE));
+        if socket.is_none() {
+            add_u32(&raw mut (*slot(first)).homed, 1u32.wrapping_neg());
+        }
+        socket
+    }
+}
+
+/// Gives the socket's record back. What `sk_storage` holds the kernel frees with the socket.
+#[inline(always)]
+pub(crate) fn remove(sk: Sock) {
+    count(Counter::SocketsReleased);
+    let tag = tag(sk);
+    let first = home(tag);
+    // SAFETY: fields of slots of the table.
+    unsafe {
+        add_u32(&raw mut (*slot(first)).homed, 1u32.wrapping_neg());
+        let mut step = 0;
+        while step < REACH {
+            let slot = slot(neighbour(first, step));
+            if (*slot).tag == tag {
+                add(&raw mut (*slot).tag, tag.wrapping_neg());
+                add_u32(&raw mut (*slot).claims, 1u32.wrapping_neg());
+                return;
+            }
+            step += 1;
+        }
+    }
+}
+
+/// Whether some connection had to go without a record: then the rest of its life is counted in `other`.
+#[inline(always)]
+pub(crate) fn has_missed() -> bool {
+    counted(Counter::SocketsOverLimit) | counted(Counter::SocketStorageFailed) != 0
+}
+
+/// Whether no more records may be made.
+#[inline(always)]
+pub(crate) fn at_limit() -> bool {
+    // SAFETY: an aligned map value; volatile because user space writes it.
+    let most = CONTROL.get_ptr(0).map_or(0, |c| unsafe { core::ptr::read_volatile(&raw const (*c).max_sockets) });
+    counted(Counter::SocketsTracked).wrapping_sub(counted(Counter::SocketsReleased)) >= u64::from(most)
+}
