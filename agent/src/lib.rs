@@ -12,3 +12,7 @@ mod recording;
 mod timer;
 
 pub use cli::run;
+pub use probe::{
+    attach::attach_syscall_exit,
+    table::{Hook, PROBES, Probe},
+};

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::command::{Elevation, cargo, describe, run};
 use crate::run::{binary, build_command};
-use crate::setup::setup;
+use crate::setup::{Extra, setup};
 use crate::tidy::tidy;
 
 struct Step {
@@ -25,7 +25,7 @@ enum Work {
 pub(crate) fn test(filter: Option<&str>, fast: bool) -> Result<()> {
     // Asked before the minutes of building, not after them.
     let elevation = Elevation::find("run the kernel tests")?;
-    setup(true)?;
+    setup(Extra::Tests)?;
 
     let mut steps = steps(filter, fast, elevation);
     let count = steps.len();

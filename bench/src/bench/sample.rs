@@ -1,0 +1,185 @@
+//! One run of one subject, and what many of them say.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::{
+    measure::process::{cpu_ns, rss_bytes},
+    results::{Cell, Exact, ProgramRuns},
+    statistics::Spread,
+    subject::{Running, Subject},
+    workload::{Run, Workload},
+};
+
+/// One run.
+pub(super) struct Sample {
+    run: Run,
+    agent: Option<Agent>,
+    documents: Vec<Value>,
+}
+
+/// What the reading process used meanwhile.
+struct Agent {
+    cpu_share: f64,
+    rss_bytes: u64,
+}
+
+impl Sample {
+    /// Runs the workload, detaches the subject.
+    pub(super) fn take(running: Running, workload: &mut dyn Workload) -> Result<Self> {
+        let pid = running.pid();
+        let used = || pid.and_then(cpu_ns);
+        let (start, before) = (Instant::now(), used());
+        let run = workload.run()?;
+        let (elapsed, after) = (start.elapsed(), used());
+        let agent = before.zip(after).zip(pid.and_then(rss_bytes)).map(|((before, after), rss_bytes)| Agent {
+            cpu_share: Duration::from_nanos(after - before).as_secs_f64() / elapsed.as_secs_f64(),
+            rss_bytes,
+        });
+        Ok(Self { run, agent, documents: running.stop()? })
+    }
+
+    fn rate(&self) -> f64 {
+        self.run.units / self.run.elapsed_ns * 1e9
+    }
+
+    fn cpu_ns(&self) -> f64 {
+        self.run.cpu_ns / self.run.units
+    }
+}
+
+/// The cell of a subject, whose runs are one a round, as are those of nothing.
+pub(super) fn cell(subject: Subject, samples: &[Sample], nothing: &[Sample], again: &[Sample]) -> Cell {
+    let spread = |value: &dyn Fn(&Sample) -> Option<f64>| Spread::of(samples.iter().filter_map(value));
+    // Against the mean of the round's two runs of nothing; these two against each other.
+    let paired = |value: &dyn Fn(&Sample) -> Option<f64>, compare: &dyn Fn(f64, f64) -> f64| {
+        let of = |samples: &[Sample], round: usize| samples.get(round).and_then(value);
+        Spread::of(samples.iter().enumerate().filter_map(|(round, sample)| {
+            let reference = match subject {
+                Subject::Again => of(nothing, round)?,
+                Subject::Nothing => of(again, round)?,
+                _ => f64::midpoint(of(nothing, round)?, of(again, round)?),
+            };
+            Some(compare(value(sample)?, reference))
+        }))
+    };
+    let ratio = |a: f64, b: f64| a / b;
+    let difference = |a: f64, b: f64| a - b;
+    let some = |value: fn(&Sample) -> f64| move |sample: &Sample| Some(value(sample));
+    let p99 = |sample: &Sample| sample.run.latency.map(|latency| latency.p99_ns);
+    // A run without measured time, such as an idle one, has no time per unit.
+    let cpu = |sample: &Sample| (sample.run.cpu_ns > 0.0).then(|| sample.cpu_ns());
+    let last = samples.last();
+    Cell {
+        subject: subject.name().into(),
+        not_measured: None,
+        rate: spread(&some(Sample::rate)),
+        rate_ratio: paired(&some(Sample::rate), &ratio),
+        cpu_ns: spread(&cpu),
+        added_cpu_ns: paired(&cpu, &difference),
+        added_best_ns: paired(&|sample| sample.run.best_ns, &difference),
+        p50_ns: spread(&|sample| sample.run.latency.map(|latency| latency.p50_ns)),
+        p99_ns: spread(&p99),
+        p99_ratio: paired(&p99, &ratio),
+        agent_cpu_share: spread(&|sample| sample.agent.as_ref().map(|agent| agent.cpu_share)),
+        agent_rss_bytes: samples.iter().filter_map(|sample| Some(sample.agent.as_ref()?.rss_bytes)).max(),
+        map_bytes: last.and_then(|sample| sample.documents.last()?["cost"]["map_bytes"].as_u64()),
+    }
+}
+
+/// The generator's counts against weir's, where both are known.
+pub(super) fn compare(sample: &Sample) -> Option<Exact> {
+    let truth = sample.run.truth?;
+    let [document] = sample.documents.as_slice() else { return None };
+    let edges = document["edges"].as_array()?.iter().filter(|edge| edge["server"]["port"] == truth.port);
+    let sum = |of: &dyn Fn(&Value) -> &Value| edges.clone().filter_map(|edge| of(edge).as_u64()).sum::<u64>();
+    let (rounds, connects) = (sum(&|edge| &edge["rounds"]), sum(&|edge| &edge["connects"]["ok"]));
+    let losses = document["losses"].as_object()?.values().filter_map(Value::as_u64).sum();
+    let within = |(from, to): (u64, u64), count| (from..=to).contains(&count);
+    Some(Exact {
+        runs: 1,
+        equal: u64::from(within(truth.rounds, rounds) && within(truth.connects, connects) && losses == 0),
+        rounds: truth.rounds,
+        rounds_weir: rounds,
+        connects: truth.connects,
+        connects_weir: connects,
+        losses,
+    })
+}
+
+impl Exact {
+    /// Two runs together.
+    pub(super) fn and(self, other: Self) -> Self {
+        let both = |a: (u64, u64), b: (u64, u64)| (a.0 + b.0, a.1 + b.1);
+        Self {
+            runs: self.runs + other.runs,
+            equal: self.equal + other.equal,
+            rounds: both(self.rounds, other.rounds),
+            rounds_weir: self.rounds_weir + other.rounds_weir,
+            connects: both(self.connects, other.connects),
+            connects_weir: self.connects_weir + other.connects_weir,
+            losses: self.losses + other.losses,
+        }
+    }
+}
+
+/// Runs of weir's programs, per unit of work; those that never ran are left out.
+pub(super) fn programs(documents: &[Value], units: f64) -> Vec<ProgramRuns> {
+    let programs = documents.last().and_then(|document| document["cost"]["programs"].as_array());
+    let of = |program: &Value| {
+        let runs = program["runs"].as_u64().filter(|runs| *runs > 0)? as f64;
+        let ns_per_run = program["run_time_ns"].as_u64()? as f64 / runs;
+        Some(ProgramRuns { name: program["name"].as_str()?.to_owned(), runs_per_unit: runs / units, ns_per_run })
+    };
+    programs.into_iter().flatten().filter_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::workload::Truth;
+
+    fn sample(units: f64, elapsed_ns: f64, cpu_ns: f64) -> Sample {
+        Sample { run: Run { units, elapsed_ns, cpu_ns, ..Run::default() }, agent: None, documents: Vec::new() }
+    }
+
+    #[test]
+    fn a_subject_is_compared_with_both_runs_of_nothing_in_its_round() {
+        let nothing = [sample(10.0, 100.0, 1000.0), sample(10.0, 100.0, 1000.0)];
+        let again = [sample(10.0, 100.0, 1200.0), sample(10.0, 100.0, 1000.0)];
+        let weir = [sample(10.0, 200.0, 2000.0), sample(10.0, 100.0, 1500.0)];
+        let cell = cell(Subject::Weir, &weir, &nothing, &again);
+        assert_eq!(cell.added_cpu_ns, Some(Spread { median: 70.0, min: 50.0, max: 90.0 }));
+        assert_eq!(cell.rate_ratio, Some(Spread { median: 0.75, min: 0.5, max: 1.0 }));
+        assert_eq!(cell.p99_ratio, None);
+    }
+
+    #[test]
+    fn counts_are_those_of_edges_to_the_generators_port() {
+        let edge = |port, rounds| json!({"server": {"port": port}, "rounds": rounds, "connects": {"ok": 1}});
+        let document = |losses| json!({"edges": [edge(80, 5), edge(80, 2), edge(81, 9)], "losses": {"a": losses}});
+        let of = |losses| {
+            let truth = Truth { port: 80, rounds: (7, 8), connects: (2, 2) };
+            let mut sample = sample(1.0, 1.0, 1.0);
+            sample.run.truth = Some(truth);
+            sample.documents = vec![document(losses)];
+            compare(&sample).expect("both are known")
+        };
+        assert_eq!((of(0).equal, of(0).rounds_weir, of(0).connects_weir), (1, 7, 2));
+        assert_eq!((of(3).equal, of(3).losses), (0, 3));
+        assert_eq!(of(0).and(of(3)).equal, 1);
+    }
+
+    #[test]
+    fn programs_that_did_not_run_are_left_out() {
+        let program = |name, runs, ns| json!({"name": name, "runs": runs, "run_time_ns": ns});
+        let document = json!({"cost": {"programs": [program("a", 20, 400), program("b", 0, 0)]}});
+        let programs = programs(&[document], 10.0);
+        assert_eq!(programs.len(), 1);
+        assert_eq!((programs[0].runs_per_unit, programs[0].ns_per_run), (2.0, 20.0));
+    }
+}

@@ -1,0 +1,78 @@
+//! Who runs first. Others may use the machine meanwhile; what is measured should not wait for them.
+
+use std::{fs, io::Error};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::process;
+
+/// Below the kernel's own real-time threads.
+const FIFO_PRIORITY: i32 = 10;
+const FIRST: i32 = -20;
+
+/// Puts this process, and all it will start, before everyone else. With autogroup, nice counts only within a session:
+/// the session itself must be raised, so the bench makes one of its own.
+pub(crate) fn raise_self() {
+    // SAFETY: no arguments. It fails if the process leads a group: then its session is raised as it is.
+    unsafe { libc::setsid() };
+    raise(std::process::id());
+}
+
+/// The same for a process and its descendants, which may have made sessions of their own, as PostgreSQL's do.
+pub(crate) fn raise_tree(pid: u32) {
+    process::tree(pid).into_iter().for_each(raise);
+}
+
+fn raise(pid: u32) {
+    // What cannot be raised shows as a wider spread, not as a wrong number.
+    let _ = fs::write(format!("/proc/{pid}/autogroup"), FIRST.to_string());
+    // SAFETY: no pointers.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, FIRST) };
+}
+
+/// This thread alone on its processor, from now until dropped: real time and pinned.
+pub(crate) struct Alone {
+    before: libc::cpu_set_t,
+    /// Whether real time was granted.
+    pub(crate) real_time: bool,
+}
+
+impl Alone {
+    /// On the last processor the bench may use: the first serves more interrupts.
+    pub(crate) fn take() -> Result<Self> {
+        // SAFETY: a plain C structure, for which all zeroes is a value.
+        let mut before: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+        // SAFETY: `before` is valid for the call.
+        let failed = unsafe { libc::sched_getaffinity(0, size_of_val(&before), &raw mut before) };
+        ensure!(failed == 0, "sched_getaffinity: {}", Error::last_os_error());
+        // SAFETY: within the set's size.
+        let last = (0..libc::CPU_SETSIZE as usize).rev().find(|cpu| unsafe { libc::CPU_ISSET(*cpu, &before) });
+        // SAFETY: as above.
+        let mut one: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+        // SAFETY: within the set's size.
+        unsafe { libc::CPU_SET(last.context("no processor to run on")?, &mut one) };
+        set_affinity(&one)?;
+        let real_time = schedule(libc::SCHED_FIFO, FIFO_PRIORITY);
+        Ok(Self { before, real_time })
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        schedule(libc::SCHED_OTHER, 0);
+        let _ = set_affinity(&self.before);
+    }
+}
+
+fn set_affinity(set: &libc::cpu_set_t) -> Result<()> {
+    // SAFETY: `set` is valid for the call.
+    let failed = unsafe { libc::sched_setaffinity(0, size_of_val(set), set) };
+    ensure!(failed == 0, "sched_setaffinity: {}", Error::last_os_error());
+    Ok(())
+}
+
+fn schedule(policy: i32, priority: i32) -> bool {
+    let parameter = libc::sched_param { sched_priority: priority };
+    // SAFETY: `parameter` is valid for the call.
+    unsafe { libc::sched_setscheduler(0, policy, &raw const parameter) == 0 }
+}

@@ -1,0 +1,99 @@
+//! The table on the terminal.
+
+use std::fmt::Write as _;
+
+use crate::{
+    results::{Cell, Exact, Results, RowResult},
+    statistics::Spread,
+};
+
+/// The whole report.
+pub(crate) fn text(results: &Results) -> String {
+    results.rows.iter().map(row).collect()
+}
+
+fn row(row: &RowResult) -> String {
+    let mut text = format!("\n{}: {} ({} rounds, per {})\n", row.name, row.what, row.pairs, row.unit);
+    if let Some(reason) = &row.not_measured {
+        let _ = writeln!(text, "  not measured: {reason}");
+        return text;
+    }
+    let _ = writeln!(text, "  {:<12}{:>26}{:>22}{:>30}", "", "a second", "ratio", "added CPU ns");
+    for cell in &row.cells {
+        text.push_str(&line(cell));
+    }
+    if let Some(ratio) = over_floor(row) {
+        let _ = writeln!(text, "  weir over empty programs: {ratio:.2}");
+    }
+    for program in &row.programs {
+        let _ = writeln!(
+            text,
+            "  {:<24}{:>8.2} runs per {}, {:>5.0} ns a run",
+            program.name, program.runs_per_unit, row.unit, program.ns_per_run
+        );
+    }
+    if let Some(exact) = &row.exact {
+        text.push_str(&exactness(exact));
+    }
+    text
+}
+
+fn line(cell: &Cell) -> String {
+    if let Some(reason) = &cell.not_measured {
+        return format!("  {:<12}not measured: {reason}\n", cell.subject);
+    }
+    let mut text = format!(
+        "  {:<12}{:>26}{:>22}{:>30}",
+        cell.subject,
+        spread(cell.rate, 0),
+        spread(cell.rate_ratio, 3),
+        spread(cell.added_cpu_ns, 1)
+    );
+    if let Some(best) = cell.added_best_ns {
+        let _ = write!(text, "  best {:.1}", best.median);
+    }
+    if let Some(p99) = cell.p99_ns {
+        let _ = write!(text, "  p99 {:.0} us, ratio {}", p99.median / 1e3, spread(cell.p99_ratio, 3));
+    }
+    if let Some(share) = cell.agent_cpu_share {
+        let _ = write!(text, "  agent {:.3}% CPU", share.median * 100.0);
+    }
+    if let Some(rss) = cell.agent_rss_bytes {
+        let _ = write!(text, ", {:.1} MiB", mib(rss));
+    }
+    if let Some(maps) = cell.map_bytes {
+        let _ = write!(text, ", maps {:.1} MiB", mib(maps));
+    }
+    text + "\n"
+}
+
+fn exactness(exact: &Exact) -> String {
+    let Exact { runs, equal, rounds, rounds_weir, connects, connects_weir, losses } = exact;
+    format!(
+        "  counts: {equal} of {runs} runs equal; rounds {} by the generator, {rounds_weir} by weir; connects {} and \
+         {connects_weir}; {losses} lost\n",
+        range(*rounds),
+        range(*connects)
+    )
+}
+
+pub(crate) fn range((from, to): (u64, u64)) -> String {
+    if from == to { from.to_string() } else { format!("{from} to {to}") }
+}
+
+/// Added time of weir over that of empty programs, by the medians.
+pub(crate) fn over_floor(row: &RowResult) -> Option<f64> {
+    let added = |subject| Some(row.cell(subject)?.added_cpu_ns?.median);
+    Some(added("weir")? / added("floor_empty")?)
+}
+
+fn spread(spread: Option<Spread>, digits: usize) -> String {
+    spread.map_or_else(
+        || "-".into(),
+        |Spread { median, min, max }| format!("{median:.digits$} [{min:.digits$}, {max:.digits$}]"),
+    )
+}
+
+pub(crate) fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}

@@ -1,0 +1,93 @@
+//! The rows: traffic that does a fixed amount of work, or a fixed time of it, again and again.
+
+mod pair;
+
+use std::rc::Rc;
+
+use anyhow::Result;
+
+use crate::{
+    lab::Lab,
+    subject::{tool::Tool, weir::Mode},
+};
+
+/// What one timed run did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Run {
+    /// Units of work: requests, connections, pairs.
+    pub(crate) units: f64,
+    /// How long they took, ns.
+    pub(crate) elapsed_ns: f64,
+    /// Processor time of all who took part, ns.
+    pub(crate) cpu_ns: f64,
+    /// The least time per unit seen in a short block, ns; only where blocks are timed.
+    pub(crate) best_ns: Option<f64>,
+    /// Latency from when a request was due, ns; only of an open loop.
+    pub(crate) latency: Option<Latency>,
+    /// What weir must have counted.
+    pub(crate) truth: Option<Truth>,
+}
+
+/// Quantiles of latency, ns.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Latency {
+    pub(crate) p50_ns: f64,
+    pub(crate) p99_ns: f64,
+}
+
+/// What the load generator says it did, on one port.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Truth {
+    /// The server's port: the edges to it are the generator's alone.
+    pub(crate) port: u16,
+    /// Answered requests: from, to. A generator that stops at a time, not a count, has some in flight at the end.
+    pub(crate) rounds: (u64, u64),
+    /// Connections made: from, to.
+    pub(crate) connects: (u64, u64),
+}
+
+/// Traffic that can be repeated.
+pub(crate) trait Workload {
+    /// One timed run.
+    fn run(&mut self) -> Result<Run>;
+}
+
+/// One row of the bench.
+pub(crate) struct Row {
+    /// As it is named on the command line and in results.
+    pub(crate) name: &'static str,
+    /// What one unit of its work is called.
+    pub(crate) unit: &'static str,
+    /// What happens in it.
+    pub(crate) what: &'static str,
+    /// Rounds of the subjects, unless told otherwise.
+    pub(crate) pairs: usize,
+    /// What weir shows meanwhile.
+    pub(crate) mode: Mode,
+    /// Other tools that see the same events.
+    pub(crate) tools: &'static [Tool],
+    /// Starts its servers.
+    pub(crate) open: fn(&Rc<Lab>) -> Result<Box<dyn Workload>>,
+}
+
+/// All rows, in the order of the report.
+pub(crate) const ROWS: &[Row] = &[
+    Row {
+        name: "pair",
+        unit: "pair",
+        what: "one thread, two loopback sockets, ping-pong; a pair is one send and one receive",
+        pairs: 21,
+        mode: Mode::Once,
+        tools: &[Tool::Bpftrace],
+        open: pair::ping_pong,
+    },
+    Row {
+        name: "one_way",
+        unit: "pair",
+        what: "the same, in one direction only: no rounds",
+        pairs: 11,
+        mode: Mode::Once,
+        tools: &[Tool::Bpftrace],
+        open: pair::one_way,
+    },
+];
