@@ -14,7 +14,7 @@ use crate::{
     machine::Machine,
     results::{Cell, Exact, ProgramRuns, Results, RowResult},
     subject::{SUBJECTS, Subject, foreign, weir::Mode},
-    workload::{Row, Workload},
+    workload::{Row, Run, Workload},
 };
 use sample::{Sample, cell, compare, programs};
 
@@ -73,11 +73,19 @@ fn run_row(plan: &Plan, row: &Row, lab: &Rc<Lab>, progress: &mut Progress) -> Re
     workload.run()?;
     let mut columns: Vec<Column> = subjects.iter().map(|subject| Column::new(*subject)).collect();
     for round in 0..pairs {
+        let mut bracket = None;
         for place in 0..columns.len() {
-            let index = (round + place) % columns.len();
+            let index = turn(round, place, columns.len());
             let column = &mut columns[index];
             progress.show(row.name, column.subject, round, pairs);
-            column.measure(row.mode, workload.as_mut())?;
+            if row.bracketed && column.subject != Subject::Nothing {
+                bracket = Some(column.measure_between(row.mode, workload.as_mut(), bracket)?);
+            } else {
+                column.measure(row.mode, workload.as_mut())?;
+            }
+        }
+        if !row.bracketed {
+            refer(&mut columns);
         }
     }
     let exact = columns.iter().find(|column| column.subject == Subject::Weir).and_then(Column::exact);
@@ -87,11 +95,18 @@ fn run_row(plan: &Plan, row: &Row, lab: &Rc<Lab>, progress: &mut Progress) -> Re
         unit: row.unit.into(),
         what: row.what.into(),
         pairs,
-        cells: cells(&columns),
+        cells: columns.iter().map(Column::cell).collect(),
         programs,
         exact,
         not_measured: None,
     })
+}
+
+/// Whose turn it is: each round begins with another subject and goes the other way round, so that nobody always comes
+/// after the same.
+fn turn(round: usize, place: usize, subjects: usize) -> usize {
+    let place = if round % 2 == 0 { place } else { subjects - 1 - place };
+    (round / 2 + place) % subjects
 }
 
 fn empty(row: &Row, reason: &str) -> RowResult {
@@ -107,20 +122,23 @@ fn empty(row: &Row, reason: &str) -> RowResult {
     }
 }
 
-fn cells(columns: &[Column]) -> Vec<Cell> {
-    let of = |subject| columns.iter().find(|column| column.subject == subject).map_or(&[][..], |c| &c.samples);
-    let (nothing, again) = (of(Subject::Nothing), of(Subject::Again));
-    columns
-        .iter()
-        .map(|column| match &column.not_measured {
-            Some(reason) => Cell {
-                subject: column.subject.name().into(),
-                not_measured: Some(reason.clone()),
-                ..Cell::default()
-            },
-            None => cell(column.subject, &column.samples, nothing, again),
-        })
-        .collect()
+/// Has the samples of the last round refer to the round's runs with nothing attached: both of them, and these to each
+/// other.
+fn refer(columns: &mut [Column]) {
+    let last = |columns: &[Column], wanted| {
+        columns.iter().find(|column| column.subject == wanted).and_then(|column| Some(column.samples.last()?.run))
+    };
+    let (nothing, again) = (last(columns, Subject::Nothing), last(columns, Subject::Again));
+    for column in columns {
+        let references = match column.subject {
+            Subject::Nothing => [again, None],
+            Subject::Again => [nothing, None],
+            _ => [nothing, again],
+        };
+        if let Some(sample) = column.samples.last_mut() {
+            sample.references = references.into_iter().flatten().collect();
+        }
+    }
 }
 
 /// One run in which the kernel times weir's programs: apart, because that makes every run dearer.
@@ -155,9 +173,31 @@ impl Column {
             }
             Err(error) => return Err(error.context(self.subject.name())),
         };
-        let sample = Sample::take(running, workload)?;
-        self.samples.push(sample);
+        self.samples.push(Sample::take(running, workload)?);
         Ok(())
+    }
+
+    /// Measures between two runs of nothing; the one before may be the one that followed the subject before.
+    fn measure_between(&mut self, mode: Mode, workload: &mut dyn Workload, before: Option<Run>) -> Result<Run> {
+        let before = before.map_or_else(|| workload.run(), Ok)?;
+        let count = self.samples.len();
+        self.measure(mode, workload)?;
+        let after = workload.run()?;
+        if let Some(sample) = self.samples.get_mut(count) {
+            sample.references = vec![before, after];
+        }
+        Ok(after)
+    }
+
+    fn cell(&self) -> Cell {
+        match &self.not_measured {
+            Some(reason) => Cell {
+                subject: self.subject.name().into(),
+                not_measured: Some(reason.clone()),
+                ..Cell::default()
+            },
+            None => cell(self.subject, &self.samples),
+        }
     }
 
     fn exact(&self) -> Option<Exact> {
@@ -197,4 +237,20 @@ fn minutes(time: Duration) -> String {
 pub(crate) fn check_root() -> Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "root is needed to load programs: run `cargo xtask bench`");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_round_has_every_subject_once() {
+        for round in 0..10 {
+            let mut turns: Vec<usize> = (0..5).map(|place| turn(round, place, 5)).collect();
+            turns.sort_unstable();
+            assert_eq!(turns, [0, 1, 2, 3, 4]);
+        }
+        let order = |round| [0, 1, 2].map(|place| turn(round, place, 3));
+        assert_eq!([order(0), order(1), order(2)], [[0, 1, 2], [2, 1, 0], [1, 2, 0]]);
+    }
 }

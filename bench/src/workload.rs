@@ -62,6 +62,8 @@ pub(crate) struct Row {
     pub(crate) what: &'static str,
     /// Rounds of the subjects, unless told otherwise.
     pub(crate) pairs: usize,
+    /// Whether each run stands between two of nothing: where nanoseconds count, the machine's drift within a round does.
+    pub(crate) bracketed: bool,
     /// What weir shows meanwhile.
     pub(crate) mode: Mode,
     /// Other tools that see the same events.
@@ -77,6 +79,7 @@ pub(crate) const ROWS: &[Row] = &[
         unit: "pair",
         what: "one thread, two loopback sockets, ping-pong; a pair is one send and one receive",
         pairs: 21,
+        bracketed: true,
         mode: Mode::Once,
         tools: &[Tool::Bpftrace],
         open: pair::ping_pong,
@@ -86,6 +89,7 @@ pub(crate) const ROWS: &[Row] = &[
         unit: "pair",
         what: "the same, in one direction only: no rounds",
         pairs: 11,
+        bracketed: true,
         mode: Mode::Once,
         tools: &[Tool::Bpftrace],
         open: pair::one_way,

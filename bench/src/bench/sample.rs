@@ -15,7 +15,9 @@ use crate::{
 
 /// One run.
 pub(super) struct Sample {
-    run: Run,
+    pub(super) run: Run,
+    /// The runs of nothing that it is compared with: their mean.
+    pub(super) references: Vec<Run>,
     agent: Option<Agent>,
     documents: Vec<Value>,
 }
@@ -38,52 +40,48 @@ impl Sample {
             cpu_share: Duration::from_nanos(after - before).as_secs_f64() / elapsed.as_secs_f64(),
             rss_bytes,
         });
-        Ok(Self { run, agent, documents: running.stop()? })
-    }
-
-    fn rate(&self) -> f64 {
-        self.run.units / self.run.elapsed_ns * 1e9
-    }
-
-    fn cpu_ns(&self) -> f64 {
-        self.run.cpu_ns / self.run.units
+        Ok(Self { run, references: Vec::new(), agent, documents: running.stop()? })
     }
 }
 
-/// The cell of a subject, whose runs are one a round, as are those of nothing.
-pub(super) fn cell(subject: Subject, samples: &[Sample], nothing: &[Sample], again: &[Sample]) -> Cell {
-    let spread = |value: &dyn Fn(&Sample) -> Option<f64>| Spread::of(samples.iter().filter_map(value));
-    // Against the mean of the round's two runs of nothing; these two against each other.
-    let paired = |value: &dyn Fn(&Sample) -> Option<f64>, compare: &dyn Fn(f64, f64) -> f64| {
-        let of = |samples: &[Sample], round: usize| samples.get(round).and_then(value);
-        Spread::of(samples.iter().enumerate().filter_map(|(round, sample)| {
-            let reference = match subject {
-                Subject::Again => of(nothing, round)?,
-                Subject::Nothing => of(again, round)?,
-                _ => f64::midpoint(of(nothing, round)?, of(again, round)?),
-            };
-            Some(compare(value(sample)?, reference))
+impl Run {
+    fn rate(&self) -> f64 {
+        self.units / self.elapsed_ns * 1e9
+    }
+
+    /// None of an idle run.
+    fn cpu_per_unit(&self) -> Option<f64> {
+        (self.cpu_ns > 0.0).then(|| self.cpu_ns / self.units)
+    }
+}
+
+/// The cell of a subject.
+pub(super) fn cell(subject: Subject, samples: &[Sample]) -> Cell {
+    let spread = |value: &dyn Fn(&Run) -> Option<f64>| Spread::of(samples.iter().filter_map(|s| value(&s.run)));
+    let paired = |value: &dyn Fn(&Run) -> Option<f64>, compare: &dyn Fn(f64, f64) -> f64| {
+        Spread::of(samples.iter().filter_map(|sample| {
+            let references: Vec<f64> = sample.references.iter().filter_map(value).collect();
+            Some(compare(value(&sample.run)?, references.iter().sum::<f64>() / references.len() as f64))
         }))
     };
+    let agent = |value: fn(&Agent) -> f64| Spread::of(samples.iter().filter_map(|s| s.agent.as_ref().map(value)));
     let ratio = |a: f64, b: f64| a / b;
     let difference = |a: f64, b: f64| a - b;
-    let some = |value: fn(&Sample) -> f64| move |sample: &Sample| Some(value(sample));
-    let p99 = |sample: &Sample| sample.run.latency.map(|latency| latency.p99_ns);
-    // A run without measured time, such as an idle one, has no time per unit.
-    let cpu = |sample: &Sample| (sample.run.cpu_ns > 0.0).then(|| sample.cpu_ns());
+    let rate = |run: &Run| Some(run.rate());
+    let p99 = |run: &Run| run.latency.map(|latency| latency.p99_ns);
     let last = samples.last();
     Cell {
         subject: subject.name().into(),
         not_measured: None,
-        rate: spread(&some(Sample::rate)),
-        rate_ratio: paired(&some(Sample::rate), &ratio),
-        cpu_ns: spread(&cpu),
-        added_cpu_ns: paired(&cpu, &difference),
-        added_best_ns: paired(&|sample| sample.run.best_ns, &difference),
-        p50_ns: spread(&|sample| sample.run.latency.map(|latency| latency.p50_ns)),
+        rate: spread(&rate),
+        rate_ratio: paired(&rate, &ratio),
+        cpu_ns: spread(&Run::cpu_per_unit),
+        added_cpu_ns: paired(&Run::cpu_per_unit, &difference),
+        added_best_ns: paired(&|run| run.best_ns, &difference),
+        p50_ns: spread(&|run| run.latency.map(|latency| latency.p50_ns)),
         p99_ns: spread(&p99),
         p99_ratio: paired(&p99, &ratio),
-        agent_cpu_share: spread(&|sample| sample.agent.as_ref().map(|agent| agent.cpu_share)),
+        agent_cpu_share: agent(|agent| agent.cpu_share),
         agent_rss_bytes: samples.iter().filter_map(|sample| Some(sample.agent.as_ref()?.rss_bytes)).max(),
         map_bytes: last.and_then(|sample| sample.documents.last()?["cost"]["map_bytes"].as_u64()),
     }
@@ -143,16 +141,21 @@ mod tests {
     use super::*;
     use crate::workload::Truth;
 
-    fn sample(units: f64, elapsed_ns: f64, cpu_ns: f64) -> Sample {
-        Sample { run: Run { units, elapsed_ns, cpu_ns, ..Run::default() }, agent: None, documents: Vec::new() }
+    fn run(cpu_ns: f64, elapsed_ns: f64) -> Run {
+        Run { units: 10.0, elapsed_ns, cpu_ns, ..Run::default() }
+    }
+
+    fn sample(run: Run, references: Vec<Run>) -> Sample {
+        Sample { run, references, agent: None, documents: Vec::new() }
     }
 
     #[test]
-    fn a_subject_is_compared_with_both_runs_of_nothing_in_its_round() {
-        let nothing = [sample(10.0, 100.0, 1000.0), sample(10.0, 100.0, 1000.0)];
-        let again = [sample(10.0, 100.0, 1200.0), sample(10.0, 100.0, 1000.0)];
-        let weir = [sample(10.0, 200.0, 2000.0), sample(10.0, 100.0, 1500.0)];
-        let cell = cell(Subject::Weir, &weir, &nothing, &again);
+    fn a_sample_is_compared_with_the_mean_of_its_references() {
+        let weir = [
+            sample(run(2000.0, 200.0), vec![run(1000.0, 100.0), run(1200.0, 100.0)]),
+            sample(run(1500.0, 100.0), vec![run(1000.0, 100.0)]),
+        ];
+        let cell = cell(Subject::Weir, &weir);
         assert_eq!(cell.added_cpu_ns, Some(Spread { median: 70.0, min: 50.0, max: 90.0 }));
         assert_eq!(cell.rate_ratio, Some(Spread { median: 0.75, min: 0.5, max: 1.0 }));
         assert_eq!(cell.p99_ratio, None);
@@ -164,7 +167,7 @@ mod tests {
         let document = |losses| json!({"edges": [edge(80, 5), edge(80, 2), edge(81, 9)], "losses": {"a": losses}});
         let of = |losses| {
             let truth = Truth { port: 80, rounds: (7, 8), connects: (2, 2) };
-            let mut sample = sample(1.0, 1.0, 1.0);
+            let mut sample = sample(run(1.0, 1.0), Vec::new());
             sample.run.truth = Some(truth);
             sample.documents = vec![document(losses)];
             compare(&sample).expect("both are known")

@@ -18,7 +18,7 @@ use crate::{lab::Lab, measure::priority::Alone, statistics::Spread};
 
 /// A block is some milliseconds: long against the clock, short against interference.
 const PAIRS_PER_BLOCK: u32 = 1000;
-const BLOCKS: u64 = 160;
+const BLOCKS: u64 = 100;
 /// Where a socket lies in memory moves the cost of a pair; several even that out.
 const CONNECTIONS: usize = 4;
 /// Real-time threads may have 95% of a second: this breathes before the kernel takes the rest by force.
