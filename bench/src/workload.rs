@@ -1,6 +1,11 @@
 //! The rows: traffic that does a fixed amount of work, or a fixed time of it, again and again.
 
+mod bulk;
+pub(crate) mod crowd;
+mod fixed_rate;
+mod generator;
 mod pair;
+mod server;
 
 use std::rc::Rc;
 
@@ -72,26 +77,51 @@ pub(crate) struct Row {
     pub(crate) open: fn(&Rc<Lab>) -> Result<Box<dyn Workload>>,
 }
 
+impl Row {
+    const fn new(
+        name: &'static str,
+        unit: &'static str,
+        what: &'static str,
+        open: fn(&Rc<Lab>) -> Result<Box<dyn Workload>>,
+    ) -> Self {
+        Self { name, unit, what, pairs: 7, bracketed: false, mode: Mode::Once, tools: &[], open }
+    }
+
+    /// Nanoseconds count: more rounds, and each run between two of nothing.
+    const fn precise(self, pairs: usize) -> Self {
+        Self { pairs, bracketed: true, ..self }
+    }
+
+    /// The agent is at its busiest.
+    const fn every_second(self) -> Self {
+        Self { mode: Mode::EverySecond, ..self }
+    }
+
+    const fn against(self, tools: &'static [Tool]) -> Self {
+        Self { tools, ..self }
+    }
+}
+
 /// All rows, in the order of the report.
 pub(crate) const ROWS: &[Row] = &[
-    Row {
-        name: "pair",
-        unit: "pair",
-        what: "one thread, two loopback sockets, ping-pong; a pair is one send and one receive",
-        pairs: 21,
-        bracketed: true,
-        mode: Mode::Once,
-        tools: &[Tool::Bpftrace],
-        open: pair::ping_pong,
-    },
-    Row {
-        name: "one_way",
-        unit: "pair",
-        what: "the same, in one direction only: no rounds",
-        pairs: 11,
-        bracketed: true,
-        mode: Mode::Once,
-        tools: &[Tool::Bpftrace],
-        open: pair::one_way,
-    },
+    Row::new("pair", "pair", "one thread, two sockets, ping-pong; a pair is one send and one receive", pair::ping_pong)
+        .precise(21)
+        .against(&[Tool::Bpftrace]),
+    Row::new("one_way", "pair", "the same in one direction only: no rounds", pair::one_way)
+        .precise(11)
+        .against(&[Tool::Bpftrace]),
+    Row::new("redis", "request", "redis-benchmark -t get -P 1 -c 10", generator::redis)
+        .every_second()
+        .against(&[Tool::Bpftrace]),
+    Row::new("redis_pipeline", "request", "redis-benchmark -t get -P 16 -c 10", generator::redis_pipeline)
+        .against(&[Tool::Bpftrace]),
+    Row::new("nginx_keepalive", "request", "nginx, wrk -t 1 -c 10", generator::nginx_keepalive)
+        .against(&[Tool::Bpftrace]),
+    Row::new("nginx_close", "connection", "nginx, wrk -t 1 -c 10, Connection: close", generator::nginx_close)
+        .against(&[Tool::Tcplife, Tool::Tcpstates, Tool::Bpftrace]),
+    Row::new("pgbench", "transaction", "pgbench -S -M prepared -c 10", generator::pgbench).against(&[Tool::Bpftrace]),
+    Row::new("bulk", "MiB", "one connection, 128 KiB a write", bulk::bulk),
+    Row::new("fixed_rate", "request", "redis, 10,000 requests a second, open loop", fixed_rate::fixed_rate)
+        .every_second(),
+    Row::new("idle", "run", "5,000 open connections on 1,000 edges, idle", crowd::idle).every_second(),
 ];

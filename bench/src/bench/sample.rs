@@ -90,11 +90,17 @@ pub(super) fn cell(subject: Subject, samples: &[Sample]) -> Cell {
 /// The generator's counts against weir's, where both are known.
 pub(super) fn compare(sample: &Sample) -> Option<Exact> {
     let truth = sample.run.truth?;
-    let [document] = sample.documents.as_slice() else { return None };
-    let edges = document["edges"].as_array()?.iter().filter(|edge| edge["server"]["port"] == truth.port);
-    let sum = |of: &dyn Fn(&Value) -> &Value| edges.clone().filter_map(|edge| of(edge).as_u64()).sum::<u64>();
+    if sample.documents.is_empty() {
+        return None;
+    }
+    // One document a window.
+    let all = |name: &str| sample.documents.iter().map(|document| &document[name]).collect::<Vec<_>>();
+    let edges = all("edges").into_iter().filter_map(Value::as_array).flatten();
+    let edges: Vec<&Value> = edges.filter(|edge| edge["server"]["port"] == truth.port).collect();
+    let sum = |of: &dyn Fn(&Value) -> &Value| edges.iter().filter_map(|edge| of(edge).as_u64()).sum::<u64>();
     let (rounds, connects) = (sum(&|edge| &edge["rounds"]), sum(&|edge| &edge["connects"]["ok"]));
-    let losses = document["losses"].as_object()?.values().filter_map(Value::as_u64).sum();
+    let losses = all("losses").into_iter().filter_map(Value::as_object).flat_map(|losses| losses.values());
+    let losses = losses.filter_map(Value::as_u64).sum();
     let within = |(from, to): (u64, u64), count| (from..=to).contains(&count);
     Some(Exact {
         runs: 1,
