@@ -29,6 +29,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// No rows.
+    pub(crate) fn none() -> Self {
+        Self { rows: Vec::new(), subjects: Vec::new(), pairs: None }
+    }
+
     /// Subjects of a row: tools only where they see the same events.
     fn subjects_of(&self, row: &Row) -> Vec<Subject> {
         let wanted = |subject: &Subject| match subject {
@@ -56,7 +61,7 @@ pub(crate) fn run(plan: &Plan, lab: &Rc<Lab>) -> Result<Results> {
     for row in &plan.rows {
         rows.push(run_row(plan, row, lab, &mut progress).with_context(|| format!("row {}", row.name))?);
     }
-    Ok(Results { machine: Machine::here(), rows })
+    Ok(Results { machine: Machine::here(), rows, scaling: None })
 }
 
 fn run_row(plan: &Plan, row: &Row, lab: &Rc<Lab>, progress: &mut Progress) -> Result<RowResult> {
@@ -191,11 +196,9 @@ impl Column {
 
     fn cell(&self) -> Cell {
         match &self.not_measured {
-            Some(reason) => Cell {
-                subject: self.subject.name().into(),
-                not_measured: Some(reason.clone()),
-                ..Cell::default()
-            },
+            Some(reason) => {
+                Cell { subject: self.subject.name().into(), not_measured: Some(reason.clone()), ..Cell::default() }
+            }
             None => cell(self.subject, &self.samples),
         }
     }

@@ -2,14 +2,14 @@
 
 use std::{path::PathBuf, process::ExitCode, rc::Rc};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{Parser, builder::PossibleValuesParser};
 
 use crate::{
     bench::{self, Plan},
     lab::{Lab, Length},
     measure::priority,
-    report,
+    report, scaling, stored,
     subject::{SUBJECTS, Subject},
     workload::ROWS,
 };
@@ -37,6 +37,19 @@ struct Cli {
     /// Also write the results to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Compare with bench/results.json; fail and name the rows if weir has become dearer
+    ///
+    /// A median is worse when it lies outside the stored range by more than the stored runs of nothing differed.
+    #[arg(long, conflicts_with = "fast")]
+    check: bool,
+    /// Store the results: bench/results.json, docs/performance.md and its plots
+    ///
+    /// Rows that are not measured keep what is stored, if it is of the same machine.
+    #[arg(long, conflicts_with = "check")]
+    write: bool,
+    /// Measure how cost grows with edges, sockets and rounds a second; without rows, only that
+    #[arg(long)]
+    scaling: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -44,6 +57,8 @@ Examples:
   cargo xtask bench                            everything, some 20 minutes
   cargo xtask bench pair --pairs 15            what a send with its receive costs, to the nanosecond
   cargo xtask bench redis nginx_close --subjects weir
+  cargo xtask bench --scaling                  how cost grows, two minutes
+  cargo xtask bench --check                    has weir become dearer than what is stored?
 The machine should do nothing else; other BPF programs that observe the kernel must have ended.";
 
 /// Parses the command line and does it.
@@ -52,13 +67,27 @@ pub(crate) fn run() -> Result<ExitCode> {
     bench::check_root()?;
     priority::raise_self();
     let lab = Rc::new(Lab::new(if cli.fast { Length::Fast } else { Length::Full })?);
-    let results = bench::run(&plan(&cli), &lab)?;
+    let only_scaling = cli.scaling && cli.rows.is_empty();
+    let mut results = bench::run(&if only_scaling { Plan::none() } else { plan(&cli) }, &lab)?;
+    if cli.scaling {
+        results.scaling = Some(scaling::run()?);
+    }
     print!("{}", report::terminal::text(&results));
     if let Some(path) = &cli.json {
-        let text = serde_json::to_string_pretty(&results).context("results as JSON")?;
-        std::fs::write(path, text + "\n").with_context(|| format!("write {}", path.display()))?;
+        stored::write_json(path, &results)?;
     }
-    Ok(ExitCode::SUCCESS)
+    let mut code = ExitCode::SUCCESS;
+    if cli.check {
+        let worse = stored::worse(&stored::read()?, &results);
+        worse.iter().for_each(|sentence| println!("worse than stored: {sentence}"));
+        if !worse.is_empty() {
+            code = ExitCode::FAILURE;
+        }
+    }
+    if cli.write {
+        stored::write(results)?;
+    }
+    Ok(code)
 }
 
 fn plan(cli: &Cli) -> Plan {

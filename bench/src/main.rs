@@ -10,7 +10,9 @@ mod machine;
 mod measure;
 mod report;
 mod results;
+mod scaling;
 mod statistics;
+mod stored;
 mod subject;
 mod workload;
 

@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::machine::Machine;
-use crate::statistics::Spread;
+use crate::{machine::Machine, scaling::Scaling, statistics::Spread};
 
 /// One bench.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -13,6 +12,8 @@ pub(crate) struct Results {
     pub(crate) machine: Machine,
     /// What was measured, row by row.
     pub(crate) rows: Vec<RowResult>,
+    /// How cost grows, if that was measured.
+    pub(crate) scaling: Option<Scaling>,
 }
 
 /// One workload.
@@ -101,9 +102,65 @@ pub(crate) struct Exact {
     pub(crate) losses: u64,
 }
 
+impl Results {
+    /// A row by its name.
+    pub(crate) fn row(&self, name: &str) -> Option<&RowResult> {
+        self.rows.iter().find(|row| row.name == name)
+    }
+}
+
 impl RowResult {
     /// A subject that has numbers.
     pub(crate) fn cell(&self, subject: &str) -> Option<&Cell> {
         self.cells.iter().find(|cell| cell.subject == subject && cell.not_measured.is_none())
+    }
+
+    /// Whether floors are above the noise: where short blocks are timed.
+    pub(crate) fn precise(&self) -> bool {
+        self.cells.iter().any(|cell| cell.added_best_ns.is_some())
+    }
+
+    /// Time that weir adds over what `floor` adds, by the medians.
+    pub(crate) fn over(&self, floor: &str) -> Option<f64> {
+        let added = |subject| Some(self.cell(subject)?.added_cpu_ns?.median);
+        Some(added("weir")? / added(floor)?)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod fixture {
+    //! Results as they could be.
+
+    use super::*;
+
+    pub(crate) fn results() -> Results {
+        let machine = Machine {
+            kernel: "6.18.0".into(),
+            processor: "A CPU".into(),
+            processors: 2,
+            memory_mib: 1000,
+            hypervisor: "none".into(),
+        };
+        let cell = |subject: &str, ratio: f64, added: f64| Cell {
+            subject: subject.into(),
+            rate: Spread::of([1000.0]),
+            rate_ratio: Spread::of([ratio - 0.01, ratio, ratio + 0.01]),
+            cpu_ns: Spread::of([1000.0 + added]),
+            added_cpu_ns: Spread::of([added - 5.0, added, added + 5.0]),
+            ..Cell::default()
+        };
+        let row = RowResult {
+            name: "pair".into(),
+            unit: "pair".into(),
+            what: "ping-pong".into(),
+            pairs: 7,
+            cells: vec![cell("nothing", 1.0, 0.0), cell("again", 1.0, 0.0), cell("floor_empty", 0.95, 100.0), {
+                Cell { agent_rss_bytes: Some(7 << 20), ..cell("weir", 0.9, 190.0) }
+            }],
+            programs: vec![ProgramRuns { name: "sk_data_ready".into(), runs_per_unit: 1.0, ns_per_run: 40.0 }],
+            exact: Some(Exact { runs: 7, equal: 7, rounds: (10, 12), rounds_weir: 11, ..Exact::default() }),
+            not_measured: None,
+        };
+        Results { machine, rows: vec![row], scaling: None }
     }
 }

@@ -66,10 +66,12 @@ impl Drop for Group {
 
 /// Where groups with a clock are mounted.
 fn place(mounts: &str) -> Option<(&str, Clock)> {
-    let lines = || mounts.lines().filter_map(|line| {
-        let mut words = line.split(' ').skip(1);
-        Some((words.next()?, words.next()?, words.next()?))
-    });
+    let lines = || {
+        mounts.lines().filter_map(|line| {
+            let mut words = line.split(' ').skip(1);
+            Some((words.next()?, words.next()?, words.next()?))
+        })
+    };
     let cpuacct = lines().find(|(_, kind, options)| *kind == "cgroup" && options.split(',').any(|o| o == "cpuacct"));
     let unified = || lines().find(|(_, kind, _)| *kind == "cgroup2");
     cpuacct.map(|(at, ..)| (at, Clock::Cpuacct)).or_else(|| unified().map(|(at, ..)| (at, Clock::Unified)))

@@ -1,6 +1,6 @@
 //! Who runs first. Others may use the machine meanwhile; what is measured should not wait for them.
 
-use std::{fs, io::Error};
+use std::{fs, io::Error, os::unix::process::CommandExt as _, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -30,11 +30,43 @@ fn raise(pid: u32) {
     unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, FIRST) };
 }
 
+/// Has a server run in real time too. It is on another processor than `Alone`, if there are two.
+pub(crate) fn first_and_alone(pid: u32) {
+    let parameter = libc::sched_param { sched_priority: FIFO_PRIORITY };
+    // SAFETY: `parameter` is valid for the call. Refused, the spread is wider.
+    unsafe { libc::sched_setscheduler(pid as i32, libc::SCHED_FIFO, &raw const parameter) };
+}
+
+/// One of two processors, so that who shares a processor with whom does not change from run to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The first processor.
+    Servers,
+    /// The second.
+    Generators,
+}
+
+impl Side {
+    /// Has `command` start on its side. On a machine with one processor they share it.
+    pub(crate) fn pin(self, command: &mut Command) -> &mut Command {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let cpu = if self == Self::Generators && processors > 1 { 1 } else { 0 };
+        // SAFETY: a system call on a value of the closure's own.
+        unsafe { command.pre_exec(move || set_affinity(&only(cpu)).map_err(|_| Error::last_os_error())) }
+    }
+}
+
+fn only(cpu: usize) -> libc::cpu_set_t {
+    // SAFETY: a plain C structure, for which all zeroes is a value.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: within the set's size.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    set
+}
+
 /// This thread alone on its processor, from now until dropped: real time and pinned.
 pub(crate) struct Alone {
     before: libc::cpu_set_t,
-    /// Whether real time was granted.
-    pub(crate) real_time: bool,
 }
 
 impl Alone {
@@ -47,13 +79,10 @@ impl Alone {
         ensure!(failed == 0, "sched_getaffinity: {}", Error::last_os_error());
         // SAFETY: within the set's size.
         let last = (0..libc::CPU_SETSIZE as usize).rev().find(|cpu| unsafe { libc::CPU_ISSET(*cpu, &before) });
-        // SAFETY: as above.
-        let mut one: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-        // SAFETY: within the set's size.
-        unsafe { libc::CPU_SET(last.context("no processor to run on")?, &mut one) };
-        set_affinity(&one)?;
-        let real_time = schedule(libc::SCHED_FIFO, FIFO_PRIORITY);
-        Ok(Self { before, real_time })
+        set_affinity(&only(last.context("no processor to run on")?))?;
+        // Refused, the spread is wider.
+        schedule(libc::SCHED_FIFO, FIFO_PRIORITY);
+        Ok(Self { before })
     }
 }
 
@@ -71,8 +100,8 @@ fn set_affinity(set: &libc::cpu_set_t) -> Result<()> {
     Ok(())
 }
 
-fn schedule(policy: i32, priority: i32) -> bool {
+fn schedule(policy: i32, priority: i32) {
     let parameter = libc::sched_param { sched_priority: priority };
     // SAFETY: `parameter` is valid for the call.
-    unsafe { libc::sched_setscheduler(0, policy, &raw const parameter) == 0 }
+    unsafe { libc::sched_setscheduler(0, policy, &raw const parameter) };
 }

@@ -2,14 +2,37 @@
 
 use std::fmt::Write as _;
 
+use super::{range, spread, targets};
 use crate::{
     results::{Cell, Exact, Results, RowResult},
-    statistics::Spread,
+    scaling::{Point, Scaling},
 };
 
 /// The whole report.
 pub(crate) fn text(results: &Results) -> String {
-    results.rows.iter().map(row).collect()
+    let mut text: String = results.rows.iter().map(row).collect();
+    if let Some(scaling) = &results.scaling {
+        text.push_str(&curves(scaling));
+    }
+    text.push_str("\ntargets:\n");
+    for target in targets::of(results).into_iter().filter(|target| target.found.is_some()) {
+        let verdict = if target.holds == Some(true) { "pass" } else { "FAIL" };
+        let found = target.found.unwrap_or_default();
+        let _ = writeln!(text, "  {verdict}  {:<58}{found:>20}  ({})", target.what, target.limit);
+    }
+    text
+}
+
+fn curves(Scaling { edges, sockets, rounds }: &Scaling) -> String {
+    let mut text = String::new();
+    for (name, points) in [("edges", edges), ("sockets", sockets), ("rounds/s", rounds)] {
+        let _ = writeln!(text, "\n  {name:>10}{:>12}{:>20}{:>12}", "agent CPU", "kernel ns/round", "resident");
+        for Point { x, agent_cpu_share, kernel_ns_per_round, agent_rss_bytes } in points {
+            let (share, resident) = (agent_cpu_share * 100.0, mib(*agent_rss_bytes));
+            let _ = writeln!(text, "  {x:>10.0}{share:>11.3}%{kernel_ns_per_round:>20.0}{resident:>8.1} MiB");
+        }
+    }
+    text
 }
 
 fn row(row: &RowResult) -> String {
@@ -22,8 +45,8 @@ fn row(row: &RowResult) -> String {
     for cell in &row.cells {
         text.push_str(&line(cell));
     }
-    if let Some(ratio) = over_floor(row) {
-        let _ = writeln!(text, "  weir over empty programs: {ratio:.2}");
+    if let (true, Some(empty), Some(count)) = (row.precise(), row.over("floor_empty"), row.over("floor_count")) {
+        let _ = writeln!(text, "  weir over empty programs: {empty:.2}, over counting programs: {count:.2}");
     }
     for program in &row.programs {
         let _ = writeln!(
@@ -77,23 +100,6 @@ fn exactness(exact: &Exact) -> String {
     )
 }
 
-pub(crate) fn range((from, to): (u64, u64)) -> String {
-    if from == to { from.to_string() } else { format!("{from} to {to}") }
-}
-
-/// Added time of weir over that of empty programs, by the medians.
-pub(crate) fn over_floor(row: &RowResult) -> Option<f64> {
-    let added = |subject| Some(row.cell(subject)?.added_cpu_ns?.median);
-    Some(added("weir")? / added("floor_empty")?)
-}
-
-fn spread(spread: Option<Spread>, digits: usize) -> String {
-    spread.map_or_else(
-        || "-".into(),
-        |Spread { median, min, max }| format!("{median:.digits$} [{min:.digits$}, {max:.digits$}]"),
-    )
-}
-
-pub(crate) fn mib(bytes: u64) -> f64 {
+fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }

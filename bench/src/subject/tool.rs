@@ -86,7 +86,11 @@ impl ToolRun {
             if !process.runs() || start.elapsed() > READY_WITHIN {
                 drop(process);
                 let said = stderr.take().map(Lines::all).unwrap_or_default();
-                bail!("{} does not run here: {}", tool.name(), said.trim().lines().next_back().unwrap_or("it is silent"));
+                bail!(
+                    "{} does not run here: {}",
+                    tool.name(),
+                    said.trim().lines().next_back().unwrap_or("it is silent")
+                );
             }
             let now = cpu_ns(process.pid()).unwrap_or(0);
             quiet = if now == used && !observers().is_empty() { quiet + 1 } else { 0 };

@@ -24,7 +24,23 @@ pub(crate) enum Mode {
     Timed,
     /// A line every second: the agent at its busiest.
     EverySecond,
+    /// A reading every second of more edges and sockets than by default, timed, printing none of them.
+    Scaling,
 }
+
+const SCALING: [&str; 11] = [
+    "--every",
+    "1s",
+    "-o",
+    "jsonl",
+    "--stats",
+    "--max-edges",
+    "16384",
+    "--max-sockets",
+    "262144",
+    "--filter",
+    "client=none",
+];
 
 /// weir, observing.
 pub(crate) struct WeirRun {
@@ -41,6 +57,7 @@ impl WeirRun {
             Mode::Once => &["--for", "3600s", "-o", "json"][..],
             Mode::Timed => &["--for", "3600s", "-o", "json", "--stats"],
             Mode::EverySecond => &["--every", "1s", "-o", "jsonl"],
+            Mode::Scaling => &SCALING,
         });
         let mut process = Process::start(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))?;
         let stdout = drain(process.pipes().stdout.take());

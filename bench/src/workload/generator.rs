@@ -1,11 +1,6 @@
 //! The rows that a load generator of others drives: redis-benchmark, wrk, pgbench.
 
-use std::{
-    process::Command,
-    rc::Rc,
-    thread,
-    time::Duration,
-};
+use std::{process::Command, rc::Rc, thread, time::Duration};
 
 use anyhow::{Context as _, Result};
 
@@ -15,7 +10,10 @@ use super::{
 };
 use crate::{
     lab::Lab,
-    measure::{priority, process::output},
+    measure::{
+        priority::{self, Side},
+        process::output,
+    },
 };
 
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
@@ -27,7 +25,7 @@ const PIPELINE: u64 = 16;
 /// Runs a generator in the group; its output, and the processor time of all.
 fn drive(lab: &Lab, command: &mut Command) -> Result<(String, f64)> {
     let before = lab.group.cpu_ns()?;
-    let text = output(lab.group.enter(command), ENDS_WITHIN)?;
+    let text = output(lab.group.enter(Side::Generators.pin(command)), ENDS_WITHIN)?;
     thread::sleep(SETTLES);
     Ok((text, (lab.group.cpu_ns()? - before) as f64))
 }

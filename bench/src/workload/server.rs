@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{
     lab::Lab,
     measure::{
-        priority,
+        priority::{self, Side},
         process::{Process, output},
     },
     subject::tool::find,
@@ -34,7 +34,7 @@ pub(super) struct Server {
 impl Server {
     fn start(lab: &Lab, command: &mut Command, port: u16) -> Result<Self> {
         let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut process = Process::start(lab.group.enter(command))?;
+        let mut process = Process::start(lab.group.enter(Side::Servers.pin(command)))?;
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             let waits = process.runs() && start.elapsed() < STARTS_WITHIN;
@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn nginx_counts_are_below_their_heading() {
-        let status = "HTTP/1.1 200 OK\r\n\r\nActive connections: 1 \nserver accepts handled requests\n 7 8 9 \nReading: 0";
+        let status =
+            "HTTP/1.1 200 OK\r\n\r\nActive connections: 1 \nserver accepts handled requests\n 7 8 9 \nReading: 0";
         assert_eq!(accepts(status), Some(7));
         assert_eq!(accepts("404"), None);
     }
