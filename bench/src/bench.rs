@@ -110,7 +110,7 @@ fn run_row(plan: &Plan, row: &Row, lab: &Rc<Lab>, progress: &mut Progress) -> Re
 /// Whose turn it is: each round begins with another subject and goes the other way round, so that nobody always comes
 /// after the same.
 fn turn(round: usize, place: usize, subjects: usize) -> usize {
-    let place = if round % 2 == 0 { place } else { subjects - 1 - place };
+    let place = if round.is_multiple_of(2) { place } else { subjects - 1 - place };
     (round / 2 + place) % subjects
 }
 

@@ -83,7 +83,7 @@ pub(crate) struct ProgramRuns {
 }
 
 /// The generator's counts and weir's, over all of the row's runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Exact {
     /// Runs compared.

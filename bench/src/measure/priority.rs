@@ -30,13 +30,6 @@ fn raise(pid: u32) {
     unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, FIRST) };
 }
 
-/// Has a server run in real time too. It is on another processor than `Alone`, if there are two.
-pub(crate) fn first_and_alone(pid: u32) {
-    let parameter = libc::sched_param { sched_priority: FIFO_PRIORITY };
-    // SAFETY: `parameter` is valid for the call. Refused, the spread is wider.
-    unsafe { libc::sched_setscheduler(pid as i32, libc::SCHED_FIFO, &raw const parameter) };
-}
-
 /// One of two processors, so that who shares a processor with whom does not change from run to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -64,14 +57,23 @@ fn only(cpu: usize) -> libc::cpu_set_t {
     set
 }
 
-/// This thread alone on its processor, from now until dropped: real time and pinned.
+/// This thread on one processor, from now until dropped.
 pub(crate) struct Alone {
     before: libc::cpu_set_t,
 }
 
 impl Alone {
-    /// On the last processor the bench may use: the first serves more interrupts.
+    /// In real time, on the last processor the bench may use: the first serves more interrupts.
     pub(crate) fn take() -> Result<Self> {
+        let alone = Self::pin()?;
+        // Refused, the spread is wider.
+        schedule(libc::SCHED_FIFO, FIFO_PRIORITY);
+        Ok(alone)
+    }
+
+    /// Pinned only. For who runs for long: the kernel takes a twentieth of each second from real time where others
+    /// wait for the processor, which is 50 ms of silence.
+    pub(crate) fn pin() -> Result<Self> {
         // SAFETY: a plain C structure, for which all zeroes is a value.
         let mut before: libc::cpu_set_t = unsafe { std::mem::zeroed() };
         // SAFETY: `before` is valid for the call.
@@ -80,8 +82,6 @@ impl Alone {
         // SAFETY: within the set's size.
         let last = (0..libc::CPU_SETSIZE as usize).rev().find(|cpu| unsafe { libc::CPU_ISSET(*cpu, &before) });
         set_affinity(&only(last.context("no processor to run on")?))?;
-        // Refused, the spread is wider.
-        schedule(libc::SCHED_FIFO, FIFO_PRIORITY);
         Ok(Self { before })
     }
 }

@@ -81,9 +81,12 @@ struct Dots {
     bounds: Option<(f64, f64)>,
 }
 
+/// A row's name, its subjects by colour, and how far its A/A band reaches.
+type Group<'n> = (&'n str, Vec<(usize, Spread)>, Option<f64>);
+
 impl Dots {
     fn draw(&self, results: &Results, rows: &[&str]) -> String {
-        let groups: Vec<(&str, Vec<(usize, Spread)>, Option<f64>)> = rows
+        let groups: Vec<Group<'_>> = rows
             .iter()
             .filter_map(|name| {
                 let row = results.row(name)?;

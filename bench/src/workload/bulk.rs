@@ -21,7 +21,7 @@ struct Bulk {
 }
 
 pub(super) fn bulk(lab: &Rc<Lab>) -> Result<Box<dyn Workload>> {
-    Ok(Box::new(Bulk { mib: lab.scaled(6000) }))
+    Ok(Box::new(Bulk { mib: lab.scaled(3000) }))
 }
 
 impl Workload for Bulk {

@@ -72,7 +72,7 @@ struct Idle {
 }
 
 pub(super) fn idle(lab: &Rc<Lab>) -> Result<Box<dyn Workload>> {
-    Ok(Box::new(Idle { crowd: Crowd::open(1000, 5000)?, span: Duration::from_millis(lab.scaled(4000)) }))
+    Ok(Box::new(Idle { crowd: Crowd::open(1000, 5000)?, span: Duration::from_millis(lab.scaled(2500)) }))
 }
 
 impl Workload for Idle {

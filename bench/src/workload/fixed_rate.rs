@@ -35,16 +35,14 @@ struct FixedRate {
 
 pub(super) fn fixed_rate(lab: &Rc<Lab>) -> Result<Box<dyn Workload>> {
     let server = server::redis(lab)?;
-    priority::first_and_alone(server.pid());
-    Ok(Box::new(FixedRate { server, requests: lab.scaled(3 * RATE) }))
+    Ok(Box::new(FixedRate { server, requests: lab.scaled(2 * RATE) }))
 }
 
 impl Workload for FixedRate {
     fn run(&mut self) -> Result<Run> {
         let port = self.server.port;
         let mut client = Client::connect(port)?;
-        // Others on the machine would be what its tail shows.
-        let _alone = priority::Alone::take()?;
+        let _pinned = priority::Alone::pin()?;
         let start = Instant::now();
         let mut latencies = client.run(self.requests, RATE)?;
         let elapsed_ns = start.elapsed().as_nanos() as f64;

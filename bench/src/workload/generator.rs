@@ -40,11 +40,11 @@ struct Redis {
 }
 
 pub(super) fn redis(lab: &Rc<Lab>) -> Result<Box<dyn Workload>> {
-    open_redis(lab, 150_000, 1)
+    open_redis(lab, 100_000, 1)
 }
 
 pub(super) fn redis_pipeline(lab: &Rc<Lab>) -> Result<Box<dyn Workload>> {
-    open_redis(lab, 1_600_000, PIPELINE)
+    open_redis(lab, 1_200_000, PIPELINE)
 }
 
 fn open_redis(lab: &Rc<Lab>, requests: u64, depth: u64) -> Result<Box<dyn Workload>> {
@@ -96,7 +96,7 @@ impl Workload for Wrk {
         let port = self.nginx.server.port;
         let mut command = Command::new(server::program("wrk")?);
         // Whole seconds are all that it takes.
-        let seconds = self.lab.scaled(20).clamp(1, 2);
+        let seconds = 1;
         command.args(["-t", "1", "-c", &CONNECTIONS.to_string(), "-d", &format!("{seconds}s")]);
         if self.close {
             command.args(["-H", "Connection: close"]);
@@ -129,7 +129,7 @@ struct Pgbench {
 }
 
 pub(super) fn pgbench(lab: &Rc<Lab>) -> Result<Box<dyn Workload>> {
-    Ok(Box::new(Pgbench { lab: lab.clone(), server: server::postgres(lab)?, per_client: lab.scaled(3000) }))
+    Ok(Box::new(Pgbench { lab: lab.clone(), server: server::postgres(lab)?, per_client: lab.scaled(2500) }))
 }
 
 impl Workload for Pgbench {
