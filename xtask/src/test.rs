@@ -62,7 +62,10 @@ fn steps(filter: Option<&str>, fast: bool, elevation: Elevation) -> Vec<Step> {
     // Not a default member: its binary builds only for the BPF target.
     let kernel_half = ["test", "-p", "weir-ebpf", "--lib"];
     steps.push(command("kernel half, natively", cargo(kernel_half.into_iter().chain(filter))));
+    // Nor is the bench, whose own tests need no root.
+    steps.push(command("bench, natively", cargo(["test", "-p", "weir-bench"].into_iter().chain(filter))));
     steps.push(command("release build", build_command(false)));
+    steps.push(command("bench build", cargo(["build", "--release", "-p", "weir-bench"])));
     steps.push(command("kernel tests", kernel_tests(filter, elevation)));
     steps
 }
@@ -71,7 +74,7 @@ fn steps(filter: Option<&str>, fast: bool, elevation: Elevation) -> Vec<Step> {
 fn kernel_half_lints() -> Command {
     let target = ["--release", "--target", "bpfel-unknown-none", "-Z", "build-std=core"];
     let mut command =
-        cargo(["clippy", "-p", "weir-ebpf", "--bins"].into_iter().chain(target).chain(["--", "-D", "warnings"]));
+        cargo(["clippy", "-p", "weir-ebpf", "-p", "weir-bench-ebpf", "--bins"].into_iter().chain(target).chain(["--", "-D", "warnings"]));
     let flags = format!("--cfg=bpf_target_arch=\"{}\"", env::consts::ARCH);
     command.env("RUSTC_BOOTSTRAP", "1").env("CARGO_ENCODED_RUSTFLAGS", flags);
     command
@@ -133,7 +136,8 @@ mod tests {
 
     #[test]
     fn a_filter_leaves_only_what_runs_tests() {
-        let tests = ["unit tests", "kernel half, natively", "release build", "kernel tests"];
+        let tests =
+            ["unit tests", "kernel half, natively", "bench, natively", "release build", "bench build", "kernel tests"];
         assert_eq!(names(Some("connect"), false), tests);
         assert_eq!(names(None, true), [&["tidy"][..], &tests].concat());
         assert_eq!(names(None, false), [&["tidy", "format", "lints", "lints of the kernel half"][..], &tests].concat());
