@@ -55,8 +55,8 @@ impl Plan {
 /// When other BPF programs observe the kernel, or weir or a workload fails.
 pub(crate) fn run(plan: &Plan, lab: &Rc<Lab>) -> Result<Results> {
     foreign::wait_until_none()?;
-    let runs = plan.rows.iter().map(|row| plan.pairs_of(row) * plan.subjects_of(row).len()).sum();
-    let mut progress = Progress { began: Instant::now(), done: 0, runs };
+    let expected = plan.rows.iter().map(|row| row.seconds * (plan.pairs_of(row) * plan.subjects_of(row).len()) as f64);
+    let mut progress = Progress { began: Instant::now(), done: 0.0, expected: expected.sum() };
     let mut rows = Vec::new();
     for row in &plan.rows {
         rows.push(run_row(plan, row, lab, &mut progress).with_context(|| format!("row {}", row.name))?);
@@ -82,7 +82,7 @@ fn run_row(plan: &Plan, row: &Row, lab: &Rc<Lab>, progress: &mut Progress) -> Re
         for place in 0..columns.len() {
             let index = turn(round, place, columns.len());
             let column = &mut columns[index];
-            progress.show(row.name, column.subject, round, pairs);
+            progress.show(row, column.subject, round, pairs);
             if row.bracketed && column.subject != Subject::Nothing {
                 bracket = Some(column.measure_between(row.mode, workload.as_mut(), bracket)?);
             } else {
@@ -213,21 +213,19 @@ impl Column {
 /// What is being done, and how long the rest will take, on stderr.
 struct Progress {
     began: Instant,
-    done: usize,
-    runs: usize,
+    /// Seconds that the runs so far were expected to take.
+    done: f64,
+    /// Seconds that all are.
+    expected: f64,
 }
 
 impl Progress {
-    fn show(&mut self, row: &str, subject: Subject, round: usize, rounds: usize) {
-        let left = match self.done {
-            0 => String::new(),
-            done => {
-                let each = self.began.elapsed() / done as u32;
-                format!(", {} left", minutes(each * (self.runs - done) as u32))
-            }
-        };
-        eprintln!("{row} {}/{rounds}: {}{left}", round + 1, subject.name());
-        self.done += 1;
+    fn show(&mut self, row: &Row, subject: Subject, round: usize, rounds: usize) {
+        // The machine's pace shows in what is done.
+        let pace = if self.done > 0.0 { self.began.elapsed().as_secs_f64() / self.done } else { 1.0 };
+        let left = minutes(Duration::from_secs_f64((self.expected - self.done).max(0.0) * pace));
+        eprintln!("{} {}/{rounds}: {}, {left} left", row.name, round + 1, subject.name());
+        self.done += row.seconds;
     }
 }
 

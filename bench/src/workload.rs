@@ -67,6 +67,8 @@ pub(crate) struct Row {
     pub(crate) what: &'static str,
     /// Rounds of the subjects, unless told otherwise.
     pub(crate) pairs: usize,
+    /// What a run takes with its subject's start, about: so that progress can say how long is left.
+    pub(crate) seconds: f64,
     /// Whether each run stands between two of nothing: where nanoseconds count, the machine's drift within a round does.
     pub(crate) bracketed: bool,
     /// What weir shows meanwhile.
@@ -84,12 +86,16 @@ impl Row {
         what: &'static str,
         open: fn(&Rc<Lab>) -> Result<Box<dyn Workload>>,
     ) -> Self {
-        Self { name, unit, what, pairs: 7, bracketed: false, mode: Mode::Once, tools: &[], open }
+        Self { name, unit, what, pairs: 7, seconds: 1.4, bracketed: false, mode: Mode::Once, tools: &[], open }
     }
 
     /// Nanoseconds count: more rounds, and each run between two of nothing.
     const fn precise(self, pairs: usize) -> Self {
-        Self { pairs, bracketed: true, ..self }
+        Self { pairs, seconds: 0.6, bracketed: true, ..self }
+    }
+
+    const fn taking(self, seconds: f64) -> Self {
+        Self { seconds, ..self }
     }
 
     /// The agent is at its busiest.
@@ -122,6 +128,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new("pgbench", "transaction", "pgbench -S -M prepared -c 10", generator::pgbench).against(&[Tool::Bpftrace]),
     Row::new("bulk", "MiB", "one connection, 128 KiB a write", bulk::bulk),
     Row::new("fixed_rate", "request", "redis, 10,000 requests a second, open loop", fixed_rate::fixed_rate)
-        .every_second(),
-    Row::new("idle", "run", "5,000 open connections on 1,000 edges, idle", crowd::idle).every_second(),
+        .every_second()
+        .taking(2.5),
+    Row::new("idle", "run", "5,000 open connections on 1,000 edges, idle", crowd::idle).every_second().taking(3.5),
 ];

@@ -73,8 +73,12 @@ fn steps(filter: Option<&str>, fast: bool, elevation: Elevation) -> Vec<Step> {
 /// The probes are compiled only for the BPF target, with the flags that agent/build.rs has aya-build use.
 fn kernel_half_lints() -> Command {
     let target = ["--release", "--target", "bpfel-unknown-none", "-Z", "build-std=core"];
-    let mut command =
-        cargo(["clippy", "-p", "weir-ebpf", "-p", "weir-bench-ebpf", "--bins"].into_iter().chain(target).chain(["--", "-D", "warnings"]));
+    let mut command = cargo(
+        ["clippy", "-p", "weir-ebpf", "-p", "weir-bench-ebpf", "--bins"]
+            .into_iter()
+            .chain(target)
+            .chain(["--", "-D", "warnings"]),
+    );
     let flags = format!("--cfg=bpf_target_arch=\"{}\"", env::consts::ARCH);
     command.env("RUSTC_BOOTSTRAP", "1").env("CARGO_ENCODED_RUSTFLAGS", flags);
     command

@@ -1,7 +1,5 @@
 //! One pair of programs per hook of weir's probe table that fires by itself.
 
-#![expect(clippy::needless_pass_by_value, reason = "aya's macros call an entry with its context by value")]
-
 use aya_ebpf::{
     macros::{btf_tracepoint, map, tracepoint},
     maps::PerCpuArray,
