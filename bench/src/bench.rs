@@ -12,11 +12,17 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{
     lab::Lab,
     machine::Machine,
+    measure::process::{cpu_ns, rss_bytes},
     results::{Cell, Exact, ProgramRuns, Results, RowResult},
+    statistics::Spread,
     subject::{SUBJECTS, Subject, foreign, weir::Mode},
     workload::{Row, Run, Workload},
 };
 use sample::{Sample, cell, compare, programs};
+
+/// Long enough for several readings.
+const READING_SPAN: Duration = Duration::from_secs(4);
+const READING_SPANS: u32 = 3;
 
 /// What to measure.
 pub(crate) struct Plan {
@@ -84,9 +90,9 @@ fn run_row(plan: &Plan, row: &Row, lab: &Rc<Lab>, progress: &mut Progress) -> Re
             let column = &mut columns[index];
             progress.show(row, column.subject, round, pairs);
             if row.bracketed && column.subject != Subject::Nothing {
-                bracket = Some(column.measure_between(row.mode, workload.as_mut(), bracket)?);
+                bracket = Some(column.measure_between(workload.as_mut(), bracket)?);
             } else {
-                column.measure(row.mode, workload.as_mut())?;
+                column.measure(workload.as_mut())?;
             }
         }
         if !row.bracketed {
@@ -94,13 +100,17 @@ fn run_row(plan: &Plan, row: &Row, lab: &Rc<Lab>, progress: &mut Progress) -> Re
         }
     }
     let exact = columns.iter().find(|column| column.subject == Subject::Weir).and_then(Column::exact);
+    let mut cells: Vec<Cell> = columns.iter().map(Column::cell).collect();
+    if let (true, Some(cell)) = (row.reads, cells.iter_mut().find(|cell| cell.subject == Subject::Weir.name())) {
+        (cell.agent_cpu_share, cell.agent_rss_bytes) = reading(workload.as_mut())?;
+    }
     let programs = if subjects.contains(&Subject::Weir) { timed(workload.as_mut())? } else { Vec::new() };
     Ok(RowResult {
         name: row.name.into(),
         unit: row.unit.into(),
         what: row.what.into(),
         pairs,
-        cells: columns.iter().map(Column::cell).collect(),
+        cells,
         programs,
         exact,
         not_measured: None,
@@ -146,6 +156,26 @@ fn refer(columns: &mut [Column]) {
     }
 }
 
+/// Agent's share of a core and resident memory with a reading every second: apart, because a run of a second holds one
+/// reading or none, and several in a row hold as many as seconds.
+fn reading(workload: &mut dyn Workload) -> Result<(Option<Spread>, Option<u64>)> {
+    let running = Subject::Weir.start(Mode::EverySecond)?;
+    let pid = running.pid().context("weir is a process")?;
+    let mut shares = Vec::new();
+    let mut resident = None;
+    for _ in 0..READING_SPANS {
+        let (start, before) = (Instant::now(), cpu_ns(pid).context("weir has ended")?);
+        while start.elapsed() < READING_SPAN {
+            workload.run()?;
+        }
+        let used = cpu_ns(pid).context("weir has ended")? - before;
+        shares.push(used as f64 / start.elapsed().as_nanos() as f64);
+        resident = resident.max(rss_bytes(pid));
+    }
+    running.stop()?;
+    Ok((Spread::of(shares), resident))
+}
+
 /// One run in which the kernel times weir's programs: apart, because that makes every run dearer.
 fn timed(workload: &mut dyn Workload) -> Result<Vec<ProgramRuns>> {
     let running = Subject::Weir.start(Mode::Timed)?;
@@ -165,11 +195,11 @@ impl Column {
         Self { subject, samples: Vec::new(), not_measured: None }
     }
 
-    fn measure(&mut self, mode: Mode, workload: &mut dyn Workload) -> Result<()> {
+    fn measure(&mut self, workload: &mut dyn Workload) -> Result<()> {
         if self.not_measured.is_some() {
             return Ok(());
         }
-        let running = match self.subject.start(mode) {
+        let running = match self.subject.start(Mode::Once) {
             Ok(running) => running,
             // What others' tools need is theirs to have.
             Err(error) if matches!(self.subject, Subject::Tool(_)) => {
@@ -183,10 +213,10 @@ impl Column {
     }
 
     /// Measures between two runs of nothing; the one before may be the one that followed the subject before.
-    fn measure_between(&mut self, mode: Mode, workload: &mut dyn Workload, before: Option<Run>) -> Result<Run> {
+    fn measure_between(&mut self, workload: &mut dyn Workload, before: Option<Run>) -> Result<Run> {
         let before = before.map_or_else(|| workload.run(), Ok)?;
         let count = self.samples.len();
-        self.measure(mode, workload)?;
+        self.measure(workload)?;
         let after = workload.run()?;
         if let Some(sample) = self.samples.get_mut(count) {
             sample.references = vec![before, after];

@@ -11,10 +11,7 @@ use std::rc::Rc;
 
 use anyhow::Result;
 
-use crate::{
-    lab::Lab,
-    subject::{tool::Tool, weir::Mode},
-};
+use crate::{lab::Lab, subject::tool::Tool};
 
 /// What one timed run did.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,8 +68,8 @@ pub(crate) struct Row {
     pub(crate) seconds: f64,
     /// Whether each run stands between two of nothing: where nanoseconds count, the machine's drift within a round does.
     pub(crate) bracketed: bool,
-    /// What weir shows meanwhile.
-    pub(crate) mode: Mode,
+    /// Whether the agent is measured too, reading every second.
+    pub(crate) reads: bool,
     /// Other tools that see the same events.
     pub(crate) tools: &'static [Tool],
     /// Starts its servers.
@@ -86,7 +83,7 @@ impl Row {
         what: &'static str,
         open: fn(&Rc<Lab>) -> Result<Box<dyn Workload>>,
     ) -> Self {
-        Self { name, unit, what, pairs: 7, seconds: 1.4, bracketed: false, mode: Mode::Once, tools: &[], open }
+        Self { name, unit, what, pairs: 7, seconds: 1.4, bracketed: false, reads: false, tools: &[], open }
     }
 
     /// Nanoseconds count: more rounds, and each run between two of nothing.
@@ -98,9 +95,9 @@ impl Row {
         Self { seconds, ..self }
     }
 
-    /// The agent is at its busiest.
+    /// The agent is measured at its busiest: a reading every second, printed.
     const fn every_second(self) -> Self {
-        Self { mode: Mode::EverySecond, ..self }
+        Self { reads: true, ..self }
     }
 
     const fn against(self, tools: &'static [Tool]) -> Self {

@@ -41,7 +41,7 @@ pub(crate) fn all(results: &Results) -> Vec<(&'static str, String)> {
                 axis: "ns, logarithmic; what lies below 10 ns is drawn at 10",
                 value: |cell| cell.added_cpu_ns,
                 of_again: |again| again.min.abs().max(again.max.abs()),
-                bounds: Some((10.0, 1e5)),
+                bounds: Some((10.0, 1e6)),
             }
             .draw(results, &requests),
         ),
