@@ -11,7 +11,7 @@ use crate::{
     measure::priority,
     report, scaling, stored,
     subject::{SUBJECTS, Subject},
-    workload::ROWS,
+    workload::{ROWS, crowd},
 };
 
 /// Measure what weir costs, on this machine, against nothing, against floors and against other tools.
@@ -50,6 +50,9 @@ struct Cli {
     /// Measure how cost grows with edges, sockets and rounds a second; without rows, only that
     #[arg(long)]
     scaling: bool,
+    /// Hold connections for another bench
+    #[arg(long, hide = true, num_args = 2, value_names = ["ADDRESSES", "CONNECTIONS"])]
+    crowd: Vec<u32>,
 }
 
 const EXAMPLES: &str = "\
@@ -64,6 +67,10 @@ The machine should do nothing else; other BPF programs that observe the kernel m
 /// Parses the command line and does it.
 pub(crate) fn run() -> Result<ExitCode> {
     let cli = Cli::parse();
+    if let [addresses, connections] = cli.crowd[..] {
+        crowd::help(addresses, connections)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     bench::check_root()?;
     priority::raise_self();
     let lab = Rc::new(Lab::new(if cli.fast { Length::Fast } else { Length::Full })?);

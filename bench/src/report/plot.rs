@@ -160,7 +160,8 @@ fn curves(quantity: &str, points: &[Point], upper: Reading<'_>, lower: Reading<'
     let mut canvas = Canvas::new(WIDTH, 2.0 * PANEL + 160.0);
     canvas.text((20.0, 26.0), 16.0, Anchor::Start, &format!("Cost by {quantity}"));
     let xs = || points.iter().map(|point| point.x);
-    let bounds = (xs().fold(f64::INFINITY, f64::min).max(1.0), xs().fold(1.0, f64::max));
+    // A rate that was all but reached should not open another power of ten.
+    let bounds = ((xs().fold(f64::INFINITY, f64::min) * 1.02).max(1.0), xs().fold(1.0, f64::max));
     let across = Axis::logarithmic(bounds, (80.0, WIDTH - RIGHT));
     for ((label, value), top) in [(upper, 50.0), (lower, 80.0 + PANEL)] {
         let greatest = points.iter().map(value).fold(0.0, f64::max);
