@@ -50,6 +50,9 @@ struct Cli {
     /// Measure how cost grows with edges, sockets and rounds a second; without rows, only that
     #[arg(long)]
     scaling: bool,
+    /// Write docs/performance.md and its plots from what is stored, and measure nothing
+    #[arg(long, conflicts_with_all = ["rows", "write", "check", "scaling"])]
+    redraw: bool,
     /// Hold connections for another bench
     #[arg(long, hide = true, num_args = 2, value_names = ["ADDRESSES", "CONNECTIONS"])]
     crowd: Vec<u32>,
@@ -69,6 +72,10 @@ pub(crate) fn run() -> Result<ExitCode> {
     let cli = Cli::parse();
     if let [addresses, connections] = cli.crowd[..] {
         crowd::help(addresses, connections)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if cli.redraw {
+        stored::redraw()?;
         return Ok(ExitCode::SUCCESS);
     }
     bench::check_root()?;

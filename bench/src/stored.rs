@@ -44,12 +44,21 @@ pub(crate) fn write(results: Results) -> Result<()> {
         _ => results,
     };
     write_json(&file(), &results)?;
+    draw(&results)
+}
+
+/// The document from what is stored.
+pub(crate) fn redraw() -> Result<()> {
+    draw(&read()?)
+}
+
+fn draw(results: &Results) -> Result<()> {
     let document = root().join("docs/performance.md");
     let text = fs::read_to_string(&document).context("docs/performance.md")?;
-    fs::write(&document, markdown::update(&text, &results)?).context("write docs/performance.md")?;
+    fs::write(&document, markdown::update(&text, results)?).context("write docs/performance.md")?;
     let plots = root().join("docs/performance");
     fs::create_dir_all(&plots).context("create docs/performance")?;
-    for (name, svg) in plot::all(&results) {
+    for (name, svg) in plot::all(results) {
         fs::write(plots.join(name), svg).with_context(|| format!("write docs/performance/{name}"))?;
     }
     Ok(())

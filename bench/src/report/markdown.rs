@@ -50,8 +50,9 @@ fn promises(results: &Results) -> String {
             Some(false) => "**missed**",
             None => "not measured",
         };
+        let noise = if target.unresolved { ", but within what two runs of nothing differ by" } else { "" };
         let found = target.found.as_deref().unwrap_or("-");
-        let _ = writeln!(text, "| {} | {} | {found} | {verdict} |", target.what, target.limit);
+        let _ = writeln!(text, "| {} | {} | {found} | {verdict}{noise} |", target.what, target.limit);
     }
     text
 }

@@ -1,6 +1,9 @@
 //! What weir promises, and whether it holds.
 
-use crate::results::{Cell, Results};
+use crate::{
+    results::{Cell, Results},
+    statistics::Spread,
+};
 
 /// One promise.
 pub(crate) struct Target {
@@ -12,6 +15,17 @@ pub(crate) struct Target {
     pub(crate) found: Option<String>,
     /// Whether it holds.
     pub(crate) holds: Option<bool>,
+    /// Whether the limit is missed or held by less than two runs of nothing differed: then the row cannot tell.
+    pub(crate) unresolved: bool,
+}
+
+impl Target {
+    /// The same, given what was found and how two runs of nothing differed, where none would be `neutral`.
+    fn against_again(self, found: Option<f64>, limit: f64, again: Option<Spread>, neutral: f64) -> Self {
+        let reach = again.map(|again| (again.min - neutral).abs().max((again.max - neutral).abs()));
+        let unresolved = found.zip(reach).is_some_and(|(found, reach)| (found - limit).abs() < reach);
+        Self { unresolved, ..self }
+    }
 }
 
 /// Rows with a limit of added processor time per unit, ns.
@@ -33,20 +47,24 @@ const MEMORY: u64 = 16 << 20;
 /// All of them, for these results.
 pub(crate) fn of(results: &Results) -> Vec<Target> {
     let weir = |row: &str| results.row(row)?.cell("weir");
+    let again = |row: &str| results.row(row)?.cell("again");
     let mut targets = Vec::new();
     let over_floor = results.row("pair").and_then(|row| row.over("floor_empty"));
     targets.push(at_most("pair: weir over empty programs", over_floor, OVER_FLOOR, |v| format!("{v:.2}")));
     for (row, limit) in ADDED_CPU {
         let added = weir(row).and_then(|cell| cell.added_cpu_ns).map(|spread| spread.median);
-        targets.push(at_most(&format!("{row}: added CPU per unit"), added, limit, |v| format!("{v:.0} ns")));
+        let target = at_most(&format!("{row}: added CPU per unit"), added, limit, |v| format!("{v:.0} ns"));
+        targets.push(target.against_again(added, limit, again(row).and_then(|cell| cell.added_cpu_ns), 0.0));
     }
     for (row, limit) in RATE_RATIO {
         let ratio = weir(row).and_then(|cell| cell.rate_ratio).map(|spread| spread.median);
         let text = |v: f64| format!("{v:.3}");
-        targets.push(target(&format!("{row}: throughput ratio"), ratio, limit, "at least", |v, l| v >= l, text));
+        let promise = target(&format!("{row}: throughput ratio"), ratio, limit, "at least", |v, l| v >= l, text);
+        targets.push(promise.against_again(ratio, limit, again(row).and_then(|cell| cell.rate_ratio), 1.0));
     }
     let p99 = weir("fixed_rate").and_then(|cell| cell.p99_ratio).map(|spread| spread.median);
-    targets.push(at_most("fixed_rate: p99 ratio", p99, P99_RATIO, |v| format!("{v:.3}")));
+    let tail = at_most("fixed_rate: p99 ratio", p99, P99_RATIO, |v| format!("{v:.3}"));
+    targets.push(tail.against_again(p99, P99_RATIO, again("fixed_rate").and_then(|cell| cell.p99_ratio), 1.0));
     let busy = weir("redis").and_then(|cell| cell.agent_cpu_share);
     let share = busy.map(|share| share.median);
     targets.push(at_most("redis: agent CPU at full rate", share, AGENT_CPU, |v| format!("{:.3}%", v * 100.0)));
@@ -77,6 +95,7 @@ fn target(
         limit: format!("{relation} {}", text(limit)),
         found: found.map(&text),
         holds: found.map(|found| holds(found, limit)),
+        unresolved: false,
     }
 }
 
@@ -88,6 +107,7 @@ fn rate_does_not_matter(full: Option<&Cell>, tenth: Option<&Cell>) -> Target {
         limit: "ranges meet".into(),
         found: shares.map(|(full, tenth)| format!("{:.3}% and {:.3}%", full.median * 100.0, tenth.median * 100.0)),
         holds: shares.map(|(full, tenth)| full.min <= tenth.max),
+        unresolved: false,
     }
 }
 
@@ -99,6 +119,7 @@ fn counts(results: &Results) -> Target {
         limit: "every run".into(),
         found: (runs > 0).then(|| format!("{equal} of {runs} runs")),
         holds: (runs > 0).then_some(runs == equal),
+        unresolved: false,
     }
 }
 
@@ -108,13 +129,27 @@ fn cheaper_than_tools(results: &Results) -> Vec<Target> {
         let Some(weir) = row.cell("weir").and_then(|cell| cell.added_cpu_ns) else { continue };
         for tool in ["tcplife", "tcpstates", "bpftrace"] {
             let Some(other) = row.cell(tool).and_then(|cell| cell.added_cpu_ns) else { continue };
-            targets.push(at_most(
-                &format!("{}: added CPU against {tool}", row.name),
-                Some(weir.median),
-                other.median,
-                |v| format!("{v:.0} ns"),
-            ));
+            let what = format!("{}: added CPU against {tool}", row.name);
+            let target = at_most(&what, Some(weir.median), other.median, |v| format!("{v:.0} ns"));
+            let again = row.cell("again").and_then(|cell| cell.added_cpu_ns);
+            targets.push(target.against_again(Some(weir.median), other.median, again, 0.0));
         }
     }
     targets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_closer_than_the_noise_is_unresolved() {
+        let noise = Spread::of([-50.0, 0.0, 20.0]);
+        let of =
+            |found| at_most("x", Some(found), 100.0, |v| v.to_string()).against_again(Some(found), 100.0, noise, 0.0);
+        let verdict = |target: Target| (target.holds, target.unresolved);
+        assert_eq!(verdict(of(60.0)), (Some(true), true));
+        assert_eq!(verdict(of(40.0)), (Some(true), false));
+        assert_eq!(verdict(of(160.0)), (Some(false), false));
+    }
 }

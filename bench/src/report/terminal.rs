@@ -18,7 +18,8 @@ pub(crate) fn text(results: &Results) -> String {
     for target in targets::of(results).into_iter().filter(|target| target.found.is_some()) {
         let verdict = if target.holds == Some(true) { "pass" } else { "FAIL" };
         let found = target.found.unwrap_or_default();
-        let _ = writeln!(text, "  {verdict}  {:<58}{found:>20}  ({})", target.what, target.limit);
+        let noise = if target.unresolved { "  unresolved: runs of nothing differ by more" } else { "" };
+        let _ = writeln!(text, "  {verdict}  {:<58}{found:>20}  ({}){noise}", target.what, target.limit);
     }
     text
 }
