@@ -13,6 +13,10 @@ mod recording;
 mod timer;
 
 pub use cli::run;
-pub use probe::load::{Limits, Probes};
+pub use probe::{
+    attach::attach_syscall_exit,
+    load::{Limits, Probes},
+    table::{Hook, PROBES, Probe},
+};
 pub use reader::{EdgeMemory, Reader, Reading, Spent};
 pub use recording::{Recorder, play};

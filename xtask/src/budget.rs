@@ -5,7 +5,7 @@ use weir_tests::budget::{Budget, Measured};
 
 use crate::command::{Elevation, output, run};
 use crate::run::{binary, build_command};
-use crate::setup::setup;
+use crate::setup::{Extra, setup};
 
 /// What to do with the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(crate) enum Then {
 /// Builds weir, has its doctor load every program, and compares.
 pub(crate) fn budget(then: Then) -> Result<()> {
     let elevation = Elevation::find("load programs into the kernel")?;
-    setup(false)?;
+    setup(Extra::None)?;
     run(&mut build_command(false))?;
     let doctor = output(elevation.command(binary(false)).args(["doctor", "-o", "json"]))?;
     let measured = Measured::of_doctor(&doctor)?;

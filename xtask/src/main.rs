@@ -1,5 +1,6 @@
 //! The project's own commands, run as `cargo xtask <command>`.
 
+mod bench;
 mod budget;
 mod command;
 mod run;
@@ -12,6 +13,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+use setup::Extra;
 
 /// Build, run and test weir.
 ///
@@ -36,8 +39,13 @@ enum Task {
         ///
         /// On Debian, missing packages are installed with apt-get, through sudo unless you are root; their services
         /// are not left running. Elsewhere, missing programs are listed and nothing is installed.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "bench")]
         tests: bool,
+        /// Also the servers, load generators and other tools of the bench
+        ///
+        /// In the same way. A tool that cannot be had is a column without numbers, not a failure.
+        #[arg(long)]
+        bench: bool,
     },
     /// Build weir and print the path of the binary
     ///
@@ -82,6 +90,16 @@ enum Task {
         #[arg(long, conflicts_with = "check")]
         write: bool,
     },
+    /// Measure what weir costs, against nothing, floors and other tools (root, or sudo)
+    ///
+    /// Builds weir and the bench in release and runs the bench; `cargo xtask bench --help` is the bench's own help.
+    /// `cargo xtask setup --bench` brings the servers and tools.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Arguments for the bench
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Check what the compiler cannot: file lengths, leftovers, probes without a test, dead links
     ///
     /// Each finding names the file and the fix.
@@ -104,9 +122,14 @@ fn main() -> ExitCode {
 
 fn run_task(task: Task) -> Result<()> {
     match task {
-        Task::Setup { tests } => {
-            setup::setup(tests)?;
-            eprintln!("ready to build{} weir", if tests { " and test" } else { "" });
+        Task::Setup { tests, bench } => {
+            let (extra, also) = match (tests, bench) {
+                (true, _) => (Extra::Tests, " and test"),
+                (_, true) => (Extra::Bench, " and bench"),
+                _ => (Extra::None, ""),
+            };
+            setup::setup(extra)?;
+            eprintln!("ready to build{also} weir");
             Ok(())
         }
         Task::Build { debug } => run::build(debug),
@@ -115,6 +138,7 @@ fn run_task(task: Task) -> Result<()> {
         Task::Budget { write: true, .. } => budget::budget(budget::Then::Write),
         Task::Budget { check: true, .. } => budget::budget(budget::Then::Check),
         Task::Budget { .. } => budget::budget(budget::Then::Show),
+        Task::Bench { args } => bench::bench(&args),
         Task::Tidy => tidy::tidy(),
     }
 }

@@ -9,11 +9,11 @@ use std::process::Command;
 use anyhow::{Error, Result};
 
 use crate::command::{Elevation, cargo, describe, root, run as run_command};
-use crate::setup::setup;
+use crate::setup::{Extra, setup};
 
 /// Builds weir and prints the path of its binary.
 pub(crate) fn build(debug: bool) -> Result<()> {
-    setup(false)?;
+    setup(Extra::None)?;
     run_command(&mut build_command(debug))?;
     println!("{}", binary(debug).display());
     Ok(())
@@ -22,7 +22,7 @@ pub(crate) fn build(debug: bool) -> Result<()> {
 /// Builds weir and becomes `weir edges`: replaced, not a child, so that Ctrl-C reaches weir and nobody else.
 pub(crate) fn run(args: &[OsString]) -> Result<()> {
     let elevation = Elevation::find("load programs into the kernel")?;
-    setup(false)?;
+    setup(Extra::None)?;
     run_command(&mut build_command(false))?;
     let mut weir = elevation.command(binary(false));
     weir.arg("edges").args(args);

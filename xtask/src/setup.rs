@@ -9,7 +9,17 @@ use crate::command::{Elevation, cargo, command, describe, find, output, run};
 /// Pinned, because it writes the byte code that the verifiers of all supported kernels must accept.
 const BPF_LINKER: &str = "0.10.3";
 
-/// What the kernel tests need.
+/// What to bring beside the build tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extra {
+    None,
+    /// Servers and tools of the kernel tests.
+    Tests,
+    /// Servers, load generators and other tools of the bench.
+    Bench,
+}
+
+/// A package of servers or tools.
 struct Package {
     /// Debian's name.
     name: &'static str,
@@ -19,7 +29,7 @@ struct Package {
     service: Option<&'static str>,
 }
 
-const PACKAGES: &[Package] = &[
+const TEST_PACKAGES: &[Package] = &[
     Package { name: "iproute2", programs: &["ip", "ss", "tc"], service: None },
     Package { name: "nftables", programs: &["nft"], service: None },
     Package { name: "nginx", programs: &["nginx"], service: Some("nginx.service") },
@@ -35,14 +45,25 @@ const PACKAGES: &[Package] = &[
     Package { name: "socat", programs: &["socat"], service: None },
 ];
 
-/// Brings the build tools, and with `tests` what the kernel tests need.
-pub(crate) fn setup(tests: bool) -> Result<()> {
+const BENCH_PACKAGES: &[Package] = &[
+    Package { name: "nginx", programs: &["nginx"], service: Some("nginx.service") },
+    Package { name: "redis-server", programs: &["redis-server"], service: Some("redis-server.service") },
+    Package { name: "redis-tools", programs: &["redis-benchmark"], service: None },
+    Package { name: "postgresql", programs: &["postgres", "initdb", "pgbench"], service: Some("postgresql.service") },
+    Package { name: "wrk", programs: &["wrk"], service: None },
+    Package { name: "libbpf-tools", programs: &["tcplife", "tcpstates"], service: None },
+    Package { name: "bpftrace", programs: &["bpftrace"], service: None },
+];
+
+/// Brings the build tools and what else is asked for.
+pub(crate) fn setup(extra: Extra) -> Result<()> {
     bpf_linker()?;
     rust_src()?;
-    if tests {
-        test_packages()?;
+    match extra {
+        Extra::None => Ok(()),
+        Extra::Tests => packages(TEST_PACKAGES, "the kernel tests"),
+        Extra::Bench => packages(BENCH_PACKAGES, "the benches"),
     }
-    Ok(())
 }
 
 fn bpf_linker() -> Result<()> {
@@ -95,23 +116,23 @@ fn rust_src() -> Result<()> {
     run(command("rustup").args(["component", "add", "rust-src"]))
 }
 
-fn test_packages() -> Result<()> {
+fn packages(wanted: &'static [Package], purpose: &str) -> Result<()> {
     if find("dpkg-query").is_none() || find("apt-get").is_none() {
-        return test_programs();
+        return programs(wanted, purpose);
     }
     // It fails if it does not know one of them, and lists the others all the same.
     let listing = command("dpkg-query")
         .args(["-W", "-f", "${Package} ${Status}\n"])
-        .args(PACKAGES.iter().map(|p| p.name))
+        .args(wanted.iter().map(|p| p.name))
         .output()?;
-    let missing = missing_packages(&String::from_utf8_lossy(&listing.stdout));
+    let missing = missing_packages(wanted, &String::from_utf8_lossy(&listing.stdout));
     if missing.is_empty() {
         return Ok(());
     }
 
     let names = missing.iter().map(|package| package.name).collect::<Vec<_>>();
     let elevation = Elevation::find(&format!("apt-get install {}", names.join(" ")))?;
-    eprintln!("installing what the kernel tests need: {}", names.join(" "));
+    eprintln!("installing what {purpose} need: {}", names.join(" "));
     // RUNLEVEL=1 keeps invoke-rc.d from starting the servers. Through env, because sudo would drop the variables.
     let apt = || {
         let mut apt = elevation.command("env");
@@ -124,14 +145,14 @@ fn test_packages() -> Result<()> {
     // systemd does not ask for the runlevel. Only services that came just now: others have an owner.
     let services = missing.iter().filter_map(|package| package.service).collect::<Vec<_>>();
     if !services.is_empty() && Path::new("/run/systemd/system").exists() {
-        eprintln!("stopping what Debian started on installation; the tests start their own servers");
+        eprintln!("stopping what Debian started on installation; {purpose} start their own servers");
         run(elevation.command("systemctl").args(["disable", "--now"]).args(services))?;
     }
     Ok(())
 }
 
 /// The packages that are not in dpkg-query's `listing` as installed.
-fn missing_packages(listing: &str) -> Vec<&'static Package> {
+fn missing_packages(wanted: &'static [Package], listing: &str) -> Vec<&'static Package> {
     // The first word of a status is what the administrator wants, such as "install" or "hold".
     let installed = |package: &Package| {
         listing
@@ -139,13 +160,13 @@ fn missing_packages(listing: &str) -> Vec<&'static Package> {
             .filter_map(|line| line.split_once(' '))
             .any(|(name, status)| name == package.name && status.split_whitespace().skip(1).eq(["ok", "installed"]))
     };
-    PACKAGES.iter().filter(|package| !installed(package)).collect()
+    wanted.iter().filter(|package| !installed(package)).collect()
 }
 
-fn test_programs() -> Result<()> {
-    let programs = PACKAGES.iter().flat_map(|package| package.programs).copied().collect::<Vec<_>>();
+fn programs(wanted: &[Package], purpose: &str) -> Result<()> {
+    let programs = wanted.iter().flat_map(|package| package.programs).copied().collect::<Vec<_>>();
     let missing = programs.iter().copied().filter(|program| find(program).is_none()).collect::<Vec<_>>();
-    eprintln!("no apt-get here, so nothing is installed; the kernel tests need: {}", programs.join(" "));
+    eprintln!("no apt-get here, so nothing is installed; {purpose} need: {}", programs.join(" "));
     ensure!(missing.is_empty(), "not in PATH or /usr/sbin: {}; install them, then repeat this", missing.join(" "));
     Ok(())
 }
@@ -164,19 +185,19 @@ mod tests {
 
     #[test]
     fn only_an_installed_package_counts() {
-        let listing = PACKAGES.iter().map(|package| match package.name {
+        let listing = TEST_PACKAGES.iter().map(|package| match package.name {
             "nginx" => "nginx deinstall ok config-files\n".to_owned(),
             "socat" => "socat install ok unpacked\n".to_owned(),
             "curl" => "curl hold ok installed\n".to_owned(),
             "redis-tools" => String::new(),
             name => format!("{name} install ok installed\n"),
         });
-        let missing = missing_packages(&listing.collect::<String>());
+        let missing = missing_packages(TEST_PACKAGES, &listing.collect::<String>());
         assert_eq!(missing.iter().map(|package| package.name).collect::<Vec<_>>(), ["nginx", "redis-tools", "socat"]);
     }
 
     #[test]
     fn nothing_listed_is_nothing_installed() {
-        assert_eq!(missing_packages("").len(), PACKAGES.len());
+        assert_eq!(missing_packages(BENCH_PACKAGES, "").len(), BENCH_PACKAGES.len());
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::command::{Elevation, cargo, describe, run};
 use crate::run::{binary, build_command};
-use crate::setup::setup;
+use crate::setup::{Extra, setup};
 use crate::tidy::tidy;
 
 struct Step {
@@ -25,7 +25,7 @@ enum Work {
 pub(crate) fn test(filter: Option<&str>, fast: bool) -> Result<()> {
     // Asked before the minutes of building, not after them.
     let elevation = Elevation::find("run the kernel tests")?;
-    setup(true)?;
+    setup(Extra::Tests)?;
 
     let mut steps = steps(filter, fast, elevation);
     let count = steps.len();
@@ -62,8 +62,11 @@ fn steps(filter: Option<&str>, fast: bool, elevation: Elevation) -> Vec<Step> {
     // Not a default member: its binary builds only for the BPF target.
     let kernel_half = ["test", "-p", "weir-ebpf", "--lib"];
     steps.push(command("kernel half, natively", cargo(kernel_half.into_iter().chain(filter))));
+    // Nor is the bench, whose own tests need no root.
+    steps.push(command("bench, natively", cargo(["test", "-p", "weir-bench"].into_iter().chain(filter))));
     steps.push(command("release build", build_command(false)));
     steps.push(command("agent on this kernel", agent_on_kernel(filter, elevation)));
+    steps.push(command("bench build", cargo(["build", "--release", "-p", "weir-bench"])));
     steps.push(command("kernel tests", kernel_tests(filter, elevation)));
     steps
 }
@@ -71,8 +74,12 @@ fn steps(filter: Option<&str>, fast: bool, elevation: Elevation) -> Vec<Step> {
 /// The probes are compiled only for the BPF target, with the flags that agent/build.rs has aya-build use.
 fn kernel_half_lints() -> Command {
     let target = ["--release", "--target", "bpfel-unknown-none", "-Z", "build-std=core"];
-    let mut command =
-        cargo(["clippy", "-p", "weir-ebpf", "--bins"].into_iter().chain(target).chain(["--", "-D", "warnings"]));
+    let mut command = cargo(
+        ["clippy", "-p", "weir-ebpf", "-p", "weir-bench-ebpf", "--bins"]
+            .into_iter()
+            .chain(target)
+            .chain(["--", "-D", "warnings"]),
+    );
     let flags = format!("--cfg=bpf_target_arch=\"{}\"", env::consts::ARCH);
     command.env("RUSTC_BOOTSTRAP", "1").env("CARGO_ENCODED_RUSTFLAGS", flags);
     command
@@ -141,7 +148,15 @@ mod tests {
 
     #[test]
     fn a_filter_leaves_only_what_runs_tests() {
-        let tests = ["unit tests", "kernel half, natively", "release build", "agent on this kernel", "kernel tests"];
+        let tests = [
+            "unit tests",
+            "kernel half, natively",
+            "bench, natively",
+            "release build",
+            "agent on this kernel",
+            "bench build",
+            "kernel tests",
+        ];
         assert_eq!(names(Some("connect"), false), tests);
         assert_eq!(names(None, true), [&["tidy"][..], &tests].concat());
         assert_eq!(names(None, false), [&["tidy", "format", "lints", "lints of the kernel half"][..], &tests].concat());

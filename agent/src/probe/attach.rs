@@ -51,7 +51,10 @@ fn parse_id(path: &str, text: &str) -> Result<u64> {
 }
 
 /// Runs `program` at every exit of `call`, on every processor, until the returned descriptor is closed.
-pub(crate) fn attach_syscall_exit(program: impl AsFd, call: &str) -> Result<OwnedFd> {
+///
+/// # Errors
+/// Without tracefs in the kernel, without such a call, or without the capability.
+pub fn attach_syscall_exit(program: impl AsFd, call: &str) -> Result<OwnedFd> {
     // SAFETY: a plain C structure, for which all zeroes is a value.
     let mut attr: perf_event_attr = unsafe { std::mem::zeroed() };
     attr.type_ = PERF_TYPE_TRACEPOINT as u32;

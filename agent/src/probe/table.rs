@@ -2,7 +2,7 @@
 
 /// How a probe hooks into the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hook {
+pub enum Hook {
     /// A tracepoint by its BTF type: typed arguments, the cheapest dispatch.
     TpBtf,
     /// The exit tracepoint of a system call.
@@ -13,21 +13,21 @@ pub(crate) enum Hook {
 
 /// One probe.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Probe {
+pub struct Probe {
     /// Program, hook and test share this name.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// How it attaches.
-    pub(crate) hook: Hook,
+    pub hook: Hook,
     /// What it attaches to: a tracepoint, a system call, an iterator.
-    pub(crate) target: &'static str,
+    pub target: &'static str,
     /// First kernel that has the hook.
-    pub(crate) since: &'static str,
+    pub since: &'static str,
     /// The kernel's prototype; `weir doctor` and a test compare it with BTF. Empty where there is none.
-    pub(crate) prototype: &'static str,
+    pub prototype: &'static str,
     /// What is unknown without it.
-    pub(crate) provides: &'static str,
+    pub provides: &'static str,
     /// Whether weir can run without it.
-    pub(crate) required: bool,
+    pub required: bool,
 }
 
 impl Probe {
@@ -42,7 +42,7 @@ impl Probe {
 /// The probes. Ends are attached before beginnings, so that no socket is taken up that would never be released, and
 /// the scan runs before the data hooks, so that these find roles and peers settled. Receives come before sends: a
 /// receive without its send is no round, a send without its receive would look like an unanswered one.
-pub(crate) const PROBES: &[Probe] = &[
+pub const PROBES: &[Probe] = &[
     Probe {
         name: "tcp_destroy_sock",
         hook: Hook::TpBtf,

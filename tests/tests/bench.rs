@@ -1,0 +1,30 @@
+//! The bench runs: every kind of subject once, on the precise row, with less work than means anything.
+
+use std::{fs, process::Command};
+
+use serde_json::Value;
+use weir_tests::{lab, process, weir};
+
+#[test]
+fn the_bench_measures_weir_between_its_floor_and_nothing() {
+    let lab = lab!();
+    let bench = weir::binary().with_file_name("weir-bench");
+    assert!(bench.exists(), "{} is not there: run `cargo build --release -p weir-bench`", bench.display());
+    let file = lab.path("results.json");
+    let mut command = Command::new(bench);
+    command.args(["pair", "--fast", "--pairs", "3", "--subjects", "floor_empty,weir", "--json"]).arg(&file);
+    let report = process::succeed(command.env("WEIR_BIN", weir::binary()));
+    assert!(report.contains("pair: weir over empty programs"), "{report}");
+
+    let results: Value = serde_json::from_str(&fs::read_to_string(file).expect("results")).expect("JSON");
+    let cells = results["rows"][0]["cells"].as_array().expect("subjects");
+    let added = |subject: &str| {
+        let cell = cells.iter().find(|cell| cell["subject"] == subject).expect("a subject");
+        cell["added_cpu_ns"]["median"].as_f64().expect("a number")
+    };
+    assert!(0.0 < added("floor_empty") && added("floor_empty") < added("weir"), "{report}");
+    let programs = results["rows"][0]["programs"].as_array().expect("programs");
+    for hook in ["sock_send_length", "sock_recv_length", "sk_data_ready"] {
+        assert!(programs.iter().any(|program| program["name"] == hook), "{hook} did not run: {report}");
+    }
+}
