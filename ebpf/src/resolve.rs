@@ -129,13 +129,13 @@ pub(crate) fn opened(sk: Sock, socket: &mut Socket, record: *mut EdgeRecord) {
     }
 }
 
-/// Leaves a client's handshake and slot for the accepting end to find: within microseconds, or, where the connection was
-/// there before weir, by the end of the scan.
+/// Leaves a client's handshake and slot for the accepting end to find: within microseconds, or `for_long`, where the scan
+/// looks for it, or the socket's end.
 #[inline(always)]
-pub(crate) fn announce(sk: Sock, slot: u32, partial: bool) {
+pub(crate) fn announce(sk: Sock, slot: u32, for_long: bool) {
     let Some(tcp) = sk.tcp() else { return };
     let handshake = Handshake::of_client(tcp.positions());
-    if partial {
+    if for_long {
         let _ = HANDSHAKES.insert(handshake, slot, 0);
     } else {
         meeting::leave(handshake, slot);
@@ -160,6 +160,21 @@ fn announced_before(sk: Sock) -> Option<u32> {
 #[inline(always)]
 fn peer_of(sk: Sock, socket: &Socket) -> Option<u32> {
     if socket.flags & PARTIAL != 0 { announced_before(sk) } else { socket.peer.checked_sub(1) }
+}
+
+/// Which of the `other` slots a connection accepted just now without a record belongs to; remembered for its end, when
+/// that is asked again.
+#[inline(always)]
+pub(crate) fn remember_untracked(sk: Sock) -> u32 {
+    let Some(tcp) = sk.tcp() else { return OTHER_SERVER_REMOTE };
+    let handshake = Handshake::of_server(tcp.positions());
+    match meeting::find(handshake) {
+        Some(slot) => {
+            let _ = HANDSHAKES.insert(handshake, slot, 0);
+            OTHER_SERVER_LOCAL
+        }
+        None => other_of_server(sk),
+    }
 }
 
 /// Which of the `other` slots an accepted connection without a record belongs to.

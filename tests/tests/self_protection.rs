@@ -191,11 +191,11 @@ fn over_its_memory_limit_new_edges_are_counted_together() {
     crowd.must("open 1", "opened 1");
     let idle = lab.weir(&[&SMALL[..], &["--memory-limit", "1GiB"]].concat()).finish();
     let base = degraded(&idle, "memory_bytes").as_u64().expect("its memory");
-    // 3,000 connections are 6,000 sockets, which take 2.6 MiB.
+    // 4,500 connections are 9,000 sockets, which count 3.8 MiB.
     let limit = (base + base / 5).to_string();
     let every = ["edges", "-o", "jsonl", "--every", "5s", "--memory-limit", &limit];
     let mut weir = Weir::start_as(&[&every[..], &SMALL].concat());
-    crowd.must("open 3000", "opened 3000");
+    crowd.must("open 4500", "opened 4500");
     println!("{}", weir.says("weir: memory step 2 of 3", UP));
     let mut newcomer = lab.client(&to);
     newcomer.must("open 7", "opened 7");

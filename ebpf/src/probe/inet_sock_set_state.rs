@@ -83,12 +83,12 @@ fn established(sk: Sock, old: i32) {
     }
     if old == TCP_SYN_SENT {
         // A connect that began without a record: only its outcome is known.
-        resolve::announce(sk, PEER_UNTRACKED, false);
+        resolve::announce(sk, PEER_UNTRACKED, true);
         count_in_other(OTHER_CLIENT, ConnectOutcome::Ok);
         return;
     }
     let Some(socket) = sockets::create(sk) else {
-        count_in_other(resolve::other_of_server(sk), ConnectOutcome::Ok);
+        count_in_other(resolve::remember_untracked(sk), ConnectOutcome::Ok);
         return;
     };
     count(Counter::Accepted);
