@@ -24,6 +24,8 @@ const OPENS_WITHIN: Duration = Duration::from_secs(60);
 /// Connections with both ends in one process. An edge is a client process and a dialled address.
 pub(crate) struct Crowd {
     pairs: Vec<(TcpStream, TcpStream)>,
+    /// Kept open: of connections that were there before it, weir tells servers from clients by who listens.
+    _listener: TcpListener,
     /// Where a process may not open as many files as it takes, others hold the rest.
     helpers: Vec<Helper>,
 }
@@ -37,7 +39,20 @@ impl Crowd {
         let part = |whole: u32| (whole / parts).max(1);
         let helpers = (1..parts).map(|_| Helper::start(part(addresses), part(connections)));
         let helpers = helpers.collect::<Result<_>>()?;
-        Ok(Self { pairs: pairs(part(addresses), part(connections))?, helpers })
+        Self::of_this_process(part(addresses), part(connections), helpers)
+    }
+
+    fn of_this_process(addresses: u32, connections: u32, helpers: Vec<Helper>) -> Result<Self> {
+        let listener = TcpListener::bind("0.0.0.0:0").context("listen")?;
+        let port = listener.local_addr()?.port();
+        let open = |index: u32| -> Result<_> {
+            let near = TcpStream::connect(SocketAddr::from((address(index % addresses), port)))
+                .with_context(|| format!("open connection {index} of {connections}"))?;
+            let (far, _) = listener.accept().context("accept")?;
+            Ok((near, far))
+        };
+        let pairs = (0..connections).map(open).collect::<Result<_>>()?;
+        Ok(Self { pairs, _listener: listener, helpers })
     }
 
     /// One round on every connection.
@@ -64,18 +79,6 @@ impl Crowd {
 /// The addresses from 127.1.0.0 on.
 fn address(index: u32) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 1, 0, 0)) + index)
-}
-
-fn pairs(addresses: u32, connections: u32) -> Result<Vec<(TcpStream, TcpStream)>> {
-    let listener = TcpListener::bind("0.0.0.0:0").context("listen")?;
-    let port = listener.local_addr()?.port();
-    let open = |index: u32| -> Result<_> {
-        let near = TcpStream::connect(SocketAddr::from((address(index % addresses), port)))
-            .with_context(|| format!("open connection {index} of {connections}"))?;
-        let (far, _) = listener.accept().context("accept")?;
-        Ok((near, far))
-    };
-    (0..connections).map(open).collect()
 }
 
 /// Has this process open as many files as wanted, or as it may; how many.
@@ -120,7 +123,7 @@ impl Helper {
 
 /// What a helper does: opens, and speaks for each line of its standard input.
 pub(crate) fn help(addresses: u32, connections: u32) -> Result<()> {
-    let mut crowd = Crowd { pairs: pairs(addresses, connections)?, helpers: Vec::new() };
+    let mut crowd = Crowd::of_this_process(addresses, connections, Vec::new())?;
     println!("ready");
     for line in std::io::stdin().lines() {
         line.context("standard input")?;
