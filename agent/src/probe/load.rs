@@ -1,11 +1,16 @@
 //! Loading and attaching: one program's failure costs its own signal and nothing else.
 
-use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path, time::Instant};
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd as _, OwnedFd},
+    path::Path,
+    time::Instant,
+};
 
 use anyhow::{Context as _, Result, bail};
 use aya::{
     Btf, Ebpf, EbpfLoader, VerifierLogLevel,
-    maps::Stack,
+    maps::{Map, Stack},
     programs::{Program, tp_btf::BtfTracePointLinkId},
 };
 use weir_abi::{FIRST_SLOT, Offsets};
@@ -52,6 +57,7 @@ pub struct Probes {
     pub(crate) log: Option<KernelLog>,
     /// What may be changed meanwhile.
     pub(crate) control: ControlMap,
+    /// What must stay open: perf events, and the statics' map.
     events: Vec<OwnedFd>,
     /// How to detach a probe, by name.
     links: BTreeMap<&'static str, BtfTracePointLinkId>,
@@ -133,6 +139,17 @@ impl Probes {
         for (probe, loaded) in PROBES.iter().zip(loaded) {
             let missing = loaded.and_then(|()| self.attach(probe)).err().map(|error| in_one_line(&error));
             self.states.push(ProbeState { name: probe.name.into(), missing, provides: probe.provides.into() });
+        }
+        self.forget_statics();
+    }
+
+    /// aya keeps what it filled the statics with: 2 MiB of zeroes for the table of socket records. The descriptor stays, as
+    /// the map is counted by it.
+    fn forget_statics(&mut self) {
+        if let Some(Map::Array(statics)) = self.ebpf.take_map(".bss")
+            && let Ok(descriptor) = statics.fd().as_fd().try_clone_to_owned()
+        {
+            self.events.push(descriptor);
         }
     }
 
