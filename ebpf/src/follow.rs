@@ -81,7 +81,9 @@ pub(crate) fn is_current(sk: Sock, socket: &Socket) -> bool {
 /// A new socket is of the present sample.
 #[inline(always)]
 pub(crate) fn join(socket: &mut Socket) {
-    if let Some(sampling) = Sampling::now() {
+    if may_sample()
+        && let Some(sampling) = Sampling::now()
+    {
         socket.sampling_epoch = sampling.epoch;
         socket.sampling_shift = sampling.shift as u8;
     }

@@ -136,6 +136,11 @@ fn judge(round: &Round, flags: &mut u8, record: *mut EdgeRecord) {
 #[inline(always)]
 pub(crate) fn settle(now: Option<u64>, socket: &mut Socket, record: *mut EdgeRecord) {
     follow::end_unobserved(socket, record);
+    finish(now, socket, record);
+}
+
+#[inline(always)]
+fn finish(now: Option<u64>, socket: &mut Socket, record: *mut EdgeRecord) {
     let weight = follow::weight(socket);
     let mut books = Books { record, flags: &mut socket.flags, weight, wait_ns: 0, bytes: 0 };
     socket.round.settle(now, &mut books);
@@ -294,7 +299,7 @@ pub(crate) fn end_round(socket: &mut Socket) {
             weigh!(record.rounds_abandoned, 1, weight);
         }
     }
-    settle(None, socket, record);
+    finish(None, socket, record);
 }
 
 /// The connection is over for good: nothing may write to its edge any more.
