@@ -4,14 +4,15 @@ use std::{io, path::Path};
 
 use aya::maps::{Array, MapData};
 use serde::Serialize;
-use weir_engine::ProbeState;
 
 use crate::{
     probe::{
         attach, btf,
-        load::{Limits, Probes, kernel_offsets},
+        kernel::Kernel,
+        load::Limits,
+        serve::{Probes, Served, Trial},
         size::ProgramSize,
-        table::{Hook, PROBES, Probe},
+        table::{PROBES, Probe},
     },
     reader::stats_enabled,
 };
@@ -40,26 +41,43 @@ pub(crate) struct Check {
     /// A probe's program, as the kernel took it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) program: Option<ProgramSize>,
+    /// The hook that serves a probe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) entry: Option<String>,
+    /// Better ones that do not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) passed_over: Vec<PassedOver>,
+}
+
+/// A way to serve a probe that this kernel does not have.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct PassedOver {
+    pub(crate) entry: String,
+    pub(crate) why: String,
 }
 
 impl Check {
+    fn new(name: &str, state: State, cause: String, fix: Option<String>) -> Self {
+        Self { name: name.into(), state, cause, fix, program: None, entry: None, passed_over: Vec::new() }
+    }
+
     fn ok(name: &str, cause: impl Into<String>) -> Self {
-        Self { name: name.into(), state: State::Ok, cause: cause.into(), fix: None, program: None }
+        Self::new(name, State::Ok, cause.into(), None)
     }
 
     fn warn(name: &str, cause: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { name: name.into(), state: State::Warn, cause: cause.into(), fix: Some(fix.into()), program: None }
+        Self::new(name, State::Warn, cause.into(), Some(fix.into()))
     }
 
     fn fail(name: &str, cause: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { name: name.into(), state: State::Fail, cause: cause.into(), fix: Some(fix.into()), program: None }
+        Self::new(name, State::Fail, cause.into(), Some(fix.into()))
     }
 }
 
 /// Every check, in the order in which one would look.
-pub(crate) fn examine() -> Vec<Check> {
+pub(crate) fn examine(refuse: &[String]) -> Vec<Check> {
     let mut checks = vec![kernel(), kernel_types(), bpf_call(), tracepoints(), jit(), cgroups(), run_stats()];
-    checks.extend(probes());
+    checks.extend(probes(refuse));
     checks
 }
 
@@ -78,7 +96,7 @@ fn kernel_types() -> Check {
             "run a kernel built with CONFIG_DEBUG_INFO_BTF=y (every major distribution's since 2021)",
         );
     }
-    match kernel_offsets() {
+    match Kernel::read().and_then(|kernel| kernel.offsets()) {
         Ok(_) => Check::ok("btf", format!("all fields that weir reads are in {}", btf::VMLINUX)),
         Err(error) => Check::fail(
             "btf",
@@ -187,9 +205,9 @@ fn run_stats() -> Check {
 }
 
 /// Loads and attaches each probe, with maps of the smallest size.
-fn probes() -> Vec<Check> {
+fn probes(refuse: &[String]) -> Vec<Check> {
     let limits = Limits { edges: 1, sockets: 1, kernel_log: false, samples: true };
-    let (probes, sizes) = match Probes::try_and_measure_all(limits) {
+    let probes = match Probes::try_all(limits, Trial { refuse, measure: true }) {
         Ok(probes) => probes,
         Err(error) => {
             let denied = error
@@ -199,41 +217,47 @@ fn probes() -> Vec<Check> {
             return vec![Check::fail("probes", cause, PRIVILEGES_FIX)];
         }
     };
-    let types = btf::Btf::of_kernel(Path::new(btf::VMLINUX)).ok();
-    let check = |((probe, state), program): ((&Probe, &ProbeState), Option<ProgramSize>)| {
-        let changed = types.as_ref().is_some_and(|types| has_changed(probe, types));
-        Check { program, ..probe_check(probe, state.missing.as_deref(), changed) }
-    };
-    PROBES.iter().zip(&probes.states).zip(sizes).map(check).collect()
+    let kernel = Kernel::read().ok();
+    PROBES.iter().zip(&probes.served).map(|(probe, served)| probe_check(probe, served, kernel.as_ref())).collect()
 }
 
-/// Whether the kernel passes the hook other arguments than the probe was written for.
-fn has_changed(probe: &Probe, types: &btf::Btf) -> bool {
-    let parameters = types.tracepoint_parameters(probe.target).ok().flatten();
-    probe.hook == Hook::TpBtf && parameters.is_some_and(|n| !probe.fits(n))
-}
-
-fn probe_check(probe: &Probe, missing: Option<&str>, changed: bool) -> Check {
+fn probe_check(probe: &Probe, served: &Served, kernel: Option<&Kernel>) -> Check {
     let name = format!("probe {}", probe.name);
-    let entry = match probe.hook {
-        Hook::TpBtf => "tier T0, tp_btf",
-        Hook::SyscallExit => "tier T0, system-call tracepoint",
-        Hook::Iterator => "tier T0, iterator",
+    let check = match (served.entry, &served.state.missing) {
+        (Some(entry), _) => {
+            let passed_over: Vec<String> =
+                served.passed_over.iter().map(|(better, reason)| format!("not {better}: {reason}")).collect();
+            let provides = [&[probe.provides.to_owned()], passed_over.as_slice()].concat().join("; ");
+            let cause = format!("tier {}, {entry}: {provides}", probe.tier(entry));
+            match entry.parts.iter().find(|part| kernel.is_some_and(|kernel| kernel.differs(part))) {
+                None => Check::ok(&name, cause),
+                Some(part) => Check::warn(
+                    &name,
+                    format!("{cause}; this kernel's arguments are not {}", part.prototype),
+                    format!("doubt what depends on it: {}; report it with the kernel's name", probe.provides),
+                ),
+            }
+        }
+        (None, missing) => {
+            let cause = missing.clone().unwrap_or_default();
+            let since = probe.entries.iter().map(|entry| format!("{entry} (since {})", entry.since));
+            let fix = format!(
+                "a kernel with one of these has it: {}; without it unknown: {}",
+                since.collect::<Vec<_>>().join(", "),
+                probe.provides
+            );
+            if probe.required { Check::fail(&name, cause, fix) } else { Check::warn(&name, cause, fix) }
+        }
     };
-    if missing.is_none() && changed {
-        let cause = format!("{entry} {}: this kernel's arguments are not {}", probe.target, probe.prototype);
-        return Check::warn(
-            &name,
-            cause,
-            format!("doubt what depends on it: {}; report it with the kernel's name", probe.provides),
-        );
+    let passed_over = served.passed_over.iter();
+    Check {
+        program: served.size.clone(),
+        entry: served.entry.map(ToString::to_string),
+        passed_over: passed_over
+            .map(|(entry, why)| PassedOver { entry: entry.to_string(), why: why.clone() })
+            .collect(),
+        ..check
     }
-    let Some(reason) = missing else {
-        return Check::ok(&name, format!("{entry} {}: {}", probe.target, probe.provides));
-    };
-    let cause = format!("{entry} {} (since {}): {reason}", probe.target, probe.since);
-    let fix = format!("a kernel of {} or later has it; without it unknown: {}", probe.since, probe.provides);
-    if probe.required { Check::fail(&name, cause, fix) } else { Check::warn(&name, cause, fix) }
 }
 
 /// The error number at the root of an aya error.

@@ -15,8 +15,9 @@ mod timer;
 pub use cli::run;
 pub use probe::{
     attach::attach_syscall_exit,
-    load::{Limits, Probes},
-    table::{Hook, PROBES, Probe},
+    load::Limits,
+    serve::{Probes, Trial},
+    table::{Entry, Hook, PROBES, Part, Probe},
 };
 pub use reader::{EdgeMemory, Reader, Reading, Spent};
 pub use recording::{Recorder, play};

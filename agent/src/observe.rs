@@ -16,7 +16,10 @@ use weir_engine::{Engine, Input, Snapshot, Window};
 use crate::{
     cli::CannotRun,
     guard::{Guard, release_heap},
-    probe::load::{Limits, Probes},
+    probe::{
+        load::Limits,
+        serve::{Probes, Trial},
+    },
     reader::{Reader, Reading},
     recording::Recorder,
     timer::Timer,
@@ -36,6 +39,8 @@ const SETTLE_TICKS: u32 = 10;
 pub(crate) struct Plan {
     /// Sizes of the kernel half's state.
     pub(crate) limits: Limits,
+    /// Probes and entries to do without: for tests.
+    pub(crate) refuse: Vec<String>,
     /// When to stop.
     pub(crate) until: Until,
     /// How often to hand out a snapshot before the end; none: only then.
@@ -78,7 +83,7 @@ pub(crate) fn observe(
     let _stats = plan.stats.then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime)).transpose().context("--stats")?;
     let silence = silence(&plan);
     let limits = Limits { samples: plan.budget.cpu_share.is_some(), ..plan.limits };
-    let reader = start(limits, silence, plan.stats).map_err(CannotRun)?;
+    let reader = start(limits, &plan.refuse, silence, plan.stats).map_err(CannotRun)?;
     let tick = tick(&plan, recorder.is_some());
     let engine = Engine::new(plan.window);
     let mut session = Session { reader, engine, recorder, guard: None, tick, ticks: 0 };
@@ -108,8 +113,9 @@ fn silence(plan: &Plan) -> Duration {
     plan.every.map_or(Duration::MAX, |every| Duration::from_secs(60).max(every * 3))
 }
 
-fn start(limits: Limits, silence: Duration, stats: bool) -> Result<Reader> {
-    let reader = Reader::new(Probes::start(limits)?, limits, silence, stats)?;
+fn start(limits: Limits, refuse: &[String], silence: Duration, stats: bool) -> Result<Reader> {
+    let probes = Probes::start(limits, Trial { refuse, measure: false })?;
+    let reader = Reader::new(probes, limits, silence, stats)?;
     // The kernel's type information has been parsed and dropped: 20 MiB of heap that would count as ours for good.
     release_heap();
     Ok(reader)

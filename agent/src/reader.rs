@@ -12,10 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 use weir_abi::{ConnectFailed, Counter, EdgeRecord, FIRST_SLOT, N_COUNTERS};
 use weir_engine::{Input, Started};
 
-use crate::probe::{
-    control::ControlMap,
-    load::{Limits, Probes},
-};
+use crate::probe::{control::ControlMap, load::Limits, serve::Probes};
 use cost::CostReader;
 pub use cost::Spent;
 pub(crate) use cost::stats_enabled;
@@ -78,8 +75,8 @@ impl Reader {
         let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
         let version = env!("CARGO_PKG_VERSION").to_owned();
         sink(Input::Started(Started { monotonic_ns, unix_ns, kernel, version }));
-        for state in &self.probes.states {
-            sink(Input::Probe(state.clone()));
+        for served in &self.probes.served {
+            sink(Input::Probe(served.state.clone()));
         }
         let sockets = sockets(&self.read_counters()?);
         Ok(Reading { monotonic_ns, spent: self.cost.read(sink)?, sockets })

@@ -9,7 +9,7 @@ use std::{
 };
 
 use allocation_counter::measure;
-use weir_agent::{Limits, Probes, Reader, Recorder};
+use weir_agent::{Limits, Probes, Reader, Recorder, Trial};
 use weir_engine::{Engine, Input, Window};
 
 const CONNECTIONS: usize = 200;
@@ -82,7 +82,7 @@ fn a_steady_tick_allocates_nothing() {
     // The open recording needs no name.
     std::fs::remove_file(&path).expect("unlink the recording");
     let limits = Limits { edges: 4096, sockets: 4096, kernel_log: false, samples: false };
-    let probes = Probes::start(limits).expect("start the probes");
+    let probes = Probes::start(limits, Trial::default()).expect("start the probes");
     let reader = Reader::new(probes, limits, Duration::from_secs(3600), false).expect("a reader");
     let mut agent = Agent { reader, engine: Engine::new(Window::Whole), recorder, seen: HashSet::new() };
     agent.reader.begin(&mut |input| agent.engine.take(input)).expect("begin");

@@ -7,7 +7,7 @@ use weir_abi::{COMM_LEN, ConnectFailed, ConnectOutcome, Counter, EXE_LEN, EdgeKe
 use weir_ebpf::histogram;
 
 use crate::{
-    kernel::{Sock, Task, clear},
+    kernel::{Sock, Task, clear, pointer::Pointer},
     maps::{COUNTERS, EDGE_SLOTS, EDGES, EVENTS, FREE_SLOTS},
 };
 
@@ -56,10 +56,10 @@ pub(crate) enum OwnedBy<'a> {
 }
 
 /// What an edge's header needs besides its key.
-pub(crate) struct Header<'a> {
+pub(crate) struct Header<'a, P: Pointer> {
     pub(crate) owner: OwnedBy<'a>,
     /// For this end's own address.
-    pub(crate) sk: Option<Sock>,
+    pub(crate) sk: Option<Sock<P>>,
     pub(crate) peer_netns: u32,
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn new_key() -> EdgeKey {
 
 /// The slot of an edge, made if need be; `other` when there is none left.
 #[inline(always)]
-pub(crate) fn slot(key: &EdgeKey, header: &Header<'_>, other: u32) -> u32 {
+pub(crate) fn slot(key: &EdgeKey, header: &Header<'_, impl Pointer>, other: u32) -> u32 {
     // SAFETY: slots are plain integers; a value replaced meanwhile is read as the old or the new one.
     if let Some(slot) = unsafe { EDGE_SLOTS.get(key) } {
         return *slot;
@@ -102,7 +102,7 @@ pub(crate) fn slot(key: &EdgeKey, header: &Header<'_>, other: u32) -> u32 {
 }
 
 #[inline(always)]
-fn write_header(record: *mut EdgeRecord, key: &EdgeKey, header: &Header<'_>) {
+fn write_header(record: *mut EdgeRecord, key: &EdgeKey, header: &Header<'_, impl Pointer>) {
     // SAFETY: a live map value; nobody reads the header before `state` says so.
     let record = unsafe { &mut *record };
     record.key = *key;

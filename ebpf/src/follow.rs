@@ -14,7 +14,7 @@ use weir_ebpf::{
 
 use crate::{
     edge::{self, weigh},
-    kernel::Sock,
+    kernel::{Sock, pointer::Pointer},
     maps::CONTROL,
     track,
 };
@@ -54,17 +54,16 @@ impl Sampling {
         Some(Self { shift: word as u32, epoch: (word >> 32) as u16, control })
     }
 
-    /// The verifier takes no arithmetic on a socket's address, only its distance from another pointer; that one stays
-    /// where it is.
+    /// A socket stands for itself by its distance from a pointer that stays where it is.
     #[inline(always)]
-    fn follows(self, sk: Sock) -> bool {
-        self.shift == 0 || in_sample((sk.0 as u64).wrapping_sub(self.control as u64), self.shift)
+    fn follows(self, sk: Sock<impl Pointer>) -> bool {
+        self.shift == 0 || in_sample(sk.0.distance(self.control), self.shift)
     }
 }
 
 /// The first thing a data hook asks; none for a socket that is not in the sample.
 #[inline(always)]
-pub(crate) fn sampled(sk: Sock) -> Option<Sampling> {
+pub(crate) fn sampled(sk: Sock<impl Pointer>) -> Option<Sampling> {
     if !may_sample() {
         return Some(Sampling { shift: 0, epoch: 0, control: core::ptr::null() });
     }
@@ -74,7 +73,7 @@ pub(crate) fn sampled(sk: Sock) -> Option<Sampling> {
 
 /// Whether the socket's record tells of its conversation up to now.
 #[inline(always)]
-pub(crate) fn is_current(sk: Sock, socket: &Socket) -> bool {
+pub(crate) fn is_current(sk: Sock<impl Pointer>, socket: &Socket) -> bool {
     !may_sample() || sampled(sk).is_some_and(|sampling| sampling.epoch == socket.sampling_epoch)
 }
 

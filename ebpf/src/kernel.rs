@@ -1,18 +1,21 @@
-//! The only file that knows how the kernel lays out its structures.
+//! The only room that knows how the kernel lays out its structures: sockets here, the rest beside it.
 //!
-//! Rust emits no CO-RE relocations, so user space resolves every offset from the running kernel's BTF and freezes them
-//! into `OFFSETS` before loading: to the verifier they are constants. Hot fields are loaded directly through
-//! BTF-typed pointers (no helper call); cold ones, and pointers of unknown type, through `bpf_probe_read_kernel`.
+//! Hot fields are loaded directly through BTF-typed pointers (no helper call); cold ones, and pointers of unknown type,
+//! through `bpf_probe_read_kernel`.
 
+pub(crate) mod offsets;
+pub(crate) mod pointer;
 pub(crate) mod registers;
+mod task;
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::{
-    bpf_get_current_task_btf, bpf_ktime_get_ns, bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_skc_to_tcp_sock,
-};
-use weir_abi::{COMM_LEN, EXE_LEN, Offsets};
+use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_probe_read_kernel};
 use weir_ebpf::socket::Positions;
+
+use offsets::{load, offset};
+use pointer::{Pointer, Typed, Untyped};
+pub(crate) use task::Task;
 
 pub(crate) const AF_INET: u16 = 2;
 pub(crate) const AF_INET6: u16 = 10;
@@ -34,43 +37,6 @@ pub(crate) const SHUTDOWN_RECEIVE: u8 = 1;
 /// `sk_shutdown` of a socket closed in both directions.
 pub(crate) const SHUTDOWN_BOTH: u8 = 3;
 
-#[unsafe(no_mangle)]
-// SAFETY: Offsets is a repr(C) struct of u32, for which all zeroes is a value.
-static OFFSETS: Offsets = unsafe { core::mem::zeroed() };
-
-macro_rules! offset {
-    ($field:ident) => {
-        // SAFETY: a static of this object; volatile because user space replaces the value before loading.
-        unsafe { core::ptr::read_volatile(&raw const OFFSETS.$field) as usize }
-    };
-}
-
-/// A direct load through a BTF-typed pointer.
-macro_rules! load {
-    ($pointer:expr, $field:ident, $type:ty) => {{
-        let at = offset!($field);
-        // SAFETY: the verifier knows the pointer's BTF type and checks offset and size against it; a stale pointer
-        // reads as zero through the kernel's exception table.
-        unsafe { core::ptr::read_volatile(($pointer).cast::<u8>().add(at).cast::<$type>()) }
-    }};
-}
-
-/// The same through the helper, for pointers the verifier has no type for.
-macro_rules! probe {
-    ($pointer:expr, $field:ident, $type:ty) => {
-        probe_read::<$type>(($pointer).cast::<u8>().wrapping_add(offset!($field)).cast())
-    };
-}
-
-#[inline(always)]
-fn probe_read<T: Copy>(from: *const T) -> Option<T> {
-    let mut value = core::mem::MaybeUninit::<T>::zeroed();
-    // SAFETY: the destination is a live local of this size; the helper checks the source.
-    let failed = unsafe { bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, from.cast()) } != 0;
-    // SAFETY: zeroed, and T is used with plain integers and pointers only.
-    if failed { None } else { Some(unsafe { value.assume_init() }) }
-}
-
 /// Monotonic nanoseconds.
 #[inline(always)]
 pub(crate) fn now() -> u64 {
@@ -78,11 +44,11 @@ pub(crate) fn now() -> u64 {
     unsafe { bpf_ktime_get_ns() }
 }
 
-/// `struct sock`, BTF-typed.
+/// `struct sock`.
 #[derive(Clone, Copy)]
-pub(crate) struct Sock(pub(crate) *const c_void);
+pub(crate) struct Sock<P: Pointer = Typed>(pub(crate) P);
 
-impl Sock {
+impl<P: Pointer> Sock<P> {
     #[inline(always)]
     pub(crate) fn is_tcp(self) -> bool {
         let family = load!(self.0, skc_family, u16);
@@ -131,8 +97,8 @@ impl Sock {
 
     #[inline(always)]
     pub(crate) fn netns(self) -> u32 {
-        let net = load!(self.0, skc_net, *const c_void);
-        if net.is_null() { 0 } else { load!(net, net_inum, u32) }
+        let net = self.0.follow(offset!(skc_net));
+        if net.address().is_null() { 0 } else { load!(net, net_inum, u32) }
     }
 
     #[inline(always)]
@@ -153,9 +119,9 @@ impl Sock {
 
     #[inline(always)]
     fn read_v6(self, offset: usize, into: &mut [u8; 16]) {
-        let from = self.0.cast::<u8>().wrapping_add(offset);
+        let from = self.0.address().wrapping_byte_add(offset);
         // SAFETY: the destination is 16 bytes; the helper checks the source.
-        unsafe { bpf_probe_read_kernel(into.as_mut_ptr().cast(), 16, from.cast()) };
+        unsafe { bpf_probe_read_kernel(into.as_mut_ptr().cast(), 16, from) };
     }
 
     /// Whether data waits to be read.
@@ -183,10 +149,20 @@ impl Sock {
     }
 
     #[inline(always)]
-    pub(crate) fn tcp(self) -> Option<Tcp> {
-        // SAFETY: takes any BTF-typed socket and returns null for what is not a full TCP socket.
-        let tcp = unsafe { bpf_skc_to_tcp_sock(self.0.cast_mut()) };
-        if tcp.is_null() { None } else { Some(Tcp(tcp.cast())) }
+    pub(crate) fn tcp(self) -> Option<Tcp<P>> {
+        self.0.tcp_sock().map(Tcp)
+    }
+
+    /// The socket of a `struct socket`.
+    #[inline(always)]
+    pub(crate) fn of_socket(socket: P) -> Self {
+        Self(socket.follow(offset!(socket_sk)))
+    }
+
+    /// Its address, for keys.
+    #[inline(always)]
+    pub(crate) fn address(self) -> u64 {
+        self.0.address() as u64
     }
 }
 
@@ -225,11 +201,11 @@ pub(crate) fn clear<T>(value: *mut T) {
     }
 }
 
-/// `struct tcp_sock`, BTF-typed.
+/// `struct tcp_sock`.
 #[derive(Clone, Copy)]
-pub(crate) struct Tcp(*const c_void);
+pub(crate) struct Tcp<P: Pointer = Typed>(P);
 
-impl Tcp {
+impl<P: Pointer> Tcp<P> {
     /// Smoothed round trip, microseconds.
     #[inline(always)]
     pub(crate) fn srtt_us(self) -> u32 {
@@ -251,6 +227,12 @@ impl Tcp {
     #[inline(always)]
     pub(crate) fn rcv_nxt(self) -> u32 {
         load!(self.0, rcv_nxt, u32)
+    }
+
+    /// Positions of the stream that wait to be read, the FIN's included.
+    #[inline(always)]
+    pub(crate) fn unread(self) -> u32 {
+        self.rcv_nxt().wrapping_sub(self.copied_seq())
     }
 
     #[inline(always)]
@@ -282,86 +264,13 @@ impl Tcp {
     }
 }
 
-/// `struct task_struct`.
-#[derive(Clone, Copy)]
-pub(crate) struct Task(pub(crate) *const c_void);
-
-impl Task {
-    #[inline(always)]
-    pub(crate) fn current() -> Self {
-        // SAFETY: no arguments.
-        Self(unsafe { bpf_get_current_task_btf() }.cast())
-    }
-
-    /// The process: thread group id in the initial pid namespace.
-    #[inline(always)]
-    pub(crate) fn tgid(self) -> u32 {
-        load!(self.0, task_tgid, u32)
-    }
-
-    #[inline(always)]
-    fn leader(self) -> *const c_void {
-        probe!(self.0, group_leader, *const c_void).unwrap_or(self.0)
-    }
-
-    /// Start of the process, nanoseconds since boot.
-    #[inline(always)]
-    pub(crate) fn start_ns(self) -> u64 {
-        probe!(self.leader(), task_start, u64).unwrap_or(0)
-    }
-
-    /// The process's name: that of its first thread.
-    #[inline(always)]
-    pub(crate) fn comm(self, into: &mut [u8; COMM_LEN]) {
-        let from = self.leader().cast::<u8>().wrapping_add(offset!(task_comm));
-        // SAFETY: the destination has this length; the helper checks the source.
-        unsafe { bpf_probe_read_kernel_str(into.as_mut_ptr().cast(), COMM_LEN as u32, from.cast()) };
-    }
-
-    /// File name of the executable; left empty for kernel threads.
-    #[inline(always)]
-    pub(crate) fn exe(self, into: &mut [u8; EXE_LEN]) -> Option<()> {
-        let mm = probe!(self.0, task_mm, *const c_void)?;
-        let file = probe!(mm, mm_exe_file, *const c_void)?;
-        let dentry = probe!(file, file_dentry, *const c_void)?;
-        let name = probe!(dentry, dentry_name, *const c_void)?;
-        // SAFETY: the destination has this length; the helper checks the source.
-        unsafe { bpf_probe_read_kernel_str(into.as_mut_ptr().cast(), EXE_LEN as u32, name) };
-        Some(())
-    }
-
-    /// Id of the process's cgroup in the v2 hierarchy.
-    #[inline(always)]
-    pub(crate) fn cgroup_id(self) -> Option<u64> {
-        let set = probe!(self.0, task_cgroups, *const c_void)?;
-        let cgroup = probe!(set, css_set_dfl_cgrp, *const c_void)?;
-        let node = probe!(cgroup, cgroup_kn, *const c_void)?;
-        probe!(node, kernfs_node_id, u64)
-    }
-
-    /// The socket behind a file descriptor, if it is a TCP one: its address and its network namespace.
-    #[inline(always)]
-    pub(crate) fn tcp_socket(self, fd: u32) -> Option<(u64, u32)> {
-        let files = probe!(self.0, task_files, *const c_void)?;
-        let table = probe!(files, files_fdt, *const c_void)?;
-        if fd >= probe!(table, fdt_max_fds, u32)? {
-            return None;
-        }
-        let array = probe!(table, fdt_fd, *const *const c_void)?;
-        let file = probe_read::<*const c_void>(array.wrapping_add(fd as usize))?;
-        let socket = probe!(file, file_private_data, *const c_void)?;
-        let sk = probe!(socket, socket_sk, *const c_void)?;
-        let family = probe!(sk, skc_family, u16)?;
-        if (family != AF_INET && family != AF_INET6) || probe!(sk, sk_protocol, u16)? != IPPROTO_TCP {
-            return None;
-        }
-        let net = probe!(sk, skc_net, *const c_void)?;
-        Some((sk as u64, probe!(net, net_inum, u32)?))
-    }
-}
-
-/// The socket of `struct socket`, BTF-typed.
+/// The `struct socket` behind a file, if it is one: its inode says so, and what the file keeps is then the socket
+/// (`sock_from_file`). A socket file of the file system has no such inode open: it cannot be opened.
 #[inline(always)]
-pub(crate) fn sock_of_socket(socket: *const c_void) -> Sock {
-    Sock(load!(socket, socket_sk, *const c_void))
+pub(crate) fn socket_of_file(file: *const c_void) -> Option<Untyped> {
+    const S_IFMT: u16 = 0o170_000;
+    const S_IFSOCK: u16 = 0o140_000;
+    let file = Untyped(file);
+    let mode = load!(file.follow(offset!(file_inode)), inode_mode, u16);
+    if mode & S_IFMT == S_IFSOCK { Some(file.follow(offset!(file_private_data))) } else { None }
 }

@@ -10,14 +10,14 @@ use weir_ebpf::socket::{
 
 use crate::{
     edge::{self, Header, OwnedBy, bump, count, new_key, observe},
-    kernel::{Sock, Task, copy_address},
+    kernel::{Sock, Task, copy_address, pointer::Pointer},
     maps::{HANDSHAKES, LISTENERS, Listener},
     meeting,
 };
 
 /// Resolves by the running task, which is the owner in a process's own system call. False while another thread is at it.
 #[inline(always)]
-pub(crate) fn by_current(sk: Sock, socket: &mut Socket) -> bool {
+pub(crate) fn by_current(sk: Sock<impl Pointer>, socket: &mut Socket) -> bool {
     if socket.resolution == UNRESOLVED {
         resolve(sk, socket, OwnedBy::Task(Task::current()));
     }
@@ -26,7 +26,7 @@ pub(crate) fn by_current(sk: Sock, socket: &mut Socket) -> bool {
 
 /// Resolves a connection that no process has used: it belongs to whoever listens there.
 #[inline(always)]
-pub(crate) fn by_listener(sk: Sock, socket: &mut Socket) {
+pub(crate) fn by_listener(sk: Sock<impl Pointer>, socket: &mut Socket) {
     let listener = Listener { netns: sk.netns(), port: u32::from(sk.source_port()) };
     // SAFETY: an entry replaced meanwhile reads as the old or the new listener.
     if let Some(owner) = unsafe { LISTENERS.get(listener) } {
@@ -41,7 +41,7 @@ pub(crate) fn by_listener(sk: Sock, socket: &mut Socket) {
 
 /// Finds the socket's edge now that its owner is known, and counts an open connection there.
 #[inline(never)]
-pub(crate) fn resolve(sk: Sock, socket: &mut Socket, owner: OwnedBy<'_>) {
+pub(crate) fn resolve(sk: Sock<impl Pointer>, socket: &mut Socket, owner: OwnedBy<'_>) {
     if socket.resolution != UNRESOLVED {
         return;
     }
@@ -88,7 +88,7 @@ pub(crate) fn resolve(sk: Sock, socket: &mut Socket, owner: OwnedBy<'_>) {
 
 /// Names a server's edge as the client on this host dialled it.
 #[inline(always)]
-fn name_by_client(slot: u32, key: &mut EdgeKey, header: &mut Header<'_>) {
+fn name_by_client(slot: u32, key: &mut EdgeKey, header: &mut Header<'_, impl Pointer>) {
     let Some(client) = edge::record(slot) else { return };
     // SAFETY: a live map value, whose header does not change while the client's socket is attached.
     let client = unsafe { &(*client).key };
@@ -100,7 +100,7 @@ fn name_by_client(slot: u32, key: &mut EdgeKey, header: &mut Header<'_>) {
 
 /// Gives the socket its slot.
 #[inline(always)]
-fn attach(sk: Sock, socket: &mut Socket, slot: u32) {
+fn attach(sk: Sock<impl Pointer>, socket: &mut Socket, slot: u32) {
     socket.edge = slot;
     socket.resolution = if socket.flags & PARTIAL == 0 { RESOLVED } else { UNMOVED };
     let Some(record) = edge::record(slot) else { return };
@@ -112,7 +112,7 @@ fn attach(sk: Sock, socket: &mut Socket, slot: u32) {
 
 /// Counts an established connection, and leaves the client's handshake for the accepting end to find.
 #[inline(always)]
-pub(crate) fn opened(sk: Sock, socket: &mut Socket, record: *mut EdgeRecord) {
+pub(crate) fn opened(sk: Sock<impl Pointer>, socket: &mut Socket, record: *mut EdgeRecord) {
     bump!(record.opened);
     if socket.flags & PARTIAL != 0 {
         bump!(record.partial);
@@ -132,7 +132,7 @@ pub(crate) fn opened(sk: Sock, socket: &mut Socket, record: *mut EdgeRecord) {
 /// Leaves a client's handshake and slot for the accepting end to find: within microseconds, or `for_long`, where the scan
 /// looks for it, or the socket's end.
 #[inline(always)]
-pub(crate) fn announce(sk: Sock, slot: u32, for_long: bool) {
+pub(crate) fn announce(sk: Sock<impl Pointer>, slot: u32, for_long: bool) {
     let Some(tcp) = sk.tcp() else { return };
     let handshake = Handshake::of_client(tcp.positions());
     if for_long {
@@ -144,13 +144,13 @@ pub(crate) fn announce(sk: Sock, slot: u32, for_long: bool) {
 
 /// What the client of an accepted connection has announced, when it is on this host.
 #[inline(always)]
-pub(crate) fn announced(sk: Sock) -> Option<u32> {
+pub(crate) fn announced(sk: Sock<impl Pointer>) -> Option<u32> {
     meeting::find(Handshake::of_server(sk.tcp()?.positions()))
 }
 
 /// The same for a connection that was there before weir.
 #[inline(always)]
-fn announced_before(sk: Sock) -> Option<u32> {
+fn announced_before(sk: Sock<impl Pointer>) -> Option<u32> {
     let handshake = Handshake::of_server(sk.tcp()?.positions());
     // SAFETY: slots are plain integers; an entry replaced meanwhile belongs to another handshake and cannot match.
     unsafe { HANDSHAKES.get(handshake) }.copied().or_else(|| meeting::find(handshake))
@@ -158,14 +158,14 @@ fn announced_before(sk: Sock) -> Option<u32> {
 
 /// The same, from the record where it was noted at the establishment.
 #[inline(always)]
-fn peer_of(sk: Sock, socket: &Socket) -> Option<u32> {
+fn peer_of(sk: Sock<impl Pointer>, socket: &Socket) -> Option<u32> {
     if socket.flags & PARTIAL != 0 { announced_before(sk) } else { socket.peer.checked_sub(1) }
 }
 
 /// Which of the `other` slots a connection accepted just now without a record belongs to; remembered for its end, when
 /// that is asked again.
 #[inline(always)]
-pub(crate) fn remember_untracked(sk: Sock) -> u32 {
+pub(crate) fn remember_untracked(sk: Sock<impl Pointer>) -> u32 {
     let Some(tcp) = sk.tcp() else { return OTHER_SERVER_REMOTE };
     let handshake = Handshake::of_server(tcp.positions());
     match meeting::find(handshake) {
@@ -179,13 +179,13 @@ pub(crate) fn remember_untracked(sk: Sock) -> u32 {
 
 /// Which of the `other` slots an accepted connection without a record belongs to.
 #[inline(always)]
-pub(crate) fn other_of_server(sk: Sock) -> u32 {
+pub(crate) fn other_of_server(sk: Sock<impl Pointer>) -> u32 {
     if announced_before(sk).is_some() { OTHER_SERVER_LOCAL } else { OTHER_SERVER_REMOTE }
 }
 
 /// Which of the `other` slots any connection without a record belongs to.
 #[inline(always)]
-pub(crate) fn other_of(sk: Sock) -> u32 {
+pub(crate) fn other_of(sk: Sock<impl Pointer>) -> u32 {
     let listener = Listener { netns: sk.netns(), port: u32::from(sk.source_port()) };
     // SAFETY: only the presence is used.
     if unsafe { LISTENERS.get(listener) }.is_some() { other_of_server(sk) } else { OTHER_CLIENT }

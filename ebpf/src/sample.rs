@@ -10,10 +10,7 @@ use weir_ebpf::{
 
 use crate::{
     edge::bump,
-    kernel::{
-        Task,
-        registers::{Call, Data},
-    },
+    kernel::registers::{Call, Data},
     maps::SCRATCH,
 };
 
@@ -33,7 +30,7 @@ pub(crate) fn request(round: &Round, length: u32, record: *mut EdgeRecord) {
 #[inline(never)]
 fn look(length: u32, record: *mut EdgeRecord) -> Option<()> {
     // Of a vector only the first element: what lies behind it in memory is another's.
-    let (buffer, room) = match Call::of(Task::current()).data()? {
+    let (buffer, room) = match Call::current()?.data()? {
         Data::Buffer(buffer) => (buffer, u64::from(length)),
         Data::Vector(vector) => read_iovec(vector)?,
         Data::Message(message) => read_iovec(read_user(message.wrapping_add(MSGHDR_IOV))?)?,

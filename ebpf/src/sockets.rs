@@ -4,7 +4,7 @@
 //! fifth of what `sk_storage` asks, and to make one no memory of the kernel's. Only a socket that finds all slots in its
 //! reach taken gets its record from `sk_storage`.
 
-use aya_ebpf::{bindings::BPF_SK_STORAGE_GET_F_CREATE, helpers::generated::bpf_sk_storage_get};
+use aya_ebpf::bindings::BPF_SK_STORAGE_GET_F_CREATE;
 use weir_abi::Counter;
 use weir_ebpf::{
     socket::Socket,
@@ -14,8 +14,8 @@ use weir_ebpf::{
 use crate::{
     edge::{add, add_u32, count, counted},
     follow,
-    kernel::{Sock, clear},
-    maps::{CONTROL, SPILLED},
+    kernel::{Sock, clear, offsets::frozen, pointer::Pointer},
+    maps::{CONTROL, SPILLED, SPILLED_BY_ADDRESS},
 };
 
 /// A slot of the table: two cache lines, the first of which holds what finding and the conversation need.
@@ -45,15 +45,15 @@ fn slot(index: usize) -> *mut Slot {
     unsafe { TABLE.0.get().cast::<Slot>().add(index & (SLOTS - 1)) }
 }
 
-/// The socket's address as a number. The verifier lets nobody compute with an address, but the distance of two is a number.
+/// The socket's address as a number.
 #[inline(always)]
-fn tag(sk: Sock) -> u64 {
-    (sk.0 as u64).wrapping_sub(TABLE.0.get() as u64)
+fn tag(sk: Sock<impl Pointer>) -> u64 {
+    sk.0.distance(TABLE.0.get())
 }
 
 /// The socket's record, if it has one.
 #[inline(always)]
-pub(crate) fn get(sk: Sock) -> Option<&'static mut Socket> {
+pub(crate) fn get(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
     let tag = tag(sk);
     let first = home(tag);
     let slot = slot(first);
@@ -70,7 +70,7 @@ pub(crate) fn get(sk: Sock) -> Option<&'static mut Socket> {
 }
 
 #[inline(never)]
-fn search(sk: Sock, tag: u64) -> Option<&'static mut Socket> {
+fn search(sk: Sock<impl Pointer>, tag: u64) -> Option<&'static mut Socket> {
     let first = home(tag);
     let mut step = 1;
     while step < REACH {
@@ -83,22 +83,39 @@ fn search(sk: Sock, tag: u64) -> Option<&'static mut Socket> {
         }
         step += 1;
     }
-    spilled(sk, 0)
+    spilled(sk)
 }
 
 #[inline(always)]
-fn spilled(sk: Sock, flags: u64) -> Option<&'static mut Socket> {
-    // SAFETY: the map's value type is Socket; the helper takes any BTF-typed socket, null included, and returns null
-    // or a value that lives as long as this program runs.
+fn spilled(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
+    if frozen!(spill_in_map) != 0 {
+        // SAFETY: a live map value, of this socket alone.
+        unsafe { SPILLED_BY_ADDRESS.get_ptr_mut(sk.address())?.as_mut() }
+    } else {
+        // SAFETY: the map's values are Sockets, and live as long as this program runs.
+        unsafe { sk.0.storage((&raw const SPILLED).cast_mut().cast(), 0).cast::<Socket>().as_mut() }
+    }
+}
+
+#[inline(always)]
+fn spill(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
+    if frozen!(spill_in_map) != 0 {
+        let mut empty = core::mem::MaybeUninit::<Socket>::uninit();
+        clear(empty.as_mut_ptr());
+        // SAFETY: plain integers, all of them just written.
+        SPILLED_BY_ADDRESS.insert(sk.address(), unsafe { empty.assume_init_ref() }, 0).ok()?;
+        return spilled(sk);
+    }
+    // SAFETY: likewise.
     unsafe {
-        let map = (&raw const SPILLED).cast_mut().cast();
-        bpf_sk_storage_get(map, sk.0.cast_mut(), core::ptr::null_mut(), flags).cast::<Socket>().as_mut()
+        let flags = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
+        sk.0.storage((&raw const SPILLED).cast_mut().cast(), flags).cast::<Socket>().as_mut()
     }
 }
 
 /// The socket's record, a fresh one if need be; none when the limit is reached or the kernel has no memory.
 #[inline(always)]
-pub(crate) fn create(sk: Sock) -> Option<&'static mut Socket> {
+pub(crate) fn create(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
     if let Some(socket) = get(sk) {
         return Some(socket);
     }
@@ -116,7 +133,7 @@ pub(crate) fn create(sk: Sock) -> Option<&'static mut Socket> {
 }
 
 #[inline(never)]
-fn claim(sk: Sock) -> Option<&'static mut Socket> {
+fn claim(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
     let tag = tag(sk);
     let first = home(tag);
     // SAFETY: fields of slots of the table.
@@ -138,7 +155,7 @@ fn claim(sk: Sock) -> Option<&'static mut Socket> {
             }
             step += 1;
         }
-        let socket = spilled(sk, u64::from(BPF_SK_STORAGE_GET_F_CREATE));
+        let socket = spill(sk);
         if socket.is_none() {
             add_u32(&raw mut (*slot(first)).homed, 1u32.wrapping_neg());
         }
@@ -148,7 +165,7 @@ fn claim(sk: Sock) -> Option<&'static mut Socket> {
 
 /// Gives the socket's record back. What `sk_storage` holds the kernel frees with the socket.
 #[inline(always)]
-pub(crate) fn remove(sk: Sock) {
+pub(crate) fn remove(sk: Sock<impl Pointer>) {
     count(Counter::SocketsReleased);
     let tag = tag(sk);
     let first = home(tag);
@@ -165,6 +182,9 @@ pub(crate) fn remove(sk: Sock) {
             }
             step += 1;
         }
+    }
+    if frozen!(spill_in_map) != 0 {
+        let _ = SPILLED_BY_ADDRESS.remove(sk.address());
     }
 }
 

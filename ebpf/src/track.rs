@@ -12,7 +12,9 @@ use weir_ebpf::{
 use crate::{
     edge::{self, bump, observe, weigh},
     follow,
-    kernel::{self, Sock, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_SYN_SENT, Tcp},
+    kernel::{
+        self, Sock, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_SYN_SENT, Tcp, pointer::Pointer,
+    },
     maps::{FAILED_CONNECTS, LISTENERS, Listener},
     resolve, sample,
     sockets::{at_limit, create, has_missed},
@@ -20,7 +22,7 @@ use crate::{
 
 /// Takes up a socket that is already alive: there before weir, or missed. Its role follows from the listening ports.
 #[inline(never)]
-pub(crate) fn adopt(sk: Sock) -> Option<&'static mut Socket> {
+pub(crate) fn adopt(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
     // Once connections had to go without a record they are counted as such, and never half.
     if !sk.is_tcp() || at_limit() || has_missed() {
         return None;
@@ -48,7 +50,7 @@ pub(crate) fn adopt(sk: Sock) -> Option<&'static mut Socket> {
 
 /// Whether data can still move on it, or will.
 #[inline(always)]
-pub(crate) fn is_connection(sk: Sock) -> bool {
+pub(crate) fn is_connection(sk: Sock<impl Pointer>) -> bool {
     matches!(sk.state(), TCP_ESTABLISHED | TCP_CLOSE_WAIT | TCP_FIN_WAIT1 | TCP_FIN_WAIT2 | TCP_SYN_SENT)
 }
 
@@ -150,7 +152,7 @@ fn finish(now: Option<u64>, socket: &mut Socket, record: *mut EdgeRecord) {
 /// Makes the socket ready for an operation that read `bytes` (0 for any other): whose it is, and from where its bytes count.
 /// False while another thread is at it.
 #[inline(never)]
-pub(crate) fn prepare(sk: Sock, socket: &mut Socket, bytes: u32) -> bool {
+pub(crate) fn prepare(sk: Sock<impl Pointer>, socket: &mut Socket, bytes: u32) -> bool {
     if !resolve::by_current(sk, socket) {
         return false;
     }
@@ -166,7 +168,7 @@ pub(crate) fn prepare(sk: Sock, socket: &mut Socket, bytes: u32) -> bool {
 /// Gathers bytes sent, and at times moves them to the edge. Called by the send hook alone, as its twin is by the receive
 /// hook: two threads on one socket must not share a total.
 #[inline(always)]
-pub(crate) fn add_sent(sk: Sock, bytes: u32, now: u64, socket: &mut Socket, record: *mut EdgeRecord) {
+pub(crate) fn add_sent(sk: Sock<impl Pointer>, bytes: u32, now: u64, socket: &mut Socket, record: *mut EdgeRecord) {
     if bytes >= Gathered::MANY {
         flush(socket, record);
     }
@@ -178,7 +180,7 @@ pub(crate) fn add_sent(sk: Sock, bytes: u32, now: u64, socket: &mut Socket, reco
 
 /// The same for bytes received.
 #[inline(always)]
-pub(crate) fn add_received(sk: Sock, bytes: u32, now: u64, socket: &mut Socket, record: *mut EdgeRecord) {
+pub(crate) fn add_received(sk: Sock<impl Pointer>, bytes: u32, now: u64, socket: &mut Socket, record: *mut EdgeRecord) {
     if bytes >= Gathered::MANY {
         flush(socket, record);
     }
@@ -189,7 +191,7 @@ pub(crate) fn add_received(sk: Sock, bytes: u32, now: u64, socket: &mut Socket, 
 }
 
 #[inline(never)]
-fn move_gathered(sk: Sock, now: u64, socket: &mut Socket, record: *mut EdgeRecord) {
+fn move_gathered(sk: Sock<impl Pointer>, now: u64, socket: &mut Socket, record: *mut EdgeRecord) {
     socket.bytes.moved_at = (now >> 20) as u32;
     flush(socket, record);
     // SAFETY: a field of a live map value; a torn gauge is impossible at 4 bytes.
@@ -213,27 +215,32 @@ fn flush(socket: &mut Socket, record: *mut EdgeRecord) {
 
 /// Moves the conversation on by a read: a server's request, a client's answer.
 #[inline(always)]
-pub(crate) fn read(sk: Sock, at: u64, role: u8, round: &mut Round, books: &mut Books<'_>) {
+pub(crate) fn read(sk: Sock<impl Pointer>, at: u64, role: u8, round: &mut Round, books: &mut Books<'_>) {
     if role == ROLE_SERVER { round.initiate(at, || sk.srtt_ns(), books) } else { round.respond(at, books) }
 }
 
 /// Moves it on by a send: a client's request, a server's answer.
 #[inline(always)]
-pub(crate) fn sent(sk: Sock, at: u64, role: u8, round: &mut Round, books: &mut Books<'_>) {
+pub(crate) fn sent(sk: Sock<impl Pointer>, at: u64, role: u8, round: &mut Round, books: &mut Books<'_>) {
     if role == ROLE_SERVER { round.respond(at, books) } else { round.initiate(at, || sk.srtt_ns(), books) }
 }
 
 /// Data was read where no hook sees it (splice, zero-copy receive): the kernel's read position tells how much, and the
 /// arrival is the best known time.
 #[inline(always)]
-pub(crate) fn notice_unseen_read(sk: Sock, tcp: Tcp, socket: &mut Socket, record: *mut EdgeRecord) {
+pub(crate) fn notice_unseen_read(
+    sk: Sock<impl Pointer>,
+    tcp: Tcp<impl Pointer>,
+    socket: &mut Socket,
+    record: *mut EdgeRecord,
+) {
     if tcp.copied_seq() != socket.copied_seq {
         take_in_unseen_read(sk, tcp, socket, record);
     }
 }
 
 #[inline(never)]
-fn take_in_unseen_read(sk: Sock, tcp: Tcp, socket: &mut Socket, record: *mut EdgeRecord) {
+fn take_in_unseen_read(sk: Sock<impl Pointer>, tcp: Tcp<impl Pointer>, socket: &mut Socket, record: *mut EdgeRecord) {
     let position = tcp.copied_seq();
     let moved = position.wrapping_sub(socket.copied_seq);
     socket.copied_seq = position;
@@ -253,7 +260,7 @@ fn take_in_unseen_read(sk: Sock, tcp: Tcp, socket: &mut Socket, record: *mut Edg
 
 /// A read came to the end of the stream. What was read before it unseen is noticed now; the FIN takes a position too.
 #[inline(never)]
-pub(crate) fn end_of_stream(sk: Sock, socket: &mut Socket) {
+pub(crate) fn end_of_stream(sk: Sock<impl Pointer>, socket: &mut Socket) {
     if let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(socket.edge)) {
         notice_unseen_read(sk, tcp, socket, record);
     }
@@ -262,7 +269,7 @@ pub(crate) fn end_of_stream(sk: Sock, socket: &mut Socket) {
 
 /// Adds the retransmissions that the kernel has counted since the last time.
 #[inline(always)]
-pub(crate) fn sync_retransmits(tcp: Tcp, socket: &mut Socket, record: *mut EdgeRecord) {
+pub(crate) fn sync_retransmits(tcp: Tcp<impl Pointer>, socket: &mut Socket, record: *mut EdgeRecord) {
     let total = tcp.total_retrans();
     // A disconnect starts the kernel's count anew.
     let new = if total < socket.total_retrans { total } else { total - socket.total_retrans };
@@ -304,9 +311,9 @@ pub(crate) fn end_round(socket: &mut Socket) {
 
 /// The connection is over for good: nothing may write to its edge any more.
 #[inline(always)]
-pub(crate) fn release(sk: Sock, socket: &mut Socket) {
+pub(crate) fn release(sk: Sock<impl Pointer>, socket: &mut Socket) {
     if socket.flags & FAILED != 0 {
-        let _ = FAILED_CONNECTS.remove(sk.0 as u64);
+        let _ = FAILED_CONNECTS.remove(sk.address());
     }
     if !socket.is_resolved() {
         return;
@@ -334,7 +341,7 @@ pub(crate) fn release(sk: Sock, socket: &mut Socket) {
 /// (on loopback the receiver runs inside it). Where nothing has been transmitted since the last operation (corked),
 /// the clock.
 #[inline(always)]
-pub(crate) fn send_time(tcp: Tcp, socket: &Socket) -> u64 {
+pub(crate) fn send_time(tcp: Tcp<impl Pointer>, socket: &Socket) -> u64 {
     let stamp = tcp.last_packet_ns();
     if stamp > socket.round.last_ns() { stamp } else { kernel::now() }
 }

@@ -35,6 +35,13 @@ pub fn run(arguments: &[&str]) -> Output {
     process::output(Command::new(binary()).args(arguments), Duration::from_secs(60))
 }
 
+/// Probes and entries that weir is to do without: `WEIR_REFUSE="tp_btf sock_recv_length;sk_data_ready"` runs any test on
+/// the entries of older kernels, where this kernel has those too.
+fn refused() -> Vec<String> {
+    let names = std::env::var("WEIR_REFUSE").unwrap_or_default();
+    names.split(';').filter(|name| !name.is_empty()).map(|name| format!("--refuse-probe={name}")).collect()
+}
+
 /// An observation that runs.
 pub struct Weir {
     process: Process,
@@ -60,7 +67,14 @@ impl Weir {
     pub fn start_as(arguments: &[&str]) -> Self {
         let began = Instant::now();
         let mut command = Command::new(binary());
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (name, options) = arguments.split_first().expect("a command");
+        command
+            .arg(name)
+            .args(refused())
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut process = Process::start(&mut command);
         let stdout = process::drain(process.pipes().stdout.take().expect("a pipe"));
         let mut stderr = Lines::of(process.pipes().stderr.take().expect("a pipe"));

@@ -190,6 +190,7 @@ impl Engine {
             unknown_sockets: counted(Counter::UnknownSockets),
             listeners_over_limit: counted(Counter::ListenersOverLimit),
             unreadable_connects: counted(Counter::UnreadableConnects),
+            sends_missed: counted(Counter::SendsMissed),
             recursion_misses: misses.fold(0, u64::wrapping_add),
         }
     }

@@ -50,13 +50,15 @@ pub struct Losses {
     pub listeners_over_limit: u64,
     /// Failed connects whose target could not be read.
     pub unreadable_connects: u64,
+    /// Sends whose return was not seen (kretprobe only).
+    pub sends_missed: u64,
     /// Program runs skipped by recursion.
     pub recursion_misses: u64,
 }
 
 impl Losses {
     /// Every loss with its name.
-    pub fn named(&self) -> [(&'static str, u64); 8] {
+    pub fn named(&self) -> [(&'static str, u64); 9] {
         let Self {
             ring_full,
             edges_over_limit,
@@ -65,6 +67,7 @@ impl Losses {
             unknown_sockets,
             listeners_over_limit,
             unreadable_connects,
+            sends_missed,
             recursion_misses,
         } = *self;
         [
@@ -75,6 +78,7 @@ impl Losses {
             ("unknown_sockets", unknown_sockets),
             ("listeners_over_limit", listeners_over_limit),
             ("unreadable_connects", unreadable_connects),
+            ("sends_missed", sends_missed),
             ("recursion_misses", recursion_misses),
         ]
     }

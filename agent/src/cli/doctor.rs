@@ -4,6 +4,7 @@ use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Result;
 
+use super::value::RefuseArgs;
 use crate::{
     doctor::{self, Check, State},
     probe::size::ProgramSize,
@@ -19,6 +20,8 @@ pub(crate) struct Args {
     /// Shape of the output
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "text")]
     output: Format,
+    #[command(flatten)]
+    refuse: RefuseArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -30,7 +33,7 @@ enum Format {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let checks = doctor::examine();
+    let checks = doctor::examine(&args.refuse.refuse_probe);
     let can_run = checks.iter().all(|check| check.state != State::Fail);
     let mut out = std::io::stdout().lock();
     match args.output {

@@ -65,6 +65,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     };
     let plan = Plan {
         limits: args.limits.limits(),
+        refuse: args.limits.refuse.refuse_probe,
         until,
         every: (!once).then_some(every),
         window,

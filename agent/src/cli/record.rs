@@ -43,6 +43,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let until = Until::asked(args.span, args.command);
     let plan = Plan {
         limits: args.limits.limits(),
+        refuse: args.limits.refuse.refuse_probe,
         until,
         every: None,
         window: Window::Whole,

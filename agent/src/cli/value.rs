@@ -27,7 +27,7 @@ impl Format {
 }
 
 /// How much the kernel half may hold.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct LimitArgs {
     /// Edges with a record of their own; the rest are counted together as `other`
     #[arg(long, value_name = "N", default_value_t = Limits::default().edges,
@@ -40,10 +40,20 @@ pub(crate) struct LimitArgs {
     /// Print the kernel half's decisions (which edges it makes, and why one goes to `other`) on stderr
     #[arg(long)]
     kernel_log: bool,
+    #[command(flatten)]
+    pub(crate) refuse: RefuseArgs,
+}
+
+/// For tests of how weir does with less than the kernel it runs on.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct RefuseArgs {
+    /// Do as if the kernel refused this probe (`sk_data_ready`) or this one entry (`fexit tcp_sendmsg`)
+    #[arg(long, value_name = "PROBE", hide = true)]
+    pub(crate) refuse_probe: Vec<String>,
 }
 
 impl LimitArgs {
-    pub(crate) fn limits(self) -> Limits {
+    pub(crate) fn limits(&self) -> Limits {
         Limits { edges: self.max_edges, sockets: self.max_sockets, kernel_log: self.kernel_log, samples: false }
     }
 }

@@ -19,10 +19,10 @@ pub(crate) enum Phase {
 }
 
 /// Visits every open file of every process once: some 100 ns each.
-pub(crate) fn run(ebpf: &mut Ebpf, phase: Phase) -> Result<()> {
+pub(crate) fn run(ebpf: &mut Ebpf, program: &str, phase: Phase) -> Result<()> {
     let map = ebpf.map_mut("SCAN_PHASE").context("the object has no map SCAN_PHASE")?;
     Array::<_, u32>::try_from(map)?.set(0, phase as u32, 0).context("set the scan's phase")?;
-    let program = ebpf.program_mut("iter_task_file").context("the object has no program iter_task_file")?;
+    let program = ebpf.program_mut(program).context("the object has no such iterator: this is a bug")?;
     let program: &mut Iter = program.try_into()?;
     let link = program.attach().context("start the socket scan")?;
     let mut file: File = program.take_link(link)?.into_file().context("open the socket scan")?;

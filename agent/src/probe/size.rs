@@ -41,6 +41,9 @@ fn info(program: &Program) -> Result<ProgramInfo> {
         Program::BtfTracePoint(program) => program.info(),
         Program::TracePoint(program) => program.info(),
         Program::Iter(program) => program.info(),
+        Program::FEntry(program) => program.info(),
+        Program::FExit(program) => program.info(),
+        Program::KProbe(program) => program.info(),
         _ => anyhow::bail!("not a kind of program that weir has"),
     }
     .context("bpf(BPF_OBJ_GET_INFO_BY_FD)")

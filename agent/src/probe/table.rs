@@ -1,29 +1,55 @@
-//! Every probe weir has, in attach order.
+//! Every probe weir has, in attach order, and for each the hooks that can serve it, the best first.
 
-/// How a probe hooks into the kernel.
+/// How a program hooks into the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
     /// A tracepoint by its BTF type: typed arguments, the cheapest dispatch.
     TpBtf,
+    /// The beginning of a kernel function, by trampoline.
+    Fentry,
+    /// Its end, likewise.
+    Fexit,
+    /// The beginning of a kernel function, by breakpoint.
+    Kprobe,
+    /// Its return, likewise: missed while too many threads are inside.
+    Kretprobe,
     /// The exit tracepoint of a system call.
     SyscallExit,
     /// An iterator, run on demand.
     Iterator,
 }
 
+/// A program of the kernel half on one hook.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Its name in the object.
+    pub program: &'static str,
+    /// How it attaches.
+    pub hook: Hook,
+    /// What it attaches to: a tracepoint, a function, a system call, an iterator.
+    pub target: &'static str,
+    /// The kernel's prototype; compared with BTF. Empty where there is none.
+    pub prototype: &'static str,
+    /// Left out where the kernel has no such function: it was added or taken out over time.
+    pub where_present: bool,
+}
+
+/// One way to serve a probe: all its parts or none.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// First kernel that has it, of those that weir supports.
+    pub since: &'static str,
+    /// The first is the one that does the work.
+    pub parts: &'static [Part],
+}
+
 /// One probe.
 #[derive(Clone, Copy, Debug)]
 pub struct Probe {
-    /// Program, hook and test share this name.
+    /// Probe and test share this name, and with the first entry the hook.
     pub name: &'static str,
-    /// How it attaches.
-    pub hook: Hook,
-    /// What it attaches to: a tracepoint, a system call, an iterator.
-    pub target: &'static str,
-    /// First kernel that has the hook.
-    pub since: &'static str,
-    /// The kernel's prototype; `weir doctor` and a test compare it with BTF. Empty where there is none.
-    pub prototype: &'static str,
+    /// Ways to serve it, the best first.
+    pub entries: &'static [Entry],
     /// What is unknown without it.
     pub provides: &'static str,
     /// Whether weir can run without it.
@@ -31,123 +57,207 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Whether a kernel's prototype with this many parameters is the one the probe was written for. A prototype
-    /// written without its closing parenthesis may have more: the probe does not use them.
+    /// T0 is the best entry, which the newest kernels have; T1 is any other.
+    pub(crate) fn tier(&self, entry: &Entry) -> &'static str {
+        if std::ptr::eq(entry, &raw const self.entries[0]) { "T0" } else { "T1" }
+    }
+}
+
+impl Entry {
+    /// Whether its programs get sockets that the verifier has no type for.
+    pub(crate) fn is_untyped(&self) -> bool {
+        let untyped = |part: &Part| {
+            matches!(part.hook, Hook::Kprobe | Hook::Kretprobe) || part.program == "iter_task_file_untyped"
+        };
+        self.parts.iter().any(untyped)
+    }
+}
+
+impl std::fmt::Display for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.parts[0].fmt(f)
+    }
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let hook = match self.hook {
+            Hook::TpBtf => "tp_btf",
+            Hook::Fentry => "fentry",
+            Hook::Fexit => "fexit",
+            Hook::Kprobe => "kprobe",
+            Hook::Kretprobe => "kretprobe",
+            Hook::SyscallExit => "system-call exit",
+            Hook::Iterator => "iterator",
+        };
+        write!(f, "{hook} {}", self.target)
+    }
+}
+
+impl Part {
+    /// Whether a kernel's prototype with this many parameters is the one the program was written for. A prototype
+    /// written without its closing parenthesis may have more: the program does not use them.
     pub(crate) fn fits(&self, parameters: usize) -> bool {
         let written = self.prototype.split(',').count();
         if self.prototype.ends_with(')') { parameters == written } else { parameters > written }
     }
 }
 
+/// A tracepoint whose program has its name.
+const fn tp_btf(target: &'static str, prototype: &'static str) -> Part {
+    Part { program: target, hook: Hook::TpBtf, target, prototype, where_present: false }
+}
+
+const fn on(hook: Hook, target: &'static str, program: &'static str, prototype: &'static str) -> Part {
+    Part { program, hook, target, prototype, where_present: false }
+}
+
+/// `tcp_sendpage` is in kernels up to 6.4.
+const fn sendpage(hook: Hook, program: &'static str) -> Part {
+    Part { program, hook, target: "tcp_sendpage", prototype: SENDPAGE, where_present: true }
+}
+
+const SENDMSG: &str = "(struct sock *, struct msghdr *, size_t)";
+const SENDPAGE: &str = "(struct sock *, struct page *, int, size_t, int)";
+const SOCK: &str = "(struct sock *)";
+
 /// The probes. Ends are attached before beginnings, so that no socket is taken up that would never be released, and
 /// the scan runs before the data hooks, so that these find roles and peers settled. Receives come before sends: a
-/// receive without its send is no round, a send without its receive would look like an unanswered one.
+/// receive without its send is no round, a send without its receive would look like an unanswered one. For the same
+/// reason a function's return is attached before its entry.
 pub const PROBES: &[Probe] = &[
     Probe {
         name: "tcp_destroy_sock",
-        hook: Hook::TpBtf,
-        target: "tcp_destroy_sock",
-        since: "4.16",
-        prototype: "(void *, struct sock *)",
+        entries: &[Entry { since: "4.16", parts: &[tp_btf("tcp_destroy_sock", "(void *, struct sock *)")] }],
         provides: "the end of sockets",
         required: true,
     },
     Probe {
         name: "inet_sock_set_state",
-        hook: Hook::TpBtf,
-        target: "inet_sock_set_state",
-        since: "4.16",
-        prototype: "(void *, const struct sock *, const int, const int)",
+        entries: &[Entry {
+            since: "4.16",
+            parts: &[tp_btf("inet_sock_set_state", "(void *, const struct sock *, const int, const int)")],
+        }],
         provides: "connects, accepts and closes",
         required: true,
     },
     Probe {
         name: "sys_exit_connect",
-        hook: Hook::SyscallExit,
-        target: "connect",
-        since: "4.7",
-        prototype: "",
+        entries: &[Entry { since: "4.7", parts: &[on(Hook::SyscallExit, "connect", "sys_exit_connect", "")] }],
         provides: "connects that fail before a SYN is sent, such as for lack of a route",
         required: false,
     },
     Probe {
         name: "tcp_retransmit_skb",
-        hook: Hook::TpBtf,
-        target: "tcp_retransmit_skb",
-        since: "4.15",
-        prototype: "(void *, const struct sock *, const struct sk_buff *",
+        entries: &[Entry {
+            since: "4.15",
+            parts: &[tp_btf("tcp_retransmit_skb", "(void *, const struct sock *, const struct sk_buff *")],
+        }],
         provides: "retransmitted segments of open connections, before they close",
         required: false,
     },
     Probe {
         name: "tcp_retransmit_synack",
-        hook: Hook::TpBtf,
-        target: "tcp_retransmit_synack",
-        since: "4.16",
-        prototype: "(void *, const struct sock *, const struct request_sock *)",
+        entries: &[Entry {
+            since: "4.16",
+            parts: &[tp_btf("tcp_retransmit_synack", "(void *, const struct sock *, const struct request_sock *)")],
+        }],
         provides: "SYN-ACKs sent again for handshakes that never complete",
         required: false,
     },
     Probe {
         name: "tcp_receive_reset",
-        hook: Hook::TpBtf,
-        target: "tcp_receive_reset",
-        since: "4.16",
-        prototype: "(void *, struct sock *)",
+        entries: &[Entry { since: "4.16", parts: &[tp_btf("tcp_receive_reset", "(void *, struct sock *)")] }],
         provides: "resets received",
         required: false,
     },
     Probe {
         name: "tcp_send_reset",
-        hook: Hook::TpBtf,
-        target: "tcp_send_reset",
-        since: "4.15",
-        prototype: "(void *, const struct sock *, const struct sk_buff *",
+        entries: &[Entry {
+            since: "4.15",
+            parts: &[tp_btf("tcp_send_reset", "(void *, const struct sock *, const struct sk_buff *")],
+        }],
         provides: "resets sent",
         required: false,
     },
     Probe {
         name: "inet_sk_error_report",
-        hook: Hook::TpBtf,
-        target: "inet_sk_error_report",
-        since: "5.14",
-        prototype: "(void *, const struct sock *)",
+        entries: &[
+            Entry { since: "5.14", parts: &[tp_btf("inet_sk_error_report", "(void *, const struct sock *)")] },
+            Entry { since: "5.5", parts: &[on(Hook::Fentry, "sock_def_error_report", "sock_error", SOCK)] },
+            Entry { since: "4.7", parts: &[on(Hook::Kprobe, "sock_def_error_report", "sock_error_k", SOCK)] },
+        ],
         provides: "errors of established connections",
         required: false,
     },
     Probe {
         name: "iter_task_file",
-        hook: Hook::Iterator,
-        target: "task_file",
-        since: "5.11",
-        prototype: "",
+        entries: &[
+            Entry { since: "5.11", parts: &[on(Hook::Iterator, "task_file", "iter_task_file", "")] },
+            // Without bpf_sock_from_file.
+            Entry { since: "5.8", parts: &[on(Hook::Iterator, "task_file", "iter_task_file_untyped", "")] },
+        ],
         provides: "connections that were there before weir, until they next move data",
         required: false,
     },
     Probe {
         name: "sk_data_ready",
-        hook: Hook::TpBtf,
-        target: "sk_data_ready",
-        since: "6.3",
-        prototype: "(void *, const struct sock *)",
+        entries: &[
+            Entry { since: "6.3", parts: &[tp_btf("sk_data_ready", "(void *, const struct sock *)")] },
+            Entry { since: "5.5", parts: &[on(Hook::Fentry, "sock_def_readable", "sock_readable", SOCK)] },
+            Entry { since: "4.7", parts: &[on(Hook::Kprobe, "sock_def_readable", "sock_readable_k", SOCK)] },
+        ],
         provides: "receive-queue wait",
         required: false,
     },
     Probe {
         name: "sock_recv_length",
-        hook: Hook::TpBtf,
-        target: "sock_recv_length",
-        since: "6.3",
-        prototype: "(void *, struct sock *, int, int)",
+        entries: &[
+            Entry { since: "6.3", parts: &[tp_btf("sock_recv_length", "(void *, struct sock *, int, int)")] },
+            Entry {
+                since: "5.19",
+                parts: &[on(
+                    Hook::Fexit,
+                    "tcp_recvmsg",
+                    "tcp_recvmsg_exit",
+                    "(struct sock *, struct msghdr *, size_t, int, int *)",
+                )],
+            },
+            Entry {
+                since: "5.5",
+                parts: &[on(
+                    Hook::Fexit,
+                    "tcp_recvmsg",
+                    "tcp_recvmsg_ex6",
+                    "(struct sock *, struct msghdr *, size_t, int, int, int *)",
+                )],
+            },
+            Entry { since: "4.16", parts: &[tp_btf("tcp_rcv_space_adjust", "(void *, struct sock *)")] },
+        ],
         provides: "rounds, latency and bytes received",
         required: false,
     },
     Probe {
         name: "sock_send_length",
-        hook: Hook::TpBtf,
-        target: "sock_send_length",
-        since: "6.3",
-        prototype: "(void *, struct sock *, int, int)",
+        entries: &[
+            Entry { since: "6.3", parts: &[tp_btf("sock_send_length", "(void *, struct sock *, int, int)")] },
+            Entry {
+                since: "5.5",
+                parts: &[
+                    on(Hook::Fexit, "tcp_sendmsg", "tcp_sendmsg_exit", SENDMSG),
+                    sendpage(Hook::Fexit, "tcp_sendpage_exit"),
+                ],
+            },
+            Entry {
+                since: "4.7",
+                parts: &[
+                    on(Hook::Kretprobe, "tcp_sendmsg", "tcp_send_return", SENDMSG),
+                    sendpage(Hook::Kretprobe, "tcp_send_return"),
+                    on(Hook::Kprobe, "tcp_sendmsg", "tcp_send_enter", SENDMSG),
+                    sendpage(Hook::Kprobe, "tcp_send_enter"),
+                ],
+            },
+        ],
         provides: "rounds, latency and bytes sent",
         required: false,
     },

@@ -68,7 +68,7 @@ impl CostReader {
             let info = file.read(&mut page)?;
             let run_time_ns = number(info, "run_time_ns");
             let runs = counted.then(|| (number(info, "run_cnt"), run_time_ns));
-            if &**name != "iter_task_file" {
+            if !name.starts_with("iter_") {
                 programs_ns = programs_ns.wrapping_add(run_time_ns);
             }
             let recursion_misses = number(info, "recursion_misses");

@@ -20,21 +20,22 @@ impl Floor {
         let mut ebpf = Ebpf::load(OBJECT).context("load the floors")?;
         let types = Btf::from_sys_fs().context("the kernel's BTF")?;
         let mut events = Vec::new();
-        for probe in PROBES.iter().filter(|probe| probe.hook != Hook::Iterator) {
+        let firsts = PROBES.iter().map(|probe| (probe, &probe.entries[0].parts[0]));
+        for (probe, part) in firsts.filter(|(_, part)| part.hook != Hook::Iterator) {
             let name = format!("{kind}_{}", probe.name);
             let program = ebpf.program_mut(&name).with_context(|| format!("the floors have no program {name}"))?;
-            match (probe.hook, program) {
+            match (part.hook, program) {
                 (Hook::TpBtf, Program::BtfTracePoint(program)) => {
-                    if program.load(probe.target, &types).is_err() && !probe.required {
+                    if program.load(part.target, &types).is_err() && !probe.required {
                         continue;
                     }
                     program.attach().with_context(|| format!("attach {name}"))?;
                 }
                 (Hook::SyscallExit, Program::TracePoint(program)) => {
                     program.load().with_context(|| format!("load {name}"))?;
-                    events.push(attach_syscall_exit(program.fd()?, probe.target)?);
+                    events.push(attach_syscall_exit(program.fd()?, part.target)?);
                 }
-                _ => bail!("{name} is built for another kind of hook than {:?}: this is a bug", probe.hook),
+                _ => bail!("{name} is built for another kind of hook than {:?}: this is a bug", part.hook),
             }
         }
         Ok(Self { _ebpf: ebpf, _events: events })

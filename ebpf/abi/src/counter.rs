@@ -43,6 +43,8 @@ counters! {
     UnreadableConnects = 11,
     /// SYN-ACKs sent again. Those of handshakes that complete are in their edge's retransmitted segments too.
     SynackRetransmits = 12,
+    /// Sends that a kretprobe did not see return: their bytes and rounds are missing.
+    SendsMissed = 13,
 }
 
 /// Number of counters.

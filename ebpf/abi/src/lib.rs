@@ -10,6 +10,7 @@ mod control;
 mod counter;
 mod edge;
 mod event;
+mod features;
 mod histogram;
 mod offsets;
 
@@ -21,5 +22,6 @@ pub use edge::{
     SocketError,
 };
 pub use event::ConnectFailed;
+pub use features::Features;
 pub use histogram::{BUCKETS, Histogram, MIN_EXPONENT, OCTAVES, SCALE, UNIT_EXPONENT};
 pub use offsets::Offsets;

@@ -1,8 +1,8 @@
 //! The registers with which a process entered its system call (`struct pt_regs`, per architecture).
 
-use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_task_pt_regs};
+use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_task_pt_regs};
 
-use super::Task;
+use super::{Task, offsets::frozen};
 
 /// A system call in progress, or just done.
 pub(crate) struct Call {
@@ -10,11 +10,17 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// The current task's.
+    /// The current task's. Before 5.15 there is no helper to ask: they lie at the end of the task's kernel stack.
     #[inline(always)]
-    pub(crate) fn of(task: Task) -> Self {
-        // SAFETY: the current task is alive.
-        Self { registers: unsafe { bpf_task_pt_regs(task.0.cast_mut().cast()) } as *const u64 }
+    pub(crate) fn current() -> Option<Self> {
+        let at = frozen!(registers_in_stack) as usize;
+        let registers = if at == 0 {
+            // SAFETY: the current task is alive.
+            (unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) }) as *const u64
+        } else {
+            Task::current().stack()?.cast::<u64>().wrapping_byte_add(at)
+        };
+        Some(Self { registers })
     }
 
     /// Its number.

@@ -1,14 +1,20 @@
 //! `void inet_sk_error_report(const struct sock *sk)`, since 5.14.
 //!
 //! Errors of established connections. Failed connects are counted by their outcome instead.
+//!
+//! Before 5.14: `sock_def_error_report`, which the sockets call then.
 
 use weir_abi::SocketError;
 use weir_ebpf::socket::{FAILED, PHASE_CONNECTING};
 
-use crate::{edge, kernel::Sock, sockets};
+use crate::{
+    edge,
+    kernel::{Sock, pointer::Pointer},
+    sockets,
+};
 
 #[inline(always)]
-pub(crate) fn run(sk: Sock) {
+pub(crate) fn run(sk: Sock<impl Pointer>) {
     let Some(socket) = sockets::get(sk) else { return };
     // Before 6.11 a failing connect reports its error before its state changes.
     if !socket.is_resolved() || socket.flags & FAILED != 0 || socket.phase == PHASE_CONNECTING {

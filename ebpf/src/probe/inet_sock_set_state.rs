@@ -153,7 +153,7 @@ fn connect_ended(sk: Sock) {
     let now = kernel::now();
     if matches!(outcome, ConnectOutcome::Unreachable | ConnectOutcome::AddressNotAvailable | ConnectOutcome::Other) {
         // The errors that the call's own return would count again.
-        let _ = FAILED_CONNECTS.insert(sk.0 as u64, 1u32, 0);
+        let _ = FAILED_CONNECTS.insert(sk.address(), 1u32, 0);
     }
     let Some(socket) = sockets::get(sk) else {
         if sk.is_tcp() {

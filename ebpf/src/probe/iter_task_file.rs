@@ -1,5 +1,5 @@
 //! `int bpf_iter__task_file(struct bpf_iter_meta *meta, struct task_struct *task, u32 fd, struct file *file)`, since
-//! 5.8 (`bpf_sock_from_file` since 5.11).
+//! 5.8.
 //!
 //! The socket scan: every open file of every process, so sockets of all network namespaces, each with its true owner.
 //! Run by user space, never on a hot path.
@@ -12,7 +12,10 @@ use weir_ebpf::socket::UNRESOLVED;
 
 use crate::{
     edge::{self, OwnedBy, Owner, count},
-    kernel::{self, Sock, TCP_LISTEN, Task, sock_of_socket},
+    kernel::{
+        self, Sock, TCP_LISTEN, Task,
+        pointer::{Pointer, Typed},
+    },
     maps::{LISTENERS, Listener, SCAN_PHASE},
     resolve, sockets, track,
 };
@@ -37,24 +40,38 @@ pub(crate) struct Context {
 
 #[inline(always)]
 pub(crate) fn run(ctx: *const Context) {
+    let Some((task, file)) = visited(ctx) else { return };
+    // SAFETY: a BTF-typed file of the iterator; null for what is no socket.
+    let socket = unsafe { bpf_sock_from_file(file.cast_mut().cast()) };
+    if !socket.is_null() {
+        visit_socket(Sock::of_socket(Typed(socket.cast())), Task::visited(task));
+    }
+}
+
+/// The same before 5.11, where nothing makes a file's socket one that the verifier has a type for.
+#[inline(always)]
+pub(crate) fn run_untyped(ctx: *const Context) {
+    let Some((task, file)) = visited(ctx) else { return };
+    if let Some(socket) = kernel::socket_of_file(file) {
+        visit_socket(Sock::of_socket(socket), Task::visited(task));
+    }
+}
+
+#[inline(always)]
+fn visited(ctx: *const Context) -> Option<(*const c_void, *const c_void)> {
     // SAFETY: the kernel passes a context of this layout; volatile keeps each load at its own offset.
     let (task, file) =
         unsafe { (core::ptr::read_volatile(&raw const (*ctx).task), core::ptr::read_volatile(&raw const (*ctx).file)) };
-    if task.is_null() || file.is_null() {
-        return;
-    }
-    // SAFETY: a BTF-typed file of the iterator; null for what is no socket.
-    let socket = unsafe { bpf_sock_from_file(file.cast_mut().cast()) };
-    if socket.is_null() {
-        return;
-    }
-    let sk = sock_of_socket(socket.cast());
-    if sk.0.is_null() || !sk.is_tcp() {
+    if task.is_null() || file.is_null() { None } else { Some((task, file)) }
+}
+
+#[inline(always)]
+fn visit_socket(sk: Sock<impl Pointer>, task: Task) {
+    if sk.address() == 0 || !sk.is_tcp() {
         return;
     }
     // SAFETY: an aligned map value.
     let phase = SCAN_PHASE.get_ptr(0).map_or(0, |phase| unsafe { core::ptr::read_volatile(phase) });
-    let task = Task(task);
     if phase == LISTENING {
         remember_listener(sk, task);
     } else {
@@ -63,7 +80,7 @@ pub(crate) fn run(ctx: *const Context) {
 }
 
 #[inline(always)]
-fn remember_listener(sk: Sock, task: Task) {
+fn remember_listener(sk: Sock<impl Pointer>, task: Task) {
     if sk.state() != TCP_LISTEN {
         return;
     }
@@ -81,7 +98,7 @@ fn remember_listener(sk: Sock, task: Task) {
 }
 
 #[inline(always)]
-fn visit(sk: Sock, task: Task, phase: u32) {
+fn visit(sk: Sock<impl Pointer>, task: Task, phase: u32) {
     let Some(socket) = sockets::get(sk).or_else(|| track::adopt(sk)) else {
         if phase == REST && track::is_connection(sk) {
             count(Counter::SocketsOverLimit);

@@ -2,11 +2,17 @@
 //!
 //! Data reached the socket, in softirq: the arrival that a read's queue wait is counted from. It fires for a FIN too;
 //! the read that returns 0 takes that back.
+//!
+//! Before 6.3: `sock_def_readable`, which it calls.
 
-use crate::{follow, kernel::Sock, sockets};
+use crate::{
+    follow,
+    kernel::{Sock, pointer::Pointer},
+    sockets,
+};
 
 #[inline(always)]
-pub(crate) fn run(sk: Sock) {
+pub(crate) fn run(sk: Sock<impl Pointer>) {
     if follow::sampled(sk).is_none() {
         return;
     }
@@ -15,5 +21,14 @@ pub(crate) fn run(sk: Sock) {
         && let Some(tcp) = sk.tcp()
     {
         socket.arrived_ns = tcp.last_packet_ns();
+    }
+}
+
+/// The same where nobody tells of a read that returns 0: a FIN is no arrival there.
+#[inline(always)]
+pub(crate) fn run_but_for_fin(sk: Sock<impl Pointer>) {
+    let only_fin = sk.is_tcp() && sk.fin_received() && sk.tcp().is_none_or(|tcp| tcp.unread() <= 1);
+    if !only_fin {
+        run(sk);
     }
 }

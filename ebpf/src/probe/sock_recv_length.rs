@@ -1,12 +1,14 @@
 //! `void sock_recv_length(struct sock *sk, int ret, int flags)`, since 6.3.
 //!
 //! Every receive path of the socket layer but splice, in the caller's context. Peeks and error-queue reads count nothing.
+//!
+//! Before 6.3: `tcp_recvmsg`, or where it cannot be left by trampoline, the tracepoint in the midst of it.
 
-use weir_ebpf::socket::RESOLVED;
+use weir_ebpf::socket::{RESOLVED, Socket, UNMOVED};
 
 use crate::{
     edge, follow,
-    kernel::{self, Sock},
+    kernel::{self, Sock, pointer::Pointer},
     sockets,
     track::{self, Books},
 };
@@ -15,7 +17,7 @@ const MSG_PEEK: i32 = 0x2;
 const MSG_ERRQUEUE: i32 = 0x2000;
 
 #[inline(always)]
-pub(crate) fn run(sk: Sock, result: i32, flags: i32) {
+pub(crate) fn run(sk: Sock<impl Pointer>, result: i32, flags: i32) {
     let Some(sampling) = follow::sampled(sk) else { return };
     let Some(socket) = sockets::get(sk).or_else(|| track::adopt(sk)) else { return };
     follow::renew(sampling, socket);
@@ -29,6 +31,38 @@ pub(crate) fn run(sk: Sock, result: i32, flags: i32) {
         }
         return;
     }
+    take(sk, socket, bytes, sk.has_unread());
+}
+
+/// `void tcp_rcv_space_adjust(struct sock *sk)`, since 4.16: what lay in one buffer has been read. How much, the position
+/// tells, which a peek does not move.
+#[inline(always)]
+pub(crate) fn run_by_position(sk: Sock<impl Pointer>) {
+    let Some(sampling) = follow::sampled(sk) else { return };
+    let Some(socket) = sockets::get(sk).or_else(|| track::adopt(sk)) else { return };
+    let Some(tcp) = sk.tcp() else { return };
+    let was_unmoved = socket.resolution == UNMOVED;
+    follow::renew(sampling, socket);
+    if socket.resolution == UNMOVED && !was_unmoved {
+        // Followed only from now on: what was read before is not known.
+        socket.copied_seq = tcp.copied_seq();
+    }
+    let moved = tcp.copied_seq().wrapping_sub(socket.copied_seq);
+    // A splice up to the end has passed the FIN, which takes a position and is no byte.
+    let bytes = if tcp.unread() == 0 && sk.fin_received() { moved.wrapping_sub(1) } else { moved };
+    if socket.resolution != RESOLVED && !track::prepare(sk, socket, bytes) {
+        return;
+    }
+    // Backwards: an urgent byte's place is passed later.
+    if bytes as i32 > 0 {
+        // The buffer just read is still in the queue.
+        take(sk, socket, bytes, tcp.unread() != 0);
+    }
+}
+
+/// A read of so many bytes, after which there are more or not.
+#[inline(always)]
+fn take(sk: Sock<impl Pointer>, socket: &mut Socket, bytes: u32, more: bool) {
     let Some(record) = edge::record(socket.edge) else { return };
     socket.copied_seq = socket.copied_seq.wrapping_add(bytes);
     let now = kernel::now();
@@ -36,7 +70,7 @@ pub(crate) fn run(sk: Sock, result: i32, flags: i32) {
     let waited = now.wrapping_sub(socket.arrived_ns) as i64;
     let wait_ns = if socket.arrived_ns != 0 && waited > 0 { waited as u64 } else { 0 };
     // What is left unread came with the last packet at the latest.
-    socket.arrived_ns = if sk.has_unread() { sk.last_packet_ns() } else { 0 };
+    socket.arrived_ns = if more { sk.last_packet_ns() } else { 0 };
     track::add_received(sk, bytes, now, socket, record);
     let weight = follow::weight(socket);
     let mut books = Books { record, flags: &mut socket.flags, weight, wait_ns, bytes };

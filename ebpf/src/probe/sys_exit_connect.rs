@@ -8,7 +8,7 @@ use weir_abi::{ConnectOutcome, Counter, EdgeKey, OTHER_CLIENT, ROLE_CLIENT};
 
 use crate::{
     edge::{self, Failure, Header, OwnedBy, count, new_key},
-    kernel::{self, AF_INET, AF_INET6, Task, registers::Call},
+    kernel::{self, AF_INET, AF_INET6, Sock, Task, registers::Call},
     maps::FAILED_CONNECTS,
 };
 
@@ -32,7 +32,7 @@ pub(crate) fn run(ctx: &TracePointContext) {
         _ => return,
     };
     let task = Task::current();
-    let call = Call::of(task);
+    let Some(call) = Call::current() else { return };
     let Some(fd) = call.first() else { return };
     // UDP sockets fail to connect too, as resolvers probe for routes: only TCP counts.
     let Some((sk, netns)) = task.tcp_socket(fd as u32) else { return };
@@ -48,7 +48,7 @@ pub(crate) fn run(ctx: &TracePointContext) {
         count(Counter::UnreadableConnects);
         return;
     }
-    let header = Header { owner: OwnedBy::Task(task), sk: None, peer_netns: 0 };
+    let header = Header { owner: OwnedBy::Task(task), sk: None::<Sock>, peer_netns: 0 };
     let slot = edge::slot(&key, &header, OTHER_CLIENT);
     let failure = Failure { outcome, errno: -result as i32, after_ns: 0, syn_retransmits: 0 };
     edge::connect_failed(slot, kernel::now(), &failure);

@@ -15,7 +15,7 @@ pub(crate) fn run(sk: Sock) {
         track::release(sk, socket);
         sockets::remove(sk);
     } else if sockets::has_missed() {
-        let _ = FAILED_CONNECTS.remove(sk.0 as u64);
+        let _ = FAILED_CONNECTS.remove(sk.address());
         add_to_other(sk);
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 
 #[inline(always)]
 pub(crate) fn run(sk: Sock) {
-    if sk.0.is_null() {
+    if sk.address() == 0 {
         return;
     }
     let Some(socket) = sockets::get(sk) else { return };

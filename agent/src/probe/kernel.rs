@@ -1,0 +1,126 @@
+//! What the running kernel has, as its own type information tells: fields, functions, tracepoints. Its version is never
+//! asked: stable updates and vendors move features both ways.
+
+use std::{collections::HashMap, path::Path};
+
+use anyhow::{Context as _, Result};
+use aya::Btf;
+use weir_abi::{Features, Offsets};
+
+use super::{
+    btf::{self, VMLINUX},
+    table::{Hook, PROBES, Part},
+};
+
+/// `bpf_sk_storage_get` for tracing programs (since 5.11), as the kernel names it inside.
+const STORAGE_IN_TRACING: &str = "bpf_sk_storage_get_tracing";
+/// A helper that tells a system call's registers (since 5.15).
+const TASK_PT_REGS: &str = "bpf_task_pt_regs";
+
+/// The running kernel.
+pub(crate) struct Kernel {
+    types: btf::Btf,
+    /// The same for aya, which resolves what programs attach to.
+    pub(crate) attach_types: Btf,
+    /// Number of parameters of each function that an entry or a feature depends on, where the kernel has it.
+    functions: HashMap<String, usize>,
+}
+
+impl Kernel {
+    /// # Errors
+    /// When the kernel has no BTF, or one that this weir cannot read.
+    pub(crate) fn read() -> Result<Self> {
+        let types = btf::Btf::of_kernel(Path::new(VMLINUX))?;
+        let parts = PROBES.iter().flat_map(|probe| probe.entries).flat_map(|entry| entry.parts);
+        let targets = parts.filter(|part| is_function(part.hook)).map(|part| part.target);
+        let wanted: Vec<&str> = targets.chain([STORAGE_IN_TRACING, TASK_PT_REGS]).collect();
+        let functions = types.functions(&wanted)?;
+        let attach_types = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
+        Ok(Self { types, attach_types, functions })
+    }
+
+    /// Every offset the kernel half needs.
+    ///
+    /// # Errors
+    /// The first field that this kernel does not have.
+    pub(crate) fn offsets(&self) -> Result<Offsets> {
+        Offsets::resolve(|path| self.types.offset(path))
+    }
+
+    /// What the programs differ by. A kernel that has neither the helper nor the type to do without keeps 0: then the
+    /// program that needs it is refused, and says so.
+    pub(crate) fn features(&self) -> Features {
+        let registers = || self.types.size_of("thread_union")?.checked_sub(self.types.size_of("pt_regs")?);
+        Features {
+            registers_in_stack: if self.functions.contains_key(TASK_PT_REGS) { 0 } else { registers().unwrap_or(0) },
+            spill_in_map: u32::from(!self.functions.contains_key(STORAGE_IN_TRACING)),
+        }
+    }
+
+    /// Whether the part's function or tracepoint is there.
+    pub(crate) fn has(&self, part: &Part) -> bool {
+        match part.hook {
+            Hook::TpBtf | Hook::Fentry | Hook::Fexit | Hook::Kprobe | Hook::Kretprobe => {
+                self.parameters(part).is_some()
+            }
+            Hook::SyscallExit | Hook::Iterator => true,
+        }
+    }
+
+    /// Whether it is there with other arguments than the program was written for.
+    pub(crate) fn differs(&self, part: &Part) -> bool {
+        self.parameters(part).is_some_and(|parameters| !part.fits(parameters))
+    }
+
+    fn parameters(&self, part: &Part) -> Option<usize> {
+        if is_function(part.hook) {
+            self.functions.get(part.target).copied()
+        } else if part.hook == Hook::TpBtf {
+            self.types.tracepoint_parameters(part.target).ok().flatten()
+        } else {
+            None
+        }
+    }
+
+    /// Why the part cannot be had, if types alone can tell.
+    pub(crate) fn obstacle(&self, part: &Part) -> Option<String> {
+        match part.hook {
+            Hook::TpBtf if !self.has(part) => Some("this kernel has no such tracepoint".into()),
+            _ if !self.has(part) => Some("this kernel has no such function".into()),
+            // A typed tracepoint's arguments are checked by the verifier; a function's result lies behind the last.
+            Hook::Fentry | Hook::Fexit | Hook::Kprobe | Hook::Kretprobe if self.differs(part) => {
+                Some(format!("its arguments are not {} in this kernel", part.prototype))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn is_function(hook: Hook) -> bool {
+    matches!(hook, Hook::Fentry | Hook::Fexit | Hook::Kprobe | Hook::Kretprobe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_probes_best_entry_is_on_this_kernel_as_written() {
+        let kernel = Kernel::read().expect("BTF");
+        for probe in PROBES {
+            for part in probe.entries[0].parts {
+                assert!(kernel.has(part), "{}: {part}", probe.name);
+                assert!(!kernel.differs(part), "{}: {part}: other parameters", probe.name);
+            }
+        }
+    }
+
+    #[test]
+    fn functions_are_found_with_their_parameters() {
+        let kernel = Kernel::read().expect("BTF");
+        assert_eq!(kernel.functions.get("tcp_sendmsg"), Some(&3));
+        assert!(!kernel.functions.contains_key("weir_has_no_such_function"));
+        assert_eq!(kernel.features().spill_in_map, 0);
+        kernel.offsets().expect("offsets");
+    }
+}

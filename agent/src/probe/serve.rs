@@ -1,0 +1,300 @@
+//! Serving every probe with the best entry that the kernel takes: one program's failure costs its own signal and nothing
+//! else.
+
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd as _, OwnedFd},
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use aya::{Ebpf, maps::Map, programs::Program};
+use weir_abi::Features;
+use weir_engine::ProbeState;
+
+use super::{
+    control::ControlMap,
+    kernel::Kernel,
+    kernel_log::KernelLog,
+    load::{self, Limits},
+    program::{self, Link},
+    scan::{self, Phase},
+    size::{ProgramSize, stack_bytes},
+    table::{Entry, Hook, PROBES, Part, Probe},
+};
+
+/// The kernel half, running. Dropping it (or dying) detaches and frees all of it.
+pub struct Probes {
+    /// Programs and maps.
+    pub(crate) ebpf: Ebpf,
+    /// What became of each probe, in table order.
+    pub(crate) served: Vec<Served>,
+    /// The kernel half's log, when asked for.
+    pub(crate) log: Option<KernelLog>,
+    /// What may be changed meanwhile.
+    pub(crate) control: ControlMap,
+    /// The statics' map, which must stay open.
+    statics: Option<OwnedFd>,
+    /// What keeps the probes attached, by name.
+    links: BTreeMap<&'static str, Vec<Link>>,
+}
+
+/// What became of a probe.
+#[derive(Debug)]
+pub(crate) struct Served {
+    /// For the outputs.
+    pub(crate) state: ProbeState,
+    /// The entry that serves it; none when it is missing.
+    pub(crate) entry: Option<&'static Entry>,
+    /// The better ones, and why they do not.
+    pub(crate) passed_over: Vec<(&'static Entry, String)>,
+    /// What the kernel made of its program, where that was asked for.
+    pub(crate) size: Option<ProgramSize>,
+}
+
+/// A probe on its way to be served: its entries before `next` have been passed over.
+struct Candidate {
+    probe: &'static Probe,
+    next: usize,
+    passed_over: Vec<(&'static Entry, String)>,
+    size: Option<ProgramSize>,
+}
+
+/// How to start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trial<'a> {
+    /// Probes or entries to treat as if the kernel refused them: for tests.
+    pub refuse: &'a [String],
+    /// Have the kernel tell what it makes of each program: each is verified twice.
+    pub measure: bool,
+}
+
+impl Probes {
+    /// Loads every probe and attaches it, then takes up the sockets that exist.
+    ///
+    /// # Errors
+    /// When the kernel has no BTF, refuses the maps, or one of the required probes does not run.
+    pub fn start(limits: Limits, trial: Trial<'_>) -> Result<Self> {
+        let probes = Self::try_all(limits, trial)?;
+        for (probe, served) in PROBES.iter().zip(&probes.served) {
+            if let (true, Some(reason)) = (probe.required, &served.state.missing) {
+                bail!("probe {} ({}) cannot run: {reason}", probe.name, probe.provides);
+            }
+        }
+        Ok(probes)
+    }
+
+    /// The same, but no probe's failure is an error: see `served`.
+    ///
+    /// # Errors
+    /// When the kernel has no BTF or refuses the maps.
+    pub(crate) fn try_all(limits: Limits, trial: Trial<'_>) -> Result<Self> {
+        load::raise_locked_memory();
+        let kernel = Kernel::read()?;
+        let mut features = kernel.features();
+        let mut candidates = PROBES.iter().map(Candidate::of).collect();
+        loop {
+            let mut probes = Self::prepare(limits, &kernel, features)?;
+            let left = probes.attach_all(candidates, &kernel, trial);
+            // Whether trampolines work is known only once one has been attached. If one of the programs turns out to get
+            // untyped sockets, all must keep their records where it finds them: once more, without what has failed.
+            if features.spill_in_map == 0 && probes.served.iter().filter_map(|s| s.entry).any(Entry::is_untyped) {
+                features.spill_in_map = 1;
+                candidates = left;
+                continue;
+            }
+            return Ok(probes);
+        }
+    }
+
+    /// Everything but the programs.
+    fn prepare(limits: Limits, kernel: &Kernel, features: Features) -> Result<Self> {
+        let mut ebpf = load::object(&kernel.offsets()?, features, limits)?;
+        load::fill_free_slots(&mut ebpf, limits)?;
+        let control = ControlMap::take(&mut ebpf, limits.sockets)?;
+        let log = limits.kernel_log.then(|| KernelLog::of(&mut ebpf)).transpose()?;
+        Ok(Self { ebpf, served: Vec::new(), log, control, statics: None, links: BTreeMap::new() })
+    }
+
+    /// All are verified before the first attaches: between two hooks that belong together lie microseconds of the kernel's
+    /// traffic, not the verifier's milliseconds. Returns what is left of the candidates.
+    fn attach_all(&mut self, mut candidates: Vec<Candidate>, kernel: &Kernel, trial: Trial<'_>) -> Vec<Candidate> {
+        for candidate in &mut candidates {
+            self.load_next(candidate, kernel, trial);
+        }
+        for candidate in &mut candidates {
+            let entry = self.attach_next(candidate, kernel, trial);
+            self.served.push(candidate.served(entry));
+        }
+        self.forget_statics();
+        candidates
+    }
+
+    /// Moves the candidate on to the first of its entries that the kernel takes.
+    fn load_next(&mut self, candidate: &mut Candidate, kernel: &Kernel, trial: Trial<'_>) {
+        while let Some(entry) = candidate.entry() {
+            match self.load_entry(candidate.probe, entry, kernel, trial) {
+                Ok(size) => {
+                    candidate.size = size;
+                    return;
+                }
+                Err(error) => candidate.pass_over(&error),
+            }
+        }
+    }
+
+    /// Attaches the entry that was loaded, or else the next that can be; none when none can.
+    fn attach_next(&mut self, candidate: &mut Candidate, kernel: &Kernel, trial: Trial<'_>) -> Option<&'static Entry> {
+        while let Some(entry) = candidate.entry() {
+            match self.attach_entry(candidate.probe.name, entry, kernel) {
+                Ok(()) => return Some(entry),
+                Err(error) => {
+                    candidate.pass_over(&error);
+                    self.load_next(candidate, kernel, trial);
+                }
+            }
+        }
+        None
+    }
+
+    fn load_entry(
+        &mut self,
+        probe: &Probe,
+        entry: &Entry,
+        kernel: &Kernel,
+        trial: Trial<'_>,
+    ) -> Result<Option<ProgramSize>> {
+        let named = |name: &String| *name == probe.name || *name == entry.to_string();
+        ensure!(!trial.refuse.iter().any(named), "refused on purpose (--refuse-probe)");
+        let mut size = None;
+        for (n, part) in wanted_parts(entry, kernel).enumerate() {
+            if let Some(obstacle) = kernel.obstacle(part) {
+                bail!(obstacle);
+            }
+            let program = self.program(part.program)?;
+            if trial.measure && n == 0 {
+                let stack = stack_bytes(|| program::load(program, part, &kernel.attach_types));
+                let began = Instant::now();
+                program::load(program, part, &kernel.attach_types)?;
+                size = ProgramSize::of(program, stack, began.elapsed());
+            } else {
+                program::load(program, part, &kernel.attach_types)?;
+            }
+        }
+        Ok(size)
+    }
+
+    fn attach_entry(&mut self, name: &'static str, entry: &Entry, kernel: &Kernel) -> Result<()> {
+        if entry.parts[0].hook == Hook::Iterator {
+            for phase in [Phase::Listening, Phase::Clients, Phase::Rest] {
+                scan::run(&mut self.ebpf, entry.parts[0].program, phase)?;
+            }
+            return Ok(());
+        }
+        let mut links = Vec::new();
+        for part in wanted_parts(entry, kernel) {
+            links.push(program::attach(self.program(part.program)?, part)?);
+        }
+        self.links.insert(name, links);
+        Ok(())
+    }
+
+    fn program(&mut self, name: &str) -> Result<&mut Program> {
+        self.ebpf.program_mut(name).with_context(|| format!("weir's object has no program {name}: this is a bug"))
+    }
+
+    fn entry_of(&self, name: &str) -> Option<&'static Entry> {
+        self.served.iter().find(|served| served.state.name == name)?.entry
+    }
+
+    /// Detaches a probe, or attaches it again. Nothing happens to one that could not run.
+    pub(crate) fn switch(&mut self, name: &'static str, on: bool) -> Result<()> {
+        if !on {
+            self.links.remove(name);
+            return Ok(());
+        }
+        let Some(entry) = self.entry_of(name).filter(|_| !self.links.contains_key(name)) else { return Ok(()) };
+        let mut links = Vec::new();
+        for part in entry.parts.iter().filter(|part| !part.where_present) {
+            let link = program::attach(self.program(part.program)?, part);
+            links.push(link.with_context(|| format!("attach {name} again"))?);
+        }
+        self.links.insert(name, links);
+        Ok(())
+    }
+
+    /// Settles idle rounds and takes up what no hook has seen.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        match self.entry_of("iter_task_file") {
+            Some(entry) => scan::run(&mut self.ebpf, entry.parts[0].program, Phase::Settle),
+            None => Ok(()),
+        }
+    }
+
+    /// aya keeps what it filled the statics with: 2 MiB of zeroes for the table of socket records. The descriptor stays, as
+    /// the map is counted by it.
+    fn forget_statics(&mut self) {
+        if let Some(Map::Array(statics)) = self.ebpf.take_map(".bss")
+            && let Ok(descriptor) = statics.fd().as_fd().try_clone_to_owned()
+        {
+            self.statics = Some(descriptor);
+        }
+    }
+}
+
+impl Candidate {
+    fn of(probe: &'static Probe) -> Self {
+        Self { probe, next: 0, passed_over: Vec::new(), size: None }
+    }
+
+    fn entry(&self) -> Option<&'static Entry> {
+        self.probe.entries.get(self.next)
+    }
+
+    fn pass_over(&mut self, error: &anyhow::Error) {
+        self.passed_over.push((&self.probe.entries[self.next], in_one_line(error)));
+        self.next += 1;
+    }
+
+    fn served(&self, entry: Option<&'static Entry>) -> Served {
+        let missing = entry.is_none().then(|| match self.passed_over.as_slice() {
+            [(_, reason)] => reason.clone(),
+            all => all.iter().map(|(entry, reason)| format!("{entry}: {reason}")).collect::<Vec<_>>().join("; "),
+        });
+        let Probe { name, provides, .. } = *self.probe;
+        Served {
+            state: ProbeState { name: name.into(), missing, provides: provides.into() },
+            entry,
+            passed_over: self.passed_over.clone(),
+            size: self.size.clone().filter(|_| entry.is_some()),
+        }
+    }
+}
+
+/// The parts of an entry that this kernel is to have.
+fn wanted_parts<'a>(entry: &'a Entry, kernel: &'a Kernel) -> impl Iterator<Item = &'a Part> {
+    entry.parts.iter().filter(|part| !part.where_present || kernel.has(part))
+}
+
+/// An error in one line: the chain of causes, with the verifier's log cut to its last words.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let chain: Vec<String> = error
+        .chain()
+        .map(|cause| {
+            let text = cause.to_string();
+            let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
+            let first = lines.next().unwrap_or_default().to_owned();
+            match lines.rfind(|l| !l.starts_with("processed ") && !l.starts_with("verification time")) {
+                Some(last) => format!("{first} … {last}"),
+                None => first,
+            }
+        })
+        .collect();
+    let mut chain_without_repeats: Vec<String> = Vec::new();
+    for link in chain {
+        if !chain_without_repeats.iter().any(|seen| seen.contains(&link)) {
+            chain_without_repeats.push(link);
+        }
+    }
+    chain_without_repeats.join(": ")
+}

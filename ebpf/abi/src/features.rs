@@ -1,0 +1,13 @@
+//! What the running kernel can do, as far as the programs differ by it: found out by user space before they load.
+
+/// Frozen into the object's `.rodata` like the offsets.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// Where the registers of a system call lie from the beginning of the task's stack; 0 where `bpf_task_pt_regs`
+    /// (since 5.15) tells.
+    pub registers_in_stack: u32,
+    /// Not 0 where sockets that find no room in the table get their record from a map, because a tracing program may not
+    /// use `sk_storage` (before 5.11), or one of the programs has no typed sockets.
+    pub spill_in_map: u32,
+}
