@@ -17,6 +17,9 @@ const STORAGE_IN_TRACING: &str = "bpf_sk_storage_get_tracing";
 /// A helper that tells a system call's registers (since 5.15).
 const TASK_PT_REGS: &str = "bpf_task_pt_regs";
 
+/// `THREAD_SIZE`.
+const STACK_SIZE: u32 = 16 << 10;
+
 /// The running kernel.
 pub(crate) struct Kernel {
     types: btf::Btf,
@@ -47,14 +50,19 @@ impl Kernel {
         Offsets::resolve(|path| self.types.offset(path))
     }
 
-    /// What the programs differ by. A kernel that has neither the helper nor the type to do without keeps 0: then the
-    /// program that needs it is refused, and says so.
+    /// What the programs differ by.
     pub(crate) fn features(&self) -> Features {
-        let registers = || self.types.size_of("thread_union")?.checked_sub(self.types.size_of("pt_regs")?);
         Features {
-            registers_in_stack: if self.functions.contains_key(TASK_PT_REGS) { 0 } else { registers().unwrap_or(0) },
+            registers_in_stack: if self.functions.contains_key(TASK_PT_REGS) { 0 } else { self.registers_in_stack() },
             spill_in_map: u32::from(!self.functions.contains_key(STORAGE_IN_TRACING)),
         }
+    }
+
+    /// They are the last thing on the stack. Its size is in no type, but has been the same since 4.x on both architectures,
+    /// unless the kernel is built to find its own faults (KASAN): then weir reads nothing that looks like a call.
+    fn registers_in_stack(&self) -> u32 {
+        let thread_size = STACK_SIZE.max(rustix::param::page_size() as u32);
+        self.types.size_of("pt_regs").map_or(0, |size| thread_size.saturating_sub(size))
     }
 
     /// Whether the part's function or tracepoint is there.

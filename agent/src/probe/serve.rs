@@ -276,25 +276,43 @@ fn wanted_parts<'a>(entry: &'a Entry, kernel: &'a Kernel) -> impl Iterator<Item 
     entry.parts.iter().filter(|part| !part.where_present || kernel.has(part))
 }
 
-/// An error in one line: the chain of causes, with the verifier's log cut to its last words.
+/// An error in one line: the chain of causes, and of the verifier's log its verdict.
 fn in_one_line(error: &anyhow::Error) -> String {
-    let chain: Vec<String> = error
-        .chain()
-        .map(|cause| {
-            let text = cause.to_string();
-            let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
-            let first = lines.next().unwrap_or_default().to_owned();
-            match lines.rfind(|l| !l.starts_with("processed ") && !l.starts_with("verification time")) {
-                Some(last) => format!("{first} … {last}"),
-                None => first,
-            }
-        })
-        .collect();
-    let mut chain_without_repeats: Vec<String> = Vec::new();
-    for link in chain {
-        if !chain_without_repeats.iter().any(|seen| seen.contains(&link)) {
-            chain_without_repeats.push(link);
+    let mut links: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        let link = match text.split_once("Verifier output:") {
+            Some((call, log)) => format!("{} {}", call.trim(), verdict(log)),
+            None => text.lines().next().unwrap_or_default().trim().to_owned(),
+        };
+        if !links.iter().any(|earlier| earlier.contains(&link)) {
+            links.push(link);
         }
     }
-    chain_without_repeats.join(": ")
+    links.join(": ")
+}
+
+/// The last line that is no statistics.
+fn verdict(log: &str) -> &str {
+    let is_statistics =
+        |line: &str| ["processed ", "verification time", "stack depth"].iter().any(|start| line.starts_with(start));
+    log.lines().map(str::trim).rfind(|line| !line.is_empty() && !is_statistics(line)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_the_verifier_said_last() {
+        let log = "Verifier output: 0: R1=ctx()\n; code\ninvalid func unknown#158\nverification time 12 usec\nstack depth 8\n";
+        let error = anyhow::anyhow!("BPF_PROG_LOAD: Invalid argument (os error 22). {log}").context("load x");
+        assert_eq!(
+            in_one_line(&error),
+            "load x: BPF_PROG_LOAD: Invalid argument (os error 22). invalid func unknown#158"
+        );
+        let repeated = anyhow::anyhow!("no such file").context("open x: no such file");
+        assert_eq!(in_one_line(&repeated), "open x: no such file");
+        assert_eq!(verdict("processed 9 insns"), "");
+    }
 }

@@ -99,7 +99,7 @@ impl Part {
     /// written without its closing parenthesis may have more: the program does not use them.
     pub(crate) fn fits(&self, parameters: usize) -> bool {
         let written = self.prototype.split(',').count();
-        if self.prototype.ends_with(')') { parameters == written } else { parameters > written }
+        if self.prototype.ends_with(')') { parameters == written } else { parameters >= written }
     }
 }
 
@@ -125,7 +125,7 @@ const SOCK: &str = "(struct sock *)";
 /// the scan runs before the data hooks, so that these find roles and peers settled. Receives come before sends: a
 /// receive without its send is no round, a send without its receive would look like an unanswered one. For the same
 /// reason a function's return is attached before its entry.
-pub const PROBES: &[Probe] = &[
+pub static PROBES: &[Probe] = &[
     Probe {
         name: "tcp_destroy_sock",
         entries: &[Entry { since: "4.16", parts: &[tp_btf("tcp_destroy_sock", "(void *, struct sock *)")] }],

@@ -12,6 +12,7 @@ use crate::{
     maps::FAILED_CONNECTS,
 };
 
+const NUMBER_AT: usize = 8;
 const RETURN_AT: usize = 16;
 const EPERM: i64 = -1;
 const EACCES: i64 = -13;
@@ -32,7 +33,13 @@ pub(crate) fn run(ctx: &TracePointContext) {
         _ => return,
     };
     let task = Task::current();
-    let Some(call) = Call::current() else { return };
+    // SAFETY: within the tracepoint's record.
+    let number = unsafe { ctx.read_at::<i32>(NUMBER_AT) }.unwrap_or(-1);
+    // Registers found where this kernel does not keep them hold another number.
+    let Some(call) = Call::current().filter(|call| call.number() == Some(number as u64)) else {
+        count(Counter::UnreadableConnects);
+        return;
+    };
     let Some(fd) = call.first() else { return };
     // UDP sockets fail to connect too, as resolvers probe for routes: only TCP counts.
     let Some((sk, netns)) = task.tcp_socket(fd as u32) else { return };
