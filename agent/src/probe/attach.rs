@@ -71,6 +71,8 @@ pub fn attach_syscall_exit(program: impl AsFd, call: &str) -> Result<OwnedFd> {
     for (name, request, argument) in
         [("SET_BPF", PERF_EVENT_IOC_SET_BPF, program.as_fd().as_raw_fd()), ("ENABLE", PERF_EVENT_IOC_ENABLE, 0)]
     {
+        // musl has requests as int, glibc as unsigned long.
+        let request = request as libc::Ioctl;
         // SAFETY: both requests take an integer.
         let failed = unsafe { libc::ioctl(event.as_raw_fd(), request, argument) } != 0;
         ensure!(!failed, "ioctl({name}) on sys_exit_{call}: {}", std::io::Error::last_os_error());

@@ -35,7 +35,7 @@ impl Probe {
     /// written without its closing parenthesis may have more: the probe does not use them.
     pub(crate) fn fits(&self, parameters: usize) -> bool {
         let written = self.prototype.split(',').count();
-        if self.prototype.ends_with(')') { parameters == written } else { parameters > written }
+        if self.prototype.ends_with(')') { parameters == written } else { parameters >= written }
     }
 }
 
