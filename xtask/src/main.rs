@@ -3,10 +3,12 @@
 mod bench;
 mod budget;
 mod command;
+mod dist;
 mod run;
 mod setup;
 mod test;
 mod tidy;
+mod vm;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -39,13 +41,19 @@ enum Task {
         ///
         /// On Debian, missing packages are installed with apt-get, through sudo unless you are root; their services
         /// are not left running. Elsewhere, missing programs are listed and nothing is installed.
-        #[arg(long, conflicts_with = "bench")]
+        #[arg(long)]
         tests: bool,
         /// Also the servers, load generators and other tools of the bench
         ///
         /// In the same way. A tool that cannot be had is a column without numbers, not a failure.
         #[arg(long)]
         bench: bool,
+        /// Also the targets of the static binaries
+        #[arg(long)]
+        dist: bool,
+        /// Also the emulators and tools of the virtual machines
+        #[arg(long)]
+        vm: bool,
     },
     /// Build weir and print the path of the binary
     ///
@@ -100,6 +108,17 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Build the static binaries for x86_64 and aarch64 into target/dist
+    ///
+    /// Each is one file with the kernel half inside, which needs nothing of the machine but its kernel: checked, with
+    /// its size.
+    Dist,
+    /// Run the kernel tests on every supported kernel, in virtual machines
+    ///
+    /// Kernels are Debian's, fetched once and kept in ~/.cache/weir/vm ($WEIR_VM_CACHE); after that no network is
+    /// needed, and never root. Prints, for each kernel, every probe with its entry, its state and what the verifier
+    /// made of it, and the tests. A test may be absent only where the kernel is older than the hook it tests.
+    Vm(vm::Options),
     /// Check what the compiler cannot: file lengths, leftovers, probes without a test, dead links
     ///
     /// Each finding names the file and the fix.
@@ -122,14 +141,13 @@ fn main() -> ExitCode {
 
 fn run_task(task: Task) -> Result<()> {
     match task {
-        Task::Setup { tests, bench } => {
-            let (extra, also) = match (tests, bench) {
-                (true, _) => (Extra::Tests, " and test"),
-                (_, true) => (Extra::Bench, " and bench"),
-                _ => (Extra::None, ""),
-            };
-            setup::setup(extra)?;
-            eprintln!("ready to build{also} weir");
+        Task::Setup { tests, bench, dist, vm } => {
+            let wanted = [(tests, Extra::Tests), (bench, Extra::Bench), (dist, Extra::Dist), (vm, Extra::Vm)];
+            setup::setup(Extra::None)?;
+            for (_, extra) in wanted.into_iter().filter(|(is_wanted, _)| *is_wanted) {
+                setup::setup(extra)?;
+            }
+            eprintln!("ready");
             Ok(())
         }
         Task::Build { debug } => run::build(debug),
@@ -139,6 +157,8 @@ fn run_task(task: Task) -> Result<()> {
         Task::Budget { check: true, .. } => budget::budget(budget::Then::Check),
         Task::Budget { .. } => budget::budget(budget::Then::Show),
         Task::Bench { args } => bench::bench(&args),
+        Task::Dist => dist::dist(),
+        Task::Vm(options) => vm::vm(&options),
         Task::Tidy => tidy::tidy(),
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail, ensure};
 
 use crate::command::{Elevation, cargo, command, describe, find, output, run};
+use crate::dist::targets;
 
 /// Pinned, because it writes the byte code that the verifiers of all supported kernels must accept.
 const BPF_LINKER: &str = "0.10.3";
@@ -17,6 +18,10 @@ pub(crate) enum Extra {
     Tests,
     /// Servers, load generators and other tools of the bench.
     Bench,
+    /// Targets of the binaries that are given away.
+    Dist,
+    /// The same, and what runs virtual machines.
+    Vm,
 }
 
 /// A package of servers or tools.
@@ -55,6 +60,16 @@ const BENCH_PACKAGES: &[Package] = &[
     Package { name: "bpftrace", programs: &["bpftrace"], service: None },
 ];
 
+/// Only what boots and fills a guest; its kernel and programs are fetched by `cargo xtask vm`.
+const VM_PACKAGES: &[Package] = &[
+    Package { name: "qemu-system-x86", programs: &["qemu-system-x86_64"], service: None },
+    Package { name: "qemu-system-arm", programs: &["qemu-system-aarch64"], service: None },
+    Package { name: "kmod", programs: &["depmod"], service: None },
+    Package { name: "xz-utils", programs: &["xz"], service: None },
+    Package { name: "zstd", programs: &["zstd"], service: None },
+    Package { name: "debian-archive-keyring", programs: &["apt-get", "dpkg-deb"], service: None },
+];
+
 /// Brings the build tools and what else is asked for.
 pub(crate) fn setup(extra: Extra) -> Result<()> {
     bpf_linker()?;
@@ -63,6 +78,8 @@ pub(crate) fn setup(extra: Extra) -> Result<()> {
         Extra::None => Ok(()),
         Extra::Tests => packages(TEST_PACKAGES, "the kernel tests"),
         Extra::Bench => packages(BENCH_PACKAGES, "the benches"),
+        Extra::Dist => targets(),
+        Extra::Vm => targets().and_then(|()| packages(VM_PACKAGES, "virtual machines")),
     }
 }
 

@@ -74,7 +74,8 @@ fn message(parts: &mut [libc::iovec]) -> libc::msghdr {
     // SAFETY: a plain C structure, for which all zeroes is a value.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = parts.as_mut_ptr();
-    message.msg_iovlen = parts.len();
+    // `as _`: musl has other integers here.
+    message.msg_iovlen = parts.len() as _;
     message
 }
 
@@ -135,7 +136,7 @@ fn completion(stream: &TcpStream) -> io::Result<()> {
     let mut control = [0u64; 32];
     let mut message = message(&mut []);
     message.msg_control = control.as_mut_ptr().cast();
-    message.msg_controllen = size_of_val(&control);
+    message.msg_controllen = size_of_val(&control) as _;
     // SAFETY: the control buffer is live and of the stated length.
     count(unsafe { libc::recvmsg(stream.as_raw_fd(), &raw mut message, libc::MSG_ERRQUEUE) }).map(drop)
 }

@@ -1,0 +1,233 @@
+//! The kernel tests on every kernel that weir supports, each in a virtual machine with nothing but itself.
+
+mod boot;
+mod image;
+mod kernel;
+mod packages;
+mod report;
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use weir_vm_init::{Plan, TestProgram};
+
+use crate::command::{output, root, run};
+use crate::dist::{self, Arch, guest_build, target_dir};
+use crate::setup::{Extra, setup};
+
+use image::Program;
+use kernel::{Kernel, SERIES, Series};
+use report::Findings;
+
+/// Tests that no guest runs, by the beginning of `file::name`, each with the reason. They run on the machine's own kernel.
+const LEFT_OUT: &[(&str, &str)] = &[
+    ("accuracy::", "compares latencies with those that clients measure: an emulator's time is too coarse for it"),
+    ("bench::", "measures cost, which means nothing in an emulator"),
+    ("budget::", "the budget of program sizes is kept for real machines; the table shows each kernel's"),
+    ("idle_cost::", "measures cost, which means nothing in an emulator"),
+    ("memory::", "watches memory for minutes, which does not depend on the kernel"),
+    ("self_protection::", "drives weir over a CPU budget, which an emulator does at rest"),
+    ("ownership::postgres_", "PostgreSQL's libraries are larger than all else in a guest"),
+];
+/// What one test may take. The longest takes 20 s on a real machine.
+const TEST_LIMIT: Duration = Duration::from_secs(150);
+/// Booting, and then anything that is reported.
+const SILENCE: Duration = Duration::from_secs(180);
+/// An emulated processor is so much slower that what must happen "in time" may take this much longer.
+const SLOW: &str = "10";
+/// Guests at the same time: each keeps one processor of the host busy most of the time.
+const AT_ONCE: usize = 2;
+
+/// What to run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Kernel series, such as 6.1; may be repeated [default: all]
+    #[arg(long = "kernel", value_name = "SERIES")]
+    kernels: Vec<String>,
+    /// Architecture of the guests
+    #[arg(long, value_enum, default_value = "x86_64")]
+    arch: Arch,
+    /// Only tests whose `file::name` contains this; may be repeated
+    #[arg(long = "test", value_name = "FILTER")]
+    filters: Vec<String>,
+    /// Also write what came of it as a document
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Fetch kernels and programs anew, the newest of each series
+    #[arg(long)]
+    fresh: bool,
+}
+
+/// Runs them, and fails unless everything is there and passes on every kernel.
+pub(crate) fn vm(options: &Options) -> Result<()> {
+    let series = chosen(&options.kernels)?;
+    setup(Extra::Vm)?;
+    let cache = cache()?;
+    let arch = options.arch;
+    // Everything from the network first, so that its absence is known at once.
+    let kernels: Vec<Kernel> =
+        series.iter().map(|series| series.kernel(&cache, arch, options.fresh)).collect::<Result<_>>()?;
+    let userland = image::userland(&cache, arch, options.fresh)?;
+    let (plan, programs) = built(arch, &options.filters)?;
+
+    let mut findings = Vec::new();
+    for kernels in kernels.chunks(AT_ONCE) {
+        let guests = thread::scope(|scope| {
+            let (userland, programs, plan) = (&userland, &programs, &plan);
+            let run = |kernel| scope.spawn(move || guest(kernel, userland, programs, plan));
+            let running: Vec<_> = kernels.iter().map(run).collect();
+            running.into_iter().map(|guest| guest.join().expect("a guest's thread")).collect::<Result<Vec<_>>>()
+        })?;
+        findings.extend(guests);
+    }
+    println!("{}", report::text(&findings));
+    if let Some(path) = &options.json {
+        let document = serde_json::to_string_pretty(&findings).context("encode the findings")? + "\n";
+        fs::write(path, document).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let unwell = findings.iter().filter(|findings| !findings.is_well()).count();
+    ensure!(unwell == 0, "{unwell} of {} kernels: see above", findings.len());
+    Ok(())
+}
+
+fn guest(kernel: &Kernel, userland: &Path, programs: &[Program], plan: &Plan) -> Result<Findings> {
+    let dir = target_dir().join("vm").join(format!("{}-{}", kernel.series, kernel.arch.name()));
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let memory_disk = dir.join("initrd");
+    image::write(&memory_disk, userland, kernel, programs, plan)?;
+    let guest = boot::boot(kernel, &memory_disk, &dir, SILENCE)?;
+    Ok(Findings::of(&guest))
+}
+
+/// Builds everything that runs in the guests.
+fn built(arch: Arch, filters: &[String]) -> Result<(Plan, Vec<Program>)> {
+    let weir = dist::build(arch)?;
+    run(&mut guest_build(arch, ["build", "-p", "weir-vm-init"]))?;
+    let init = target_dir().join(arch.target()).join("debug/weir-vm-init");
+    let mut build =
+        guest_build(arch, ["test", "--no-run", "-p", "weir-tests", "--message-format=json-render-diagnostics"]);
+    build.stderr(std::process::Stdio::inherit());
+    let (tests, helpers) = executables(&output(&mut build)?)?;
+    ensure!(!tests.is_empty(), "cargo built no tests");
+
+    let mut programs =
+        vec![Program { from: init, to: "/weir-vm/init".into() }, Program { from: weir, to: "/weir-vm/weir".into() }];
+    // The tests know their helpers by the path that cargo built them into.
+    programs.extend(helpers.into_iter().map(|path| Program { to: path.display().to_string(), from: path }));
+    let mut plan = Plan {
+        modules: Vec::new(),
+        weir: "/weir-vm/weir".into(),
+        programs: Vec::new(),
+        filters: filters.to_vec(),
+        left_out: LEFT_OUT.iter().map(|(test, why)| ((*test).into(), (*why).into())).collect(),
+        environment: [
+            ("PATH", image::PATH),
+            ("WEIR_BIN", "/weir-vm/weir"),
+            ("WEIR_TEST_SLOW", SLOW),
+            ("RUST_BACKTRACE", "0"),
+        ]
+        .map(|(name, value)| (name.into(), value.into()))
+        .to_vec(),
+        limit_s: TEST_LIMIT.as_secs(),
+    };
+    for (file, from) in tests {
+        // Whole files that are left out need no room.
+        let path = format!("/weir-vm/tests/{file}");
+        plan.programs.push(TestProgram { file, path: path.clone() });
+        programs.push(Program { from, to: path });
+    }
+    Ok((plan, programs))
+}
+
+/// The test programs, by name, and the other programs in cargo's messages.
+fn executables(messages: &str) -> Result<(Vec<(String, PathBuf)>, Vec<PathBuf>)> {
+    let (mut tests, mut others) = (Vec::new(), Vec::new());
+    for line in messages.lines() {
+        let message: Value = serde_json::from_str(line).context("cargo printed no JSON")?;
+        let Some(path) = message["executable"].as_str() else { continue };
+        let target = &message["target"];
+        let is = |kind: &str| target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|k| k == kind));
+        let name = target["name"].as_str().unwrap_or_default().to_owned();
+        match (is("test"), message["profile"]["test"] == true) {
+            (true, _) => tests.push((name, path.into())),
+            (false, false) => others.push(path.into()),
+            // Unit tests of the harness itself need no kernel.
+            (false, true) => {}
+        }
+    }
+    tests.sort();
+    Ok((tests, others))
+}
+
+fn chosen(names: &[String]) -> Result<Vec<&'static Series>> {
+    if names.is_empty() || names.iter().any(|name| name == "all") {
+        return Ok(SERIES.iter().collect());
+    }
+    for name in names {
+        if !SERIES.iter().any(|series| series.name == name) {
+            let known = SERIES.iter().map(|series| series.name).collect::<Vec<_>>().join(", ");
+            bail!("there is no kernel {name}; known are {known}");
+        }
+    }
+    Ok(SERIES.iter().filter(|series| names.iter().any(|name| name == series.name)).collect())
+}
+
+/// Where what was fetched is kept: outside of the tree, for all checkouts.
+fn cache() -> Result<PathBuf> {
+    let of = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = of("WEIR_VM_CACHE")
+        .or_else(|| of("XDG_CACHE_HOME").map(|dir| dir.join("weir/vm")))
+        .or_else(|| of("HOME").map(|dir| dir.join(".cache/weir/vm")))
+        .context("no place for the cache: set WEIR_VM_CACHE")?;
+    // apt takes a relative path from its own idea of a root.
+    Ok(root().join(cache))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_says_which_programs_are_tests() {
+        let messages = concat!(
+            r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"weir_tests"},"profile":{"test":false},"executable":null}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"weir_tests"},"profile":{"test":true},"executable":"/t/l"}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","target":{"kind":["test"],"name":"limits"},"profile":{"test":true},"executable":"/t/m"}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","target":{"kind":["bin"],"name":"weir-traffic"},"profile":{"test":false},"executable":"/t/w"}"#,
+            "\n",
+            r#"{"reason":"build-finished","success":true}"#,
+        );
+        let (tests, others) = executables(messages).expect("messages");
+        assert_eq!(tests, [("limits".to_owned(), PathBuf::from("/t/m"))]);
+        assert_eq!(others, [PathBuf::from("/t/w")]);
+    }
+
+    #[test]
+    fn kernels_are_chosen_by_series() {
+        let names = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).into()).collect();
+            chosen(&names).map(|series| series.iter().map(|series| series.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&[]).expect("all").len(), SERIES.len());
+        assert_eq!(names(&["all"]).expect("all").len(), SERIES.len());
+        assert_eq!(names(&["6.12", "5.10"]).expect("two"), ["5.10", "6.12"]);
+        assert!(names(&["6.13"]).expect_err("no such series").to_string().contains("5.10, 6.1, 6.12"));
+    }
+
+    #[test]
+    fn every_file_that_is_left_out_is_there() {
+        for (test, _) in LEFT_OUT {
+            let file = test.split("::").next().expect("a file");
+            let path = root().join("tests/tests").join(file).with_extension("rs");
+            assert!(path.exists(), "{} is left out and does not exist", path.display());
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! One guest, from power on to power off.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use weir_vm_init::{Outcome, PORT, Report};
+
+use crate::command::{command, describe};
+use crate::dist::Arch;
+
+use super::kernel::Kernel;
+
+/// What came of a guest.
+pub(crate) struct Guest {
+    pub(crate) kernel: Kernel,
+    pub(crate) reports: Vec<Report>,
+    /// What the kernel, the first process and qemu said beside.
+    pub(crate) console: PathBuf,
+    /// From power on to power off.
+    pub(crate) seconds: f64,
+}
+
+/// Boots `kernel` with `memory_disk` and listens until it is off, or says nothing for `silence`.
+pub(crate) fn boot(kernel: &Kernel, memory_disk: &Path, dir: &Path, silence: Duration) -> Result<Guest> {
+    let console = dir.join("console.log");
+    let errors = dir.join("qemu.log");
+    let mut qemu = qemu(kernel, memory_disk, &console)?;
+    fs::write(dir.join("command"), describe(&qemu) + "\n").context("cannot write qemu's command")?;
+    let errors = File::create(&errors).with_context(|| format!("cannot create {}", errors.display()))?;
+    qemu.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
+    let start = Instant::now();
+    let mut child = Running(
+        qemu.spawn().with_context(|| format!("cannot run {:?}: `cargo xtask setup --vm`", qemu.get_program()))?,
+    );
+    let (sender, lines) = mpsc::channel();
+    let stdout = child.0.stdout.take().context("qemu's output")?;
+    let reader = thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    let mut reports = Vec::new();
+    // Ends with the channel, when qemu does, or with silence.
+    while let Ok(line) = lines.recv_timeout(silence) {
+        match serde_json::from_str::<Report>(&line) {
+            Ok(report) => {
+                show(kernel, &report);
+                reports.push(report);
+            }
+            Err(error) => reports.push(Report::Wrong { what: format!("a report that is none ({error}): {line}") }),
+        }
+    }
+    drop(child);
+    // The pipe has ended with qemu.
+    let _ = reader.join();
+    Ok(Guest { kernel: kernel.clone(), reports, console, seconds: start.elapsed().as_secs_f64() })
+}
+
+/// A line of progress for what takes time or is not well.
+fn show(kernel: &Kernel, report: &Report) {
+    let who = format!("[{} {}]", kernel.series, kernel.arch.name());
+    match report {
+        Report::Booted { release, uptime_s, .. } => eprintln!("{who} {release} is up after {uptime_s:.1} s"),
+        Report::Wrong { what } => eprintln!("{who} {what}"),
+        Report::Doctor { status, .. } => eprintln!("{who} doctor ends with {status:?}"),
+        Report::Test { test, outcome: Outcome::Passed, seconds, .. } => {
+            eprintln!("{who} ok      {test} {seconds:.1} s")
+        }
+        Report::Test { test, outcome: Outcome::Failed, seconds, .. } => {
+            eprintln!("{who} FAILED  {test} {seconds:.1} s")
+        }
+        Report::Test { test, outcome: Outcome::Skipped, why, .. } => eprintln!("{who} skipped {test}: {why}"),
+        Report::Test { .. } | Report::Began { .. } => {}
+        Report::Done { uptime_s } => eprintln!("{who} done after {uptime_s:.1} s"),
+    }
+}
+
+fn qemu(kernel: &Kernel, memory_disk: &Path, console: &Path) -> Result<Command> {
+    let (program, machine, tty) = match kernel.arch {
+        Arch::X86_64 => ("qemu-system-x86_64", "q35", "ttyS0"),
+        Arch::Aarch64 => ("qemu-system-aarch64", "virt", "ttyAMA0"),
+    };
+    let mut qemu = command(program);
+    // Emulated where KVM is not to be had, which qemu finds out by trying.
+    if kernel.arch.name() == std::env::consts::ARCH && has_virtualization() {
+        qemu.args(["-accel", "kvm"]);
+    }
+    qemu.args(["-accel", "tcg", "-machine", machine, "-cpu", cpu(kernel.arch), "-smp", "2", "-m", "1024"]);
+    qemu.args(["-nodefaults", "-nographic", "-no-reboot"]);
+    qemu.arg("-serial").arg(format!("file:{}", console.display()));
+    // Reports have a port of their own: on the console they would mix with the kernel's messages.
+    qemu.args(["-device", "virtio-serial-pci", "-chardev", "file,id=reports,path=/dev/stdout"]);
+    qemu.arg("-device").arg(format!("virtserialport,chardev=reports,name={PORT}"));
+    qemu.arg("-kernel").arg(kernel.image()?).arg("-initrd").arg(memory_disk);
+    // A kernel that panics ends at once. Mitigations cost an emulator time and protect nobody.
+    qemu.arg("-append").arg(format!("console={tty} quiet panic=-1 mitigations=off rdinit=/weir-vm/init"));
+    Ok(qemu)
+}
+
+/// Whether KVM may work: where a processor of this architecture should say so and does not, /dev/kvm can still be there
+/// and be opened, and then boots nothing.
+fn has_virtualization() -> bool {
+    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let flags = processors.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
+    Path::new("/dev/kvm").exists()
+        && (std::env::consts::ARCH != "x86_64" || flags.split(' ').any(|flag| ["vmx", "svm"].contains(&flag)))
+}
+
+/// All that the emulator, or the processor, can do. The cipher of arm64's pointer authentication is replaced by a cheap
+/// one: it would take most of an emulator's time.
+fn cpu(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 => "max",
+        Arch::Aarch64 => "max,pauth-impdef=on",
+    }
+}
+
+/// A qemu that ends with its reader, also one that hangs.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
