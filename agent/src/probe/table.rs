@@ -214,24 +214,7 @@ pub static PROBES: &[Probe] = &[
         name: "sock_recv_length",
         entries: &[
             Entry { since: "6.3", parts: &[tp_btf("sock_recv_length", "(void *, struct sock *, int, int)")] },
-            Entry {
-                since: "5.19",
-                parts: &[on(
-                    Hook::Fexit,
-                    "tcp_recvmsg",
-                    "tcp_recvmsg_exit",
-                    "(struct sock *, struct msghdr *, size_t, int, int *)",
-                )],
-            },
-            Entry {
-                since: "5.5",
-                parts: &[on(
-                    Hook::Fexit,
-                    "tcp_recvmsg",
-                    "tcp_recvmsg_ex6",
-                    "(struct sock *, struct msghdr *, size_t, int, int, int *)",
-                )],
-            },
+            // Not tcp_recvmsg: who waits inside when weir starts would never be seen to return.
             Entry { since: "4.16", parts: &[tp_btf("tcp_rcv_space_adjust", "(void *, struct sock *)")] },
         ],
         provides: "rounds, latency and bytes received",

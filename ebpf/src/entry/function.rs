@@ -52,7 +52,7 @@ fn tcp_send_return(ctx: RetProbeContext) -> u32 {
 /// `void sock_def_readable(struct sock *sk)`.
 #[fentry]
 fn sock_readable(ctx: FEntryContext) -> i32 {
-    probe::sk_data_ready::run(sock!(ctx, 0));
+    probe::sk_data_ready::run_but_for_fin(sock!(ctx, 0));
     0
 }
 
@@ -61,20 +61,6 @@ fn sock_readable_k(ctx: ProbeContext) -> u32 {
     if let Some(sk) = ctx.arg(0) {
         probe::sk_data_ready::run_but_for_fin(Sock(Untyped(sk)));
     }
-    0
-}
-
-/// `int tcp_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags, int *addr_len)`, since 5.19.
-#[fexit]
-fn tcp_recvmsg_exit(ctx: FExitContext) -> i32 {
-    probe::sock_recv_length::run(sock!(ctx, 0), ctx.arg(5), ctx.arg(3));
-    0
-}
-
-/// Before, with `int nonblock` ahead of the flags.
-#[fexit]
-fn tcp_recvmsg_ex6(ctx: FExitContext) -> i32 {
-    probe::sock_recv_length::run(sock!(ctx, 0), ctx.arg(6), ctx.arg(4));
     0
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Every receive path of the socket layer but splice, in the caller's context. Peeks and error-queue reads count nothing.
 //!
-//! Before 6.3: `tcp_recvmsg`, or where it cannot be left by trampoline, the tracepoint in the midst of it.
+//! Before 6.3: the tracepoint in the midst of `tcp_recvmsg`. Not the function's exit: nobody who was inside when weir
+//! attached would pass it.
 
 use weir_ebpf::socket::{RESOLVED, Socket, UNMOVED};
 
