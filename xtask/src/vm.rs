@@ -17,7 +17,8 @@ use serde_json::Value;
 use weir_vm_init::{Plan, TestProgram};
 
 use crate::command::{output, root, run};
-use crate::dist::{self, Arch, guest_build, target_dir};
+use crate::dist::{self, Arch, guest_build};
+use crate::run::target_dir;
 use crate::setup::{Extra, setup};
 
 use image::Program;
@@ -61,6 +62,20 @@ pub(crate) struct Options {
     /// Fetch kernels and programs anew, the newest of each series
     #[arg(long)]
     fresh: bool,
+}
+
+impl Options {
+    /// Everything on the oldest and on the newest kernel, on x86_64.
+    pub(crate) fn of_the_ends() -> Self {
+        let kernels = SERIES.first().into_iter().chain(SERIES.last()).map(|series| series.name.into()).collect();
+        Self { kernels, arch: Arch::X86_64, filters: Vec::new(), json: None, fresh: false }
+    }
+
+    /// What to type for the same kernels.
+    pub(crate) fn command(&self) -> String {
+        let kernels: String = self.kernels.iter().map(|series| format!(" --kernel {series}")).collect();
+        format!("cargo xtask vm --arch {}{kernels}", self.arch.name())
+    }
 }
 
 /// Runs them, and fails unless everything is there and passes on every kernel.
@@ -136,7 +151,6 @@ fn built(arch: Arch, filters: &[String]) -> Result<(Plan, Vec<Program>)> {
         limit_s: TEST_LIMIT.as_secs(),
     };
     for (file, from) in tests {
-        // Whole files that are left out need no room.
         let path = format!("/weir-vm/tests/{file}");
         plan.programs.push(TestProgram { file, path: path.clone() });
         programs.push(Program { from, to: path });

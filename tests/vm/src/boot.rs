@@ -23,6 +23,9 @@ const MOUNTS: &[(&str, &str, &str)] = &[
     ("cgroup2", "/sys/fs/cgroup", ""),
 ];
 
+/// As a login has it, more or less.
+const OPEN_FILES: u64 = 65_536;
+
 /// Mounts what programs expect. Whoever lacks one of these says so better than we can: only /proc, /sys and /dev must be.
 pub(crate) fn mounts() -> Result<()> {
     for (kind, at, options) in MOUNTS {
@@ -41,12 +44,9 @@ pub(crate) fn mounts() -> Result<()> {
     for (target, link) in [("/proc/self/fd", "/dev/fd"), ("/proc/self/fd/1", "/dev/stdout")] {
         let _ = symlink(target, link);
     }
-    // What a login would set: connections by the thousand, and maps that 5.10 still counts as locked memory.
-    for (resource, limit) in [(Resource::Nofile, 65_536)] {
-        let limit = Rlimit { current: Some(limit), maximum: Some(limit) };
-        setrlimit(resource, limit).context("raise the limit of open files")?;
-    }
-    Ok(())
+    // Connections by the thousand. Other limits stay as they are: weir must raise itself what it needs.
+    let files = Rlimit { current: Some(OPEN_FILES), maximum: Some(OPEN_FILES) };
+    setrlimit(Resource::Nofile, files).context("raise the limit of open files")
 }
 
 /// Loads modules in this order; returns what went wrong.
