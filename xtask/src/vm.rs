@@ -29,6 +29,7 @@ use report::Findings;
 const LEFT_OUT: &[(&str, &str)] = &[
     ("accuracy::", "compares latencies with those that clients measure: an emulator's time is too coarse for it"),
     ("bench::", "measures cost, which means nothing in an emulator"),
+    ("bytes::curl_over_tls", "compares with the client's clock, which an emulator makes as slow as the client"),
     ("budget::", "the budget of program sizes is kept for real machines; the table shows each kernel's"),
     ("idle_cost::", "measures cost, which means nothing in an emulator"),
     ("memory::", "watches memory for minutes, which does not depend on the kernel"),
@@ -148,6 +149,7 @@ fn built(arch: Arch, filters: &[String]) -> Result<(Plan, Vec<Program>)> {
         ]
         .map(|(name, value)| (name.into(), value.into()))
         .to_vec(),
+        emulated: boot::is_emulated(arch),
         limit_s: TEST_LIMIT.as_secs(),
     };
     for (file, from) in tests {
