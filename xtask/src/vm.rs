@@ -128,7 +128,7 @@ fn built(arch: Arch, filters: &[String]) -> Result<(Plan, Vec<Program>)> {
     let mut build =
         guest_build(arch, ["test", "--no-run", "-p", "weir-tests", "--message-format=json-render-diagnostics"]);
     build.stderr(std::process::Stdio::inherit());
-    let (tests, helpers) = executables(&output(&mut build)?)?;
+    let Executables { tests, helpers } = executables(&output(&mut build)?)?;
     ensure!(!tests.is_empty(), "cargo built no tests");
 
     let mut programs =
@@ -160,9 +160,18 @@ fn built(arch: Arch, filters: &[String]) -> Result<(Plan, Vec<Program>)> {
     Ok((plan, programs))
 }
 
-/// The test programs, by name, and the other programs in cargo's messages.
-fn executables(messages: &str) -> Result<(Vec<(String, PathBuf)>, Vec<PathBuf>)> {
-    let (mut tests, mut others) = (Vec::new(), Vec::new());
+/// What cargo has built.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Executables {
+    /// Test programs, by the name of their file.
+    tests: Vec<(String, PathBuf)>,
+    /// What tests run.
+    helpers: Vec<PathBuf>,
+}
+
+/// The programs in cargo's messages.
+fn executables(messages: &str) -> Result<Executables> {
+    let mut found = Executables::default();
     for line in messages.lines() {
         let message: Value = serde_json::from_str(line).context("cargo printed no JSON")?;
         let Some(path) = message["executable"].as_str() else { continue };
@@ -170,14 +179,14 @@ fn executables(messages: &str) -> Result<(Vec<(String, PathBuf)>, Vec<PathBuf>)>
         let is = |kind: &str| target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|k| k == kind));
         let name = target["name"].as_str().unwrap_or_default().to_owned();
         match (is("test"), message["profile"]["test"] == true) {
-            (true, _) => tests.push((name, path.into())),
-            (false, false) => others.push(path.into()),
+            (true, _) => found.tests.push((name, path.into())),
+            (false, false) => found.helpers.push(path.into()),
             // Unit tests of the harness itself need no kernel.
             (false, true) => {}
         }
     }
-    tests.sort();
-    Ok((tests, others))
+    found.tests.sort();
+    Ok(found)
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Series>> {
@@ -221,9 +230,9 @@ mod tests {
             "\n",
             r#"{"reason":"build-finished","success":true}"#,
         );
-        let (tests, others) = executables(messages).expect("messages");
-        assert_eq!(tests, [("limits".to_owned(), PathBuf::from("/t/m"))]);
-        assert_eq!(others, [PathBuf::from("/t/w")]);
+        let found = executables(messages).expect("messages");
+        let (test, helper) = (("limits".into(), "/t/m".into()), "/t/w".into());
+        assert_eq!(found, Executables { tests: vec![test], helpers: vec![helper] });
     }
 
     #[test]

@@ -69,21 +69,21 @@ pub(crate) fn boot(kernel: &Kernel, memory_disk: &Path, dir: &Path, silence: Dur
 
 /// A line of progress for what takes time or is not well.
 fn show(kernel: &Kernel, report: &Report) {
-    let who = format!("[{} {}]", kernel.series, kernel.arch.name());
-    match report {
-        Report::Booted { release, uptime_s, .. } => eprintln!("{who} {release} is up after {uptime_s:.1} s"),
-        Report::Wrong { what } => eprintln!("{who} {what}"),
-        Report::Doctor { status, .. } => eprintln!("{who} doctor ends with {status:?}"),
-        Report::Test { test, outcome: Outcome::Passed, seconds, .. } => {
-            eprintln!("{who} ok      {test} {seconds:.1} s")
-        }
-        Report::Test { test, outcome: Outcome::Failed, seconds, .. } => {
-            eprintln!("{who} FAILED  {test} {seconds:.1} s")
-        }
-        Report::Test { test, outcome: Outcome::Skipped, why, .. } => eprintln!("{who} skipped {test}: {why}"),
-        Report::Test { .. } | Report::Began { .. } => {}
-        Report::Done { uptime_s } => eprintln!("{who} done after {uptime_s:.1} s"),
-    }
+    let line = match report {
+        Report::Booted { release, uptime_s, .. } => format!("{release} is up after {uptime_s:.1} s"),
+        Report::Wrong { what } => what.clone(),
+        Report::Doctor { status: Some(0), .. } => "doctor: weir can run".into(),
+        Report::Doctor { status, .. } => format!("doctor: weir cannot run ({status:?})"),
+        Report::Test { test, outcome, why, seconds } => match outcome {
+            Outcome::Passed => format!("ok      {test} {seconds:.1} s"),
+            Outcome::Failed => format!("FAILED  {test} {seconds:.1} s"),
+            Outcome::Skipped => format!("skipped {test}: {why}"),
+            Outcome::LeftOut => return,
+        },
+        Report::Began { .. } => return,
+        Report::Done { uptime_s } => format!("done after {uptime_s:.1} s"),
+    };
+    eprintln!("[{} {}] {line}", kernel.series, kernel.arch.name());
 }
 
 fn qemu(kernel: &Kernel, memory_disk: &Path, console: &Path) -> Result<Command> {
