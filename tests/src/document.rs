@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::machine::absent_probes;
+
 /// The JSON document of one window.
 pub struct Document(Value);
 
@@ -107,8 +109,12 @@ impl Document {
         let losses = self.0["losses"].as_object().expect("losses");
         assert!(!losses.is_empty(), "no losses are named");
         assert!(losses.values().all(|n| n == 0), "losses: {}", self.0["losses"]);
-        assert_eq!(self.0["missing_probes"], Value::Array(Vec::new()), "missing probes");
-        assert_eq!(self.0["complete"], true, "complete, with coverage {}", self.0["coverage"]);
+        let missing = self.0["missing_probes"].as_array().expect("missing probes");
+        let mut missing: Vec<&str> = missing.iter().map(|probe| probe["name"].as_str().expect("a name")).collect();
+        missing.sort_unstable();
+        assert_eq!(missing, absent_probes(), "missing probes: {}", self.0["missing_probes"]);
+        assert_eq!(self.coverage("missed"), 0, "sockets missed");
+        assert_eq!(self.0["complete"], missing.is_empty(), "complete, with coverage {}", self.0["coverage"]);
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod budget;
 pub mod document;
 pub mod lab;
+pub mod machine;
 pub mod netns;
 pub mod process;
 pub mod server;

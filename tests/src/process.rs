@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::machine::patient;
+
 const POLL: Duration = Duration::from_millis(2);
 /// How long a process may take to end on request.
 const GRACE: Duration = Duration::from_secs(5);
@@ -74,6 +76,7 @@ impl Process {
     }
 
     fn ended_within(&mut self, deadline: Duration) -> Option<ExitStatus> {
+        let deadline = patient(deadline);
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("wait for a child") {
@@ -122,7 +125,7 @@ impl Lines {
 
     /// The first line from here on that begins with `start`; an error with all that was seen if it does not come.
     pub fn wait_for(&mut self, start: &str, deadline: Duration) -> Result<String, String> {
-        let until = Instant::now() + deadline;
+        let until = Instant::now() + patient(deadline);
         loop {
             match self.receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
@@ -139,7 +142,7 @@ impl Lines {
 
     /// Everything up to the end of the stream, once it has come.
     pub fn all(mut self) -> String {
-        while let Ok(line) = self.receiver.recv_timeout(GRACE) {
+        while let Ok(line) = self.receiver.recv_timeout(patient(GRACE)) {
             self.seen.push_str(&line);
             self.seen.push('\n');
         }

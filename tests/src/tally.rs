@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::machine::patient;
+
 /// Asserts that `actual` is within `share` of `expected`.
 ///
 /// # Panics
@@ -20,6 +22,7 @@ pub fn close(what: &str, actual: f64, expected: f64, share: f64) {
 /// # Panics
 /// If it does not within `deadline`.
 pub fn wait_until(deadline: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = patient(deadline);
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < deadline, "waited {deadline:?} for {what}");

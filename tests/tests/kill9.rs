@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, thread::sleep, time::Duration};
 
 use serde_json::Value;
-use weir_tests::{Weir, lab, process::run, wait_until};
+use weir_tests::{Weir, lab, machine::enough, process::run, wait_until};
 
 /// Programs, maps and links that the kernel holds.
 fn in_the_kernel() -> BTreeSet<String> {
@@ -32,7 +32,7 @@ fn leaves_nothing(end: impl FnOnce(Weir)) {
     let weir = lab.weir(&[]);
     let during = in_the_kernel();
     assert!(during.len() >= before.0.len() + 12, "the probes are not to be seen: {during:?}");
-    client.tell("rounds 40000 100");
+    client.tell(&format!("rounds {} 100", enough(40_000)));
     sleep(Duration::from_millis(300));
     end(weir);
     assert_eq!(client.answer(), "done", "every byte came back");

@@ -1,28 +1,27 @@
 //! Ten thousand connections of one byte each way: all of them, in one edge.
 
-use weir_tests::lab;
-
-const CONNECTIONS: u64 = 10_000;
+use weir_tests::{lab, machine::enough};
 
 /// Dials `dialled`, which must show as `shown`.
 fn all_are_counted(listen: &str, dialled: &str, shown: &str) {
+    let connections = enough(10_000);
     let lab = lab!();
     let server = lab.serve("echo", &format!("{listen}:0"));
     let mut client = lab.client(&format!("{dialled}:{}", server.port()));
     let weir = lab.weir(&[]);
-    client.must(&format!("short {CONNECTIONS}"), "done");
+    client.must(&format!("short {connections}"), "done");
     let document = weir.finish();
     let edge = document.edge(client.pid(), server.port());
-    edge.assert_connects(&[("ok", CONNECTIONS)]);
+    edge.assert_connects(&[("ok", connections)]);
     let served = edge.seen_by("server");
-    served.assert_connects(&[("ok", CONNECTIONS)]);
+    served.assert_connects(&[("ok", connections)]);
     for edge in [edge, served] {
-        assert_eq!(edge.count("rounds"), CONNECTIONS);
-        assert_eq!((edge.count("bytes_sent"), edge.count("bytes_received")), (CONNECTIONS, CONNECTIONS));
+        assert_eq!(edge.count("rounds"), connections);
+        assert_eq!((edge.count("bytes_sent"), edge.count("bytes_received")), (connections, connections));
         assert_eq!((edge.count("open_connections"), edge.count("in_flight")), (0, 0), "of {edge}");
     }
-    assert_eq!(edge.observed("connect_latency_s").count, CONNECTIONS);
-    assert_eq!(edge.observed("latency_s").count, CONNECTIONS);
+    assert_eq!(edge.observed("connect_latency_s").count, connections);
+    assert_eq!(edge.observed("latency_s").count, connections);
     assert_eq!(edge.text("server", "address"), shown);
     assert_eq!(edge.server_pids(), [server.pid()]);
     let ours = document.edges_where(|edge| edge.port() == Some(server.port()));

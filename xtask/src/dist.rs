@@ -1,6 +1,5 @@
 //! The binaries that are given away: one file for each architecture, which needs nothing of the machine but its kernel.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use object::elf;
 use object::read::elf::{FileHeader, ProgramHeader};
 
-use crate::command::{cargo, command, find, output, root, run};
+use crate::command::{cargo, command, find, output, run};
+use crate::run::target_dir;
 use crate::setup::{Extra, setup};
 
 /// An architecture that weir runs on.
@@ -93,12 +93,6 @@ pub(crate) fn targets() -> Result<()> {
         run(command("rustup").args(["target", "add", arch.target()]))?;
     }
     Ok(())
-}
-
-/// cargo's target directory: an absolute path.
-pub(crate) fn target_dir() -> PathBuf {
-    // cargo takes a relative CARGO_TARGET_DIR from its own working directory, which is the root.
-    root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 /// A command that builds for `arch` what runs in a guest beside weir.

@@ -77,11 +77,12 @@ enum Task {
     /// Check everything: tidiness, format, lints, unit tests, tests on this kernel (root, or sudo)
     ///
     /// Stops at the first step that fails and prints the command that repeats it. The kernel tests load the probes
-    /// into the running kernel and start real servers; everything before them runs as you.
+    /// into the running kernel and start real servers; everything else runs as you. Last come the oldest and the newest
+    /// kernel that weir supports, in virtual machines.
     Test {
-        /// Only tests whose name contains this; skips tidy, format and lints
+        /// Only tests whose name contains this, on this kernel; skips tidy, format and lints
         filter: Option<String>,
-        /// Skip format and lints
+        /// Skip format, lints and other kernels than this one
         #[arg(long)]
         fast: bool,
     },

@@ -36,7 +36,11 @@ pub(crate) fn build_command(debug: bool) -> Command {
 
 /// Where `build_command` leaves the binary: an absolute path.
 pub(crate) fn binary(debug: bool) -> PathBuf {
+    target_dir().join(if debug { "debug" } else { "release" }).join("weir")
+}
+
+/// cargo's target directory: an absolute path.
+pub(crate) fn target_dir() -> PathBuf {
     // cargo takes a relative CARGO_TARGET_DIR from its own working directory, which is the root.
-    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    root().join(target).join(if debug { "debug" } else { "release" }).join("weir")
+    root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }

@@ -17,7 +17,8 @@ use serde_json::Value;
 use weir_vm_init::{Plan, TestProgram};
 
 use crate::command::{output, root, run};
-use crate::dist::{self, Arch, guest_build, target_dir};
+use crate::dist::{self, Arch, guest_build};
+use crate::run::target_dir;
 use crate::setup::{Extra, setup};
 
 use image::Program;
@@ -28,6 +29,7 @@ use report::Findings;
 const LEFT_OUT: &[(&str, &str)] = &[
     ("accuracy::", "compares latencies with those that clients measure: an emulator's time is too coarse for it"),
     ("bench::", "measures cost, which means nothing in an emulator"),
+    ("bytes::curl_over_tls", "compares with the client's clock, which an emulator makes as slow as the client"),
     ("budget::", "the budget of program sizes is kept for real machines; the table shows each kernel's"),
     ("idle_cost::", "measures cost, which means nothing in an emulator"),
     ("memory::", "watches memory for minutes, which does not depend on the kernel"),
@@ -61,6 +63,20 @@ pub(crate) struct Options {
     /// Fetch kernels and programs anew, the newest of each series
     #[arg(long)]
     fresh: bool,
+}
+
+impl Options {
+    /// Everything on the oldest and on the newest kernel, on x86_64.
+    pub(crate) fn of_the_ends() -> Self {
+        let kernels = SERIES.first().into_iter().chain(SERIES.last()).map(|series| series.name.into()).collect();
+        Self { kernels, arch: Arch::X86_64, filters: Vec::new(), json: None, fresh: false }
+    }
+
+    /// What to type for the same kernels.
+    pub(crate) fn command(&self) -> String {
+        let kernels: String = self.kernels.iter().map(|series| format!(" --kernel {series}")).collect();
+        format!("cargo xtask vm --arch {}{kernels}", self.arch.name())
+    }
 }
 
 /// Runs them, and fails unless everything is there and passes on every kernel.
@@ -112,7 +128,7 @@ fn built(arch: Arch, filters: &[String]) -> Result<(Plan, Vec<Program>)> {
     let mut build =
         guest_build(arch, ["test", "--no-run", "-p", "weir-tests", "--message-format=json-render-diagnostics"]);
     build.stderr(std::process::Stdio::inherit());
-    let (tests, helpers) = executables(&output(&mut build)?)?;
+    let Executables { tests, helpers } = executables(&output(&mut build)?)?;
     ensure!(!tests.is_empty(), "cargo built no tests");
 
     let mut programs =
@@ -133,10 +149,10 @@ fn built(arch: Arch, filters: &[String]) -> Result<(Plan, Vec<Program>)> {
         ]
         .map(|(name, value)| (name.into(), value.into()))
         .to_vec(),
+        emulated: boot::is_emulated(arch),
         limit_s: TEST_LIMIT.as_secs(),
     };
     for (file, from) in tests {
-        // Whole files that are left out need no room.
         let path = format!("/weir-vm/tests/{file}");
         plan.programs.push(TestProgram { file, path: path.clone() });
         programs.push(Program { from, to: path });
@@ -144,9 +160,18 @@ fn built(arch: Arch, filters: &[String]) -> Result<(Plan, Vec<Program>)> {
     Ok((plan, programs))
 }
 
-/// The test programs, by name, and the other programs in cargo's messages.
-fn executables(messages: &str) -> Result<(Vec<(String, PathBuf)>, Vec<PathBuf>)> {
-    let (mut tests, mut others) = (Vec::new(), Vec::new());
+/// What cargo has built.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Executables {
+    /// Test programs, by the name of their file.
+    tests: Vec<(String, PathBuf)>,
+    /// What tests run.
+    helpers: Vec<PathBuf>,
+}
+
+/// The programs in cargo's messages.
+fn executables(messages: &str) -> Result<Executables> {
+    let mut found = Executables::default();
     for line in messages.lines() {
         let message: Value = serde_json::from_str(line).context("cargo printed no JSON")?;
         let Some(path) = message["executable"].as_str() else { continue };
@@ -154,14 +179,14 @@ fn executables(messages: &str) -> Result<(Vec<(String, PathBuf)>, Vec<PathBuf>)>
         let is = |kind: &str| target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|k| k == kind));
         let name = target["name"].as_str().unwrap_or_default().to_owned();
         match (is("test"), message["profile"]["test"] == true) {
-            (true, _) => tests.push((name, path.into())),
-            (false, false) => others.push(path.into()),
+            (true, _) => found.tests.push((name, path.into())),
+            (false, false) => found.helpers.push(path.into()),
             // Unit tests of the harness itself need no kernel.
             (false, true) => {}
         }
     }
-    tests.sort();
-    Ok((tests, others))
+    found.tests.sort();
+    Ok(found)
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Series>> {
@@ -205,9 +230,9 @@ mod tests {
             "\n",
             r#"{"reason":"build-finished","success":true}"#,
         );
-        let (tests, others) = executables(messages).expect("messages");
-        assert_eq!(tests, [("limits".to_owned(), PathBuf::from("/t/m"))]);
-        assert_eq!(others, [PathBuf::from("/t/w")]);
+        let found = executables(messages).expect("messages");
+        let (test, helper) = (("limits".into(), "/t/m".into()), "/t/w".into());
+        assert_eq!(found, Executables { tests: vec![test], helpers: vec![helper] });
     }
 
     #[test]

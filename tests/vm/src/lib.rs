@@ -26,6 +26,8 @@ pub struct Plan {
     pub left_out: Vec<(String, String)>,
     /// For the test programs.
     pub environment: Vec<(String, String)>,
+    /// Whether the processor is emulated.
+    pub emulated: bool,
     /// What one test may take, seconds.
     pub limit_s: u64,
 }

@@ -38,6 +38,11 @@ fn work() -> Result<()> {
     if let Err(error) = boot::network() {
         reporter.say(&Report::Wrong { what: format!("{error:#}") })?;
     }
+    if plan.emulated
+        && let Err(error) = boot::calm_scheduler()
+    {
+        reporter.say(&Report::Wrong { what: format!("{error:#}") })?;
+    }
     run::run(&plan, &release, &mut reporter)?;
     reporter.say(&Report::Done { uptime_s: uptime() })
 }

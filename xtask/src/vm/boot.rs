@@ -1,7 +1,7 @@
 //! One guest, from power on to power off.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -48,8 +48,11 @@ pub(crate) fn boot(kernel: &Kernel, memory_disk: &Path, dir: &Path, silence: Dur
         }
     });
     let mut reports = Vec::new();
+    let mut kept = File::create(dir.join("reports.jsonl")).context("cannot create reports.jsonl")?;
     // Ends with the channel, when qemu does, or with silence.
     while let Ok(line) = lines.recv_timeout(silence) {
+        // For whoever does not want to wait for the end.
+        writeln!(kept, "{line}").context("cannot write reports.jsonl")?;
         match serde_json::from_str::<Report>(&line) {
             Ok(report) => {
                 show(kernel, &report);
@@ -66,21 +69,21 @@ pub(crate) fn boot(kernel: &Kernel, memory_disk: &Path, dir: &Path, silence: Dur
 
 /// A line of progress for what takes time or is not well.
 fn show(kernel: &Kernel, report: &Report) {
-    let who = format!("[{} {}]", kernel.series, kernel.arch.name());
-    match report {
-        Report::Booted { release, uptime_s, .. } => eprintln!("{who} {release} is up after {uptime_s:.1} s"),
-        Report::Wrong { what } => eprintln!("{who} {what}"),
-        Report::Doctor { status, .. } => eprintln!("{who} doctor ends with {status:?}"),
-        Report::Test { test, outcome: Outcome::Passed, seconds, .. } => {
-            eprintln!("{who} ok      {test} {seconds:.1} s")
-        }
-        Report::Test { test, outcome: Outcome::Failed, seconds, .. } => {
-            eprintln!("{who} FAILED  {test} {seconds:.1} s")
-        }
-        Report::Test { test, outcome: Outcome::Skipped, why, .. } => eprintln!("{who} skipped {test}: {why}"),
-        Report::Test { .. } | Report::Began { .. } => {}
-        Report::Done { uptime_s } => eprintln!("{who} done after {uptime_s:.1} s"),
-    }
+    let line = match report {
+        Report::Booted { release, uptime_s, .. } => format!("{release} is up after {uptime_s:.1} s"),
+        Report::Wrong { what } => what.clone(),
+        Report::Doctor { status: Some(0), .. } => "doctor: weir can run".into(),
+        Report::Doctor { status, .. } => format!("doctor: weir cannot run ({status:?})"),
+        Report::Test { test, outcome, why, seconds } => match outcome {
+            Outcome::Passed => format!("ok      {test} {seconds:.1} s"),
+            Outcome::Failed => format!("FAILED  {test} {seconds:.1} s"),
+            Outcome::Skipped => format!("skipped {test}: {why}"),
+            Outcome::LeftOut => return,
+        },
+        Report::Began { .. } => return,
+        Report::Done { uptime_s } => format!("done after {uptime_s:.1} s"),
+    };
+    eprintln!("[{} {}] {line}", kernel.series, kernel.arch.name());
 }
 
 fn qemu(kernel: &Kernel, memory_disk: &Path, console: &Path) -> Result<Command> {
@@ -89,11 +92,14 @@ fn qemu(kernel: &Kernel, memory_disk: &Path, console: &Path) -> Result<Command> 
         Arch::Aarch64 => ("qemu-system-aarch64", "virt", "ttyAMA0"),
     };
     let mut qemu = command(program);
-    // Emulated where KVM is not to be had, which qemu finds out by trying.
-    if kernel.arch.name() == std::env::consts::ARCH && has_virtualization() {
+    // Emulated processors take their time to wake each other: with two of them everything takes twice as long as with one.
+    let emulated = is_emulated(kernel.arch);
+    if !emulated {
         qemu.args(["-accel", "kvm"]);
     }
-    qemu.args(["-accel", "tcg", "-machine", machine, "-cpu", cpu(kernel.arch), "-smp", "2", "-m", "1024"]);
+    // Last: also where KVM cannot be had after all.
+    qemu.args(["-accel", "tcg", "-machine", machine, "-cpu", cpu(kernel.arch)]);
+    qemu.args(["-smp", if emulated { "1" } else { "2" }, "-m", "1024"]);
     qemu.args(["-nodefaults", "-nographic", "-no-reboot"]);
     qemu.arg("-serial").arg(format!("file:{}", console.display()));
     // Reports have a port of their own: on the console they would mix with the kernel's messages.
@@ -105,13 +111,14 @@ fn qemu(kernel: &Kernel, memory_disk: &Path, console: &Path) -> Result<Command> 
     Ok(qemu)
 }
 
-/// Whether KVM may work: where a processor of this architecture should say so and does not, /dev/kvm can still be there
-/// and be opened, and then boots nothing.
-fn has_virtualization() -> bool {
+/// Whether there is no KVM for this architecture here. Where an x86 processor does not say that it can, /dev/kvm may still
+/// be there and be opened, and then boots nothing.
+pub(crate) fn is_emulated(arch: Arch) -> bool {
     let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let flags = processors.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
-    Path::new("/dev/kvm").exists()
-        && (std::env::consts::ARCH != "x86_64" || flags.split(' ').any(|flag| ["vmx", "svm"].contains(&flag)))
+    let can = arch != Arch::X86_64 || flags.split(' ').any(|flag| ["vmx", "svm"].contains(&flag));
+    let kvm = File::options().read(true).write(true).open("/dev/kvm").is_ok();
+    arch.name() != std::env::consts::ARCH || !can || !kvm
 }
 
 /// All that the emulator, or the processor, can do. The cipher of arm64's pointer authentication is replaced by a cheap

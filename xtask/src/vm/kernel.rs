@@ -77,7 +77,7 @@ impl Series {
         let release = Release::open(cache, self.suite, self.security, arch)?;
         let files = release.kernel(&format!("linux-image-cloud-{}", arch.debian()))?;
         // Whole or not at all: the directory is the sign that it is complete.
-        let new = root.with_extension("new");
+        let new = root.with_file_name(format!("{}-{}.new", self.name, arch.name()));
         let _ = fs::remove_dir_all(&new);
         packages::unpack(&files, &new)?;
         if !new.join("lib").exists() {

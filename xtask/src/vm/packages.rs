@@ -126,7 +126,7 @@ fn kernel_parts(shown: &str) -> Vec<String> {
     let depends = shown.lines().find_map(|line| line.strip_prefix("Depends: ")).unwrap_or_default();
     let names = depends.split(',').filter_map(|one| one.split_whitespace().next());
     let of_a_version = |name: &&str| {
-        ["linux-image-", "linux-binary-", "linux-modules-"]
+        ["linux-image-", "linux-binary-", "linux-modules-", "linux-base-"]
             .iter()
             .filter_map(|start| name.strip_prefix(start))
             .any(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
@@ -166,7 +166,8 @@ mod tests {
         assert_eq!(kernel_parts(old), ["linux-image-6.1.0-56-cloud-amd64"]);
         let new = "Depends: dracut | initramfs-tools (>= 0.120), linux-base-7.2.13 (= 7.2.13-1), \
                    linux-binary-7.2.13-amd64 (= 7.2.13-1), linux-modules-7.2.13-amd64 (= 7.2.13-1)\n";
-        assert_eq!(kernel_parts(new), ["linux-binary-7.2.13-amd64", "linux-modules-7.2.13-amd64"]);
+        let expected = ["linux-base-7.2.13", "linux-binary-7.2.13-amd64", "linux-modules-7.2.13-amd64"];
+        assert_eq!(kernel_parts(new), expected);
         let plain = "Depends: kmod, linux-base (>= 4.3~), initramfs-tools | linux-initramfs-tool\n";
         assert_eq!(kernel_parts(plain), [""; 0]);
         assert_eq!(kernel_parts("Package: x\n"), [""; 0]);
