@@ -42,9 +42,9 @@ pub(crate) struct CannotRun(pub(crate) anyhow::Error);
 
 impl std::fmt::Display for CannotRun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "cannot run here: {:#}", self.0)?;
-        if !rustix::process::geteuid().is_root() {
-            write!(f, "\nfix: run it as root (sudo weir …), or grant CAP_BPF and CAP_PERFMON")?;
+        match crate::doctor::obstacle() {
+            Some((cause, fix)) => write!(f, "cannot run here: {cause}\nfix: {fix}")?,
+            None => write!(f, "cannot run here: {:#}", self.0)?,
         }
         write!(f, "\n`weir doctor` names every cause and its fix")
     }

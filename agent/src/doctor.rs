@@ -2,7 +2,11 @@
 
 use std::{io, path::Path};
 
-use aya::maps::{Array, MapData};
+use aya::{
+    maps::{Array, MapData},
+    programs::ProgramType,
+    sys::{BpfHelper, is_helper_supported},
+};
 use serde::Serialize;
 
 use crate::{
@@ -110,7 +114,12 @@ fn kernel_types() -> Check {
 fn bpf_call() -> Check {
     let name = "bpf";
     match Array::<MapData, u32>::create(1, 0) {
-        Ok(_) => Check::ok(name, "bpf() creates maps"),
+        Ok(_) if reads_kernel_memory() => Check::ok(name, "bpf() creates maps, and programs may read kernel memory"),
+        Ok(_) => Check::fail(
+            name,
+            "bpf() works, but programs may not read kernel memory: the kernel is locked down (confidentiality)",
+            "boot without lockdown=confidentiality; lockdown=integrity, which Secure Boot asks for, is no obstacle",
+        ),
         Err(error) => match os_error(&error) {
             Some(libc::EPERM | libc::EACCES) => Check::fail(name, privileges("bpf() is not permitted"), PRIVILEGES_FIX),
             Some(libc::ENOSYS) => Check::fail(
@@ -121,6 +130,17 @@ fn bpf_call() -> Check {
             _ => Check::fail(name, format!("bpf() fails: {error}"), "see the cause"),
         },
     }
+}
+
+/// A locked-down kernel hides the helper that every kernel weir supports has. If it cannot be asked, loading will tell.
+fn reads_kernel_memory() -> bool {
+    is_helper_supported(ProgramType::TracePoint, BpfHelper::BPF_FUNC_probe_read_kernel).unwrap_or(true)
+}
+
+/// The first thing that keeps weir from running on this machine, among those that a moment tells: what it is, and the fix.
+pub(crate) fn obstacle() -> Option<(String, String)> {
+    let checks = [bpf_call, kernel_types].into_iter().map(|check| check());
+    checks.filter(|check| check.state == State::Fail).find_map(|check| Some((check.cause, check.fix?)))
 }
 
 const PRIVILEGES_FIX: &str = "run as root, or grant CAP_BPF and CAP_PERFMON (setcap cap_bpf,cap_perfmon+ep weir; in Kubernetes: \

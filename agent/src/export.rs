@@ -5,6 +5,7 @@ mod document;
 mod facts;
 mod graph;
 mod json;
+mod known;
 pub(crate) mod select;
 mod table;
 

@@ -6,6 +6,7 @@
 
 pub mod budget;
 pub mod document;
+pub mod forbidden;
 pub mod lab;
 pub mod machine;
 pub mod netns;

@@ -53,7 +53,8 @@ fn every_check_has_a_state_a_cause_and_a_fix() {
             continue;
         }
         assert_eq!(check["state"], "ok", "{check}");
-        assert!(check["cause"].as_str().is_some_and(|cause| cause.contains("T0")), "no tier: {check}");
+        assert!(check["cause"].as_str().is_some_and(|cause| cause.starts_with("tier T")), "no tier: {check}");
+        assert!(check["entry"].as_str().is_some_and(|entry| !entry.is_empty()), "no entry: {check}");
         let program = &check["program"];
         // Kernels before 5.16 do not tell what they verified.
         assert_eq!(program["verified_instructions"].is_null(), kernel_is_older("5.16"), "{check}");

@@ -10,6 +10,7 @@ use super::{
     degraded,
     facts::Facts,
     json::{Json, Object},
+    known::{ERRORS, Known, QUEUE_WAIT, RECEIVED, RESETS, RESETS_RECEIVED, RESETS_SENT, ROUNDS, SENT},
 };
 
 /// `weir_abi::ConnectOutcome`, in order.
@@ -18,6 +19,7 @@ pub(super) const OUTCOMES: [&str; 8] =
 /// `weir_abi::SocketError`, in order.
 const SOCKET_ERRORS: [&str; 4] = ["timeout", "reset", "unreachable", "other"];
 
+const LOWER_BOUND: &str = "a lower bound of requests";
 const NO_ROUNDS: &str = "no round was answered in this window";
 const NO_CONNECTS: &str = "no connect succeeded in this window";
 const NO_FAILURES: &str = "no connect failed in this window";
@@ -136,6 +138,7 @@ fn edge_of(edge: &Edge, snapshot: &Snapshot) -> Object {
     let client_view = client_view.as_ref().map_err(|absent| absent.reason());
     let server_view = server_view.as_ref().map_err(|absent| absent.reason());
     let facts = Facts::of(edge);
+    let known = Known(&snapshot.missing_probes);
     let of_client = |f: fn(&View) -> &Distribution, nothing| match client_view {
         Ok(view) => distribution(f(view), nothing),
         Err(_) => Err(SEE_CLIENT),
@@ -150,27 +153,27 @@ fn edge_of(edge: &Edge, snapshot: &Snapshot) -> Object {
         .with("connects_timeout_by_caller", facts.timeout_by_caller)
         .maybe("last_connect_failure", last_failure.as_ref().map(failure_of).ok_or(NO_FAILURES))
         .with("open_connections", facts.open_connections)
-        .with("rounds", facts.rounds)
-        .with("rounds_are", if facts.lower_bound() { "a lower bound of requests" } else { "round trips" })
-        .with("in_flight", facts.in_flight)
-        .with("abandoned", facts.abandoned)
-        .with("broken", facts.broken)
-        .with("unobserved", facts.unobserved)
-        .maybe("latency_s", of_client(|v| &v.latency, NO_ROUNDS))
-        .maybe("full_latency_s", of_client(|v| &v.full_latency, NO_COMPLETE_ROUNDS))
+        .maybe("rounds", known.of(ROUNDS, facts.rounds))
+        .maybe("rounds_are", known.of(ROUNDS, if facts.lower_bound() { LOWER_BOUND } else { "round trips" }))
+        .maybe("in_flight", known.of(ROUNDS, facts.in_flight))
+        .maybe("abandoned", known.of(ROUNDS, facts.abandoned))
+        .maybe("broken", known.of(ROUNDS, facts.broken))
+        .maybe("unobserved", known.of(ROUNDS, facts.unobserved))
+        .maybe("latency_s", known.maybe(ROUNDS, of_client(|v| &v.latency, NO_ROUNDS)))
+        .maybe("full_latency_s", known.maybe(ROUNDS, of_client(|v| &v.full_latency, NO_COMPLETE_ROUNDS)))
         .maybe("connect_latency_s", of_client(|v| &v.connect_latency, NO_CONNECTS))
         .maybe("connect_failed_latency_s", of_client(|v| &v.connect_failed_latency, NO_FAILURES))
         .maybe("handshake_s", distribution(facts.handshake, NO_HANDSHAKES))
-        .maybe("receive_queue_wait_s", queue_wait)
-        .maybe("service_s", of_server(|v| &v.latency, NO_ROUNDS))
-        .with("bytes_sent", facts.bytes_sent)
-        .with("bytes_received", facts.bytes_received)
+        .maybe("receive_queue_wait_s", known.maybe(QUEUE_WAIT, queue_wait))
+        .maybe("service_s", known.maybe(ROUNDS, of_server(|v| &v.latency, NO_ROUNDS)))
+        .maybe("bytes_sent", known.of(SENT, facts.bytes_sent))
+        .maybe("bytes_received", known.of(RECEIVED, facts.bytes_received))
         .with("retransmitted_segments", facts.retransmitted_segments)
-        .with("resets", facts.resets)
+        .maybe("resets", known.of(RESETS, facts.resets))
         .maybe("srtt_s", srtt(facts.srtt_us))
-        .with("multiplexed", facts.multiplexed)
-        .with("pipelined", facts.pipelined)
-        .with("push", facts.push)
+        .maybe("multiplexed", known.of(ROUNDS, facts.multiplexed))
+        .maybe("pipelined", known.of(ROUNDS, facts.pipelined))
+        .maybe("push", known.of(ROUNDS, facts.push))
         .with("partial", facts.partial)
         .with("other", *is_other)
         .with(
@@ -182,6 +185,7 @@ fn edge_of(edge: &Edge, snapshot: &Snapshot) -> Object {
 }
 
 fn view_of(view: &View, snapshot: &Snapshot) -> Object {
+    let known = Known(&snapshot.missing_probes);
     let law = view.littles_law(snapshot.window_ns);
     let queue_wait = queue_wait(view, snapshot);
     let View {
@@ -219,27 +223,27 @@ fn view_of(view: &View, snapshot: &Snapshot) -> Object {
         .with("open_connections", *open_connections)
         .with("closed_connections", *closed)
         .with("partial_connections", *partial)
-        .with("rounds", *rounds)
-        .with("in_flight", *in_flight)
-        .with("abandoned", *abandoned)
-        .with("broken", *broken)
-        .with("unobserved", *unobserved)
-        .maybe("latency_s", distribution(latency, NO_ROUNDS))
-        .maybe("full_latency_s", distribution(full_latency, NO_COMPLETE_ROUNDS))
-        .maybe("receive_queue_wait_s", queue_wait)
+        .maybe("rounds", known.of(ROUNDS, *rounds))
+        .maybe("in_flight", known.of(ROUNDS, *in_flight))
+        .maybe("abandoned", known.of(ROUNDS, *abandoned))
+        .maybe("broken", known.of(ROUNDS, *broken))
+        .maybe("unobserved", known.of(ROUNDS, *unobserved))
+        .maybe("latency_s", known.maybe(ROUNDS, distribution(latency, NO_ROUNDS)))
+        .maybe("full_latency_s", known.maybe(ROUNDS, distribution(full_latency, NO_COMPLETE_ROUNDS)))
+        .maybe("receive_queue_wait_s", known.maybe(QUEUE_WAIT, queue_wait))
         .maybe("handshake_s", distribution(handshake, NO_HANDSHAKES))
-        .with("bytes_sent", *bytes_sent)
-        .with("bytes_received", *bytes_received)
+        .maybe("bytes_sent", known.of(SENT, *bytes_sent))
+        .maybe("bytes_received", known.of(RECEIVED, *bytes_received))
         .with("retransmitted_segments", *retransmitted_segments)
-        .with("resets_sent", *resets_sent)
-        .with("resets_received", *resets_received)
-        .with("errors", by_name(&SOCKET_ERRORS, errors))
+        .maybe("resets_sent", known.of(RESETS_SENT, *resets_sent))
+        .maybe("resets_received", known.of(RESETS_RECEIVED, *resets_received))
+        .maybe("errors", known.of(ERRORS, by_name(&SOCKET_ERRORS, errors)))
         .maybe("srtt_s", srtt(*srtt_us))
-        .with("multiplexed", *multiplexed)
-        .with("push", *push)
-        .with("pipeline_sampled", *sampled)
-        .with("pipeline_repeated", *repeated)
-        .with("littles_law", law_of(law))
+        .maybe("multiplexed", known.of(ROUNDS, *multiplexed))
+        .maybe("push", known.of(ROUNDS, *push))
+        .maybe("pipeline_sampled", known.of(ROUNDS, *sampled))
+        .maybe("pipeline_repeated", known.of(ROUNDS, *repeated))
+        .maybe("littles_law", known.of(ROUNDS, law_of(law)))
 }
 
 fn law_of(law: LittlesLaw) -> Object {

@@ -8,7 +8,12 @@ use std::{
 
 use weir_engine::{Distribution, Edge, End, Snapshot};
 
-use super::{degraded, facts::Facts, table::duration};
+use super::{
+    degraded,
+    facts::Facts,
+    known::{Known, ROUNDS},
+    table::duration,
+};
 
 /// What is written on a line between two nodes.
 #[derive(Default)]
@@ -48,9 +53,10 @@ fn server_node(end: &End) -> String {
     }
 }
 
-fn label(line: &Line) -> String {
-    let mut parts = vec![format!("{} rounds", line.rounds)];
-    if let Some(median) = line.latency.as_ref().and_then(|l| l.quantile_s(0.5)) {
+fn label(line: &Line, snapshot: &Snapshot) -> String {
+    let known = Known(&snapshot.missing_probes).has(ROUNDS);
+    let mut parts = vec![if known { format!("{} rounds", line.rounds) } else { "rounds unknown".into() }];
+    if let Some(median) = line.latency.as_ref().filter(|_| known).and_then(|l| l.quantile_s(0.5)) {
         parts.push(format!("p50 {}", duration(median)));
     }
     if line.failed > 0 {
@@ -66,7 +72,13 @@ pub(super) fn dot(out: &mut impl Write, snapshot: &Snapshot, edges: &[&Edge]) ->
     }
     for ((client, server), line) in lines(edges) {
         let color = if line.failed > 0 { ", color=red" } else { "" };
-        writeln!(out, "  {} -> {} [label={}{color}];", quoted(&client), quoted(&server), quoted(&label(&line)))?;
+        writeln!(
+            out,
+            "  {} -> {} [label={}{color}];",
+            quoted(&client),
+            quoted(&server),
+            quoted(&label(&line, snapshot))
+        )?;
     }
     writeln!(out, "}}")
 }
@@ -93,7 +105,13 @@ pub(super) fn mermaid(out: &mut impl Write, snapshot: &Snapshot, edges: &[&Edge]
         writeln!(out, "  n{id}[\"{}\"]", entities(name))?;
     }
     for ((client, server), line) in &lines {
-        writeln!(out, "  n{} -->|\"{}\"| n{}", ids[client.as_str()], entities(&label(line)), ids[server.as_str()])?;
+        writeln!(
+            out,
+            "  n{} -->|\"{}\"| n{}",
+            ids[client.as_str()],
+            entities(&label(line, snapshot)),
+            ids[server.as_str()]
+        )?;
     }
     Ok(())
 }

@@ -35,10 +35,10 @@ impl Object {
     }
 
     /// Adds a field that may be absent: then it is null, and `<name>_reason` beside it says why.
-    pub(super) fn maybe<T: Into<Json>>(self, name: &str, value: Result<T, &str>) -> Self {
+    pub(super) fn maybe<T: Into<Json>>(self, name: &str, value: Result<T, impl AsRef<str>>) -> Self {
         match value {
             Ok(value) => self.with(name, value),
-            Err(reason) => self.with(name, Json::Null).with(&format!("{name}_reason"), reason),
+            Err(reason) => self.with(name, Json::Null).with(&format!("{name}_reason"), reason.as_ref()),
         }
     }
 }

@@ -5,7 +5,12 @@ use std::io::{self, Write};
 use rustix::termios::tcgetwinsize;
 use weir_engine::{Edge, End, LittlesLaw, Snapshot};
 
-use super::{degraded, document::OUTCOMES, facts::Facts};
+use super::{
+    degraded,
+    document::OUTCOMES,
+    facts::Facts,
+    known::{Known, QUEUE_WAIT, RECEIVED, ROUNDS, SENT},
+};
 
 /// How much room there is.
 #[derive(Clone, Copy)]
@@ -86,6 +91,9 @@ fn heading(snapshot: &Snapshot, shown: usize) -> Vec<String> {
     lines
 }
 
+/// What a missing probe would have told.
+const UNKNOWN: &str = "?";
+
 const HEADERS: [&str; 13] = [
     "CLIENT", "SERVER", "ROUNDS", "/S", "P50", "P95", "P99", "QUEUED", "OPEN", "CONNECTS", "SENT", "RECEIVED", "NOTES",
 ];
@@ -97,24 +105,26 @@ fn row(edge: &Edge, snapshot: &Snapshot) -> Vec<String> {
     let window_s = snapshot.window_ns as f64 / 1e9;
     // What comes from a sample of sockets is marked.
     let about = |text: String| if snapshot.degradation.estimated() { format!("~{text}") } else { text };
-    let here = edge.client_view.is_ok();
+    let known = Known(&snapshot.missing_probes);
+    let unless_unknown = |probes, text: String| if known.has(probes) { about(text) } else { UNKNOWN.into() };
+    let here = edge.client_view.is_ok() && known.has(ROUNDS);
     let quantile = |q| if here { facts.latency.quantile_s(q).map_or("-".into(), duration) } else { "-".into() };
-    let timed = snapshot.degradation.times_queue_wait();
+    let timed = snapshot.degradation.times_queue_wait() && known.has(QUEUE_WAIT);
     let queued = edge.server_view.as_ref().ok().filter(|_| timed).and_then(|v| v.receive_queue_wait.quantile_s(0.5));
     vec![
         client_label(&edge.client),
         server_label(edge),
-        about(facts.rounds.to_string()),
-        about(rate(facts.rounds as f64 / window_s.max(1e-9))),
+        unless_unknown(ROUNDS, facts.rounds.to_string()),
+        unless_unknown(ROUNDS, rate(facts.rounds as f64 / window_s.max(1e-9))),
         quantile(0.50),
         quantile(0.95),
         quantile(0.99),
         queued.map_or("-".into(), duration),
         facts.open_connections.to_string(),
         facts.connects[0].to_string(),
-        about(bytes(facts.bytes_sent)),
-        about(bytes(facts.bytes_received)),
-        notes(edge, &facts, snapshot.window_ns),
+        unless_unknown(SENT, bytes(facts.bytes_sent)),
+        unless_unknown(RECEIVED, bytes(facts.bytes_received)),
+        notes(edge, &facts, snapshot),
     ]
 }
 
@@ -140,7 +150,8 @@ fn server_label(edge: &Edge) -> String {
 }
 
 /// What is out of the ordinary, in words.
-fn notes(edge: &Edge, facts: &Facts<'_>, window_ns: u64) -> String {
+fn notes(edge: &Edge, facts: &Facts<'_>, snapshot: &Snapshot) -> String {
+    let rounds_known = Known(&snapshot.missing_probes).has(ROUNDS);
     let mut notes = Vec::new();
     for (name, count) in OUTCOMES.iter().zip(facts.connects).skip(1).filter(|(_, n)| *n > 0) {
         notes.push(format!("{count} connects {}", name.replace('_', " ")));
@@ -153,7 +164,7 @@ fn notes(edge: &Edge, facts: &Facts<'_>, window_ns: u64) -> String {
         (facts.resets, "resets"),
     ];
     notes.extend(counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
-    if facts.in_flight > 0 {
+    if facts.in_flight > 0 && rounds_known {
         notes.push(format!("{} in flight", facts.in_flight));
     }
     let labels = [
@@ -164,7 +175,7 @@ fn notes(edge: &Edge, facts: &Facts<'_>, window_ns: u64) -> String {
     ];
     notes.extend(labels.iter().filter(|(on, _)| *on).map(|(_, what)| (*what).to_owned()));
     let view = edge.client_view.as_ref().or(edge.server_view.as_ref());
-    if let Ok(LittlesLaw::Broken { .. }) = view.map(|v| v.littles_law(window_ns)) {
+    if rounds_known && let Ok(LittlesLaw::Broken { .. }) = view.map(|v| v.littles_law(snapshot.window_ns)) {
         notes.push("low confidence: Little's law broken".to_owned());
     }
     notes.join(", ")
