@@ -57,6 +57,9 @@ pub(crate) struct Options {
     /// Only tests whose `file::name` contains this; may be repeated
     #[arg(long = "test", value_name = "FILTER")]
     filters: Vec<String>,
+    /// Do as if the kernels refused this probe or entry, such as `fexit tcp_sendmsg`; may be repeated
+    #[arg(long = "refuse", value_name = "ENTRY")]
+    refused: Vec<String>,
     /// Also write what came of it as a document
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -69,7 +72,7 @@ impl Options {
     /// Everything on the oldest and on the newest kernel, on x86_64.
     pub(crate) fn of_the_ends() -> Self {
         let kernels = SERIES.first().into_iter().chain(SERIES.last()).map(|series| series.name.into()).collect();
-        Self { kernels, arch: Arch::X86_64, filters: Vec::new(), json: None, fresh: false }
+        Self { kernels, arch: Arch::X86_64, filters: Vec::new(), refused: Vec::new(), json: None, fresh: false }
     }
 
     /// What to type for the same kernels.
@@ -89,7 +92,8 @@ pub(crate) fn vm(options: &Options) -> Result<()> {
     let kernels: Vec<Kernel> =
         series.iter().map(|series| series.kernel(&cache, arch, options.fresh)).collect::<Result<_>>()?;
     let userland = image::userland(&cache, arch, options.fresh)?;
-    let (plan, programs) = built(arch, &options.filters)?;
+    let (mut plan, programs) = built(arch, &options.filters)?;
+    plan.environment.push(("WEIR_REFUSE".into(), options.refused.join(";")));
 
     let mut findings = Vec::new();
     for kernels in kernels.chunks(AT_ONCE) {
