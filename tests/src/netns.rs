@@ -172,6 +172,20 @@ pub fn own_tcp(counter: &str) -> u64 {
     tcp_counter(&std::fs::read_to_string("/proc/self/net/snmp").expect("read /proc/self/net/snmp"), counter)
 }
 
+/// Sockets of this process's namespace that hold connections of a local port.
+///
+/// # Panics
+/// If the kernel does not list them.
+pub fn own_connections(port: u16) -> usize {
+    let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"].map(|path| std::fs::read_to_string(path).expect(path));
+    let local = format!(":{port:04X}");
+    let holds = |line: &&str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields.get(1).is_some_and(|address| address.ends_with(&local)) && !matches!(fields[3], "0A" | "06")
+    };
+    tables.iter().flat_map(|table| table.lines()).filter(holds).count()
+}
+
 fn tcp_counter(snmp: &str, counter: &str) -> u64 {
     let mut lines = snmp.lines().filter(|line| line.starts_with("Tcp:"));
     let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));

@@ -1,6 +1,8 @@
 //! Ten thousand connections of one byte each way: all of them, in one edge.
 
-use weir_tests::{lab, machine::enough};
+use std::time::Duration;
+
+use weir_tests::{lab, machine::enough, netns::own_connections, wait_until};
 
 /// Dials `dialled`, which must show as `shown`.
 fn all_are_counted(listen: &str, dialled: &str, shown: &str) {
@@ -10,6 +12,8 @@ fn all_are_counted(listen: &str, dialled: &str, shown: &str) {
     let mut client = lab.client(&format!("{dialled}:{}", server.port()));
     let weir = lab.weir(&[]);
     client.must(&format!("short {connections}"), "done");
+    // The client is done when it has closed its last end; the server may not have been woken yet to close its own.
+    wait_until(Duration::from_secs(5), "the server to close", || own_connections(server.port()) == 0);
     let document = weir.finish();
     let edge = document.edge(client.pid(), server.port());
     edge.assert_connects(&[("ok", connections)]);

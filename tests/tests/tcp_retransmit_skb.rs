@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use weir_tests::{Document, Lab, Netns, Traffic, lab, wait_until};
+use weir_tests::{Document, Lab, Netns, Traffic, lab, machine::enough, wait_until};
 
 const EVERY_TENTH: &[&str] = &["meta l4proto tcp numgen inc mod 10 == 5 drop"];
 
@@ -36,8 +36,8 @@ fn loss_is_exact(near_address: &str, far_address: &str) {
 }
 
 fn lossy_traffic(lab: &Lab, near: (&Netns, &str), far: (&Netns, &str)) -> Vec<Traffic> {
-    const BULK: usize = 20 << 20;
-    let sink = lab.serve_in(far.0, &format!("sink-read {BULK}"), &format!("{}:0", far.1));
+    let bulk_bytes = enough(20 << 20).max(6 << 20);
+    let sink = lab.serve_in(far.0, &format!("sink-read {bulk_bytes}"), &format!("{}:0", far.1));
     let echo = lab.serve_in(far.0, "echo", &format!("{}:0", far.1));
     let back = lab.serve_in(near.0, "echo", &format!("{}:0", near.1));
     let mut bulk = lab.client_in(near.0, &format!("{}:{}", far.1, sink.port()));
@@ -49,7 +49,7 @@ fn lossy_traffic(lab: &Lab, near: (&Netns, &str), far: (&Netns, &str)) -> Vec<Tr
     assert_eq!(bulk.answer(), "opened 1");
     assert_eq!(ping.answer(), "opened 20");
     assert_eq!(reverse.answer(), "opened 10");
-    bulk.tell(&format!("write {BULK}"));
+    bulk.tell(&format!("write {bulk_bytes}"));
     ping.tell("rounds 5 1");
     reverse.tell("rounds 3 5000");
     for client in [&mut bulk, &mut ping, &mut reverse] {

@@ -22,7 +22,7 @@ pub struct Plan {
     pub programs: Vec<TestProgram>,
     /// Only tests whose `file::name` contains one of these; all if there are none.
     pub filters: Vec<String>,
-    /// Tests that no guest runs, by the beginning of `file::name`, each with the reason.
+    /// Tests that no guest runs, by a part of `file::name`, each with the reason.
     pub left_out: Vec<(String, String)>,
     /// For the test programs.
     pub environment: Vec<(String, String)>,

@@ -40,6 +40,7 @@ const MODULES: &[&str] = &[
     "nft_nat",
     "nft_masq",
     "nft_chain_nat",
+    "nft_synproxy",
     "sch_netem",
 ];
 
