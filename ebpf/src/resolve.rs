@@ -10,7 +10,7 @@ use weir_ebpf::socket::{
 
 use crate::{
     edge::{self, Header, OwnedBy, bump, count, new_key, observe},
-    kernel::{Sock, Task, copy_address, pointer::Pointer},
+    kernel::{Sock, Task, Tcp, copy_address, pointer::Pointer},
     maps::{HANDSHAKES, LISTENERS, Listener},
     meeting,
 };
@@ -144,8 +144,8 @@ pub(crate) fn announce(sk: Sock<impl Pointer>, slot: u32, for_long: bool) {
 
 /// What the client of an accepted connection has announced, when it is on this host.
 #[inline(always)]
-pub(crate) fn announced(sk: Sock<impl Pointer>) -> Option<u32> {
-    meeting::find(Handshake::of_server(sk.tcp()?.positions()))
+pub(crate) fn announced(tcp: Tcp<impl Pointer>) -> Option<u32> {
+    meeting::find(Handshake::of_server(tcp.positions()))
 }
 
 /// The same for a connection that was there before weir.

@@ -36,8 +36,9 @@ pub struct Socket {
     pub arrived_ns: u64,
     /// Slot of the edge.
     pub edge: u32,
-    /// `weir_abi::ROLE_*`.
-    pub role: u8,
+    /// The peer closed or reset the connection: written in softirq, so a byte of its own, and in the first of the
+    /// record's two cache lines, the only one that such a step and an arrival need.
+    pub peer_closed: u8,
     /// `UNRESOLVED` and its like: a byte of its own, as softirq must not write over it.
     pub resolution: u8,
     /// `PARTIAL` and its like: written in the process's own context.
@@ -60,8 +61,8 @@ pub struct Socket {
     pub sampling_epoch: u16,
     /// What the conversation's counts weigh in the edge: `1 << sampling_shift`.
     pub sampling_shift: u8,
-    /// The peer closed or reset the connection: written in softirq, so a byte of its own.
-    pub peer_closed: u8,
+    /// `weir_abi::ROLE_*`.
+    pub role: u8,
 }
 
 impl Socket {

@@ -30,6 +30,21 @@ struct Slot {
     socket: Socket,
 }
 
+/// One claim and one homed socket, added in one go to the word that holds both: most sockets lie where their search begins.
+const AT_HOME: u64 = 1 << 32 | 1;
+const _: () = assert!(
+    core::mem::offset_of!(Slot, claims) == 8
+        && core::mem::offset_of!(Slot, homed) == 12
+        && cfg!(target_endian = "little"),
+    "claims is the lower half of the word, homed the upper"
+);
+
+#[inline(always)]
+fn claims_and_homed(slot: *mut Slot) -> *mut u64 {
+    // SAFETY: a slot of the table, and both fields of it; nothing is read or written here.
+    unsafe { (&raw mut (*slot).claims).cast() }
+}
+
 /// The table is a static of the object and not a map of its own: the address of a slot is arithmetic, not a lookup.
 struct Table(core::cell::UnsafeCell<[Slot; SLOTS]>);
 // SAFETY: shared between processors by the protocol of `claims`.
@@ -119,6 +134,12 @@ pub(crate) fn create(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
     if let Some(socket) = get(sk) {
         return Some(socket);
     }
+    make(sk)
+}
+
+/// A record for a socket that has none.
+#[inline(always)]
+pub(crate) fn make(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
     if at_limit() {
         count(Counter::SocketsOverLimit);
         return None;
@@ -138,18 +159,25 @@ fn claim(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
     let first = home(tag);
     // SAFETY: fields of slots of the table.
     unsafe {
-        add_u32(&raw mut (*slot(first)).homed, 1);
-        let mut step = 0;
+        let home = slot(first);
+        let claims = &raw mut (*home).claims;
+        if core::ptr::read_volatile(claims) == 0 {
+            add(claims_and_homed(home), AT_HOME);
+            if core::ptr::read_volatile(claims) == 1 {
+                return Some(settle(home, tag));
+            }
+            add_u32(claims, 1u32.wrapping_neg());
+        } else {
+            add_u32(&raw mut (*home).homed, 1);
+        }
+        let mut step = 1;
         while step < REACH {
             let slot = slot(neighbour(first, step));
             let claims = &raw mut (*slot).claims;
             if core::ptr::read_volatile(claims) == 0 {
                 add_u32(claims, 1);
                 if core::ptr::read_volatile(claims) == 1 {
-                    clear(&raw mut (*slot).socket);
-                    // An addition, as giving back is: however late another processor sees that one, this one stands.
-                    add(&raw mut (*slot).tag, tag);
-                    return Some(&mut (*slot).socket);
+                    return Some(settle(slot, tag));
                 }
                 add_u32(claims, 1u32.wrapping_neg());
             }
@@ -157,9 +185,21 @@ fn claim(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
         }
         let socket = spill(sk);
         if socket.is_none() {
-            add_u32(&raw mut (*slot(first)).homed, 1u32.wrapping_neg());
+            add_u32(&raw mut (*home).homed, 1u32.wrapping_neg());
         }
         socket
+    }
+}
+
+/// Makes a claimed slot the socket's.
+#[inline(always)]
+fn settle(slot: *mut Slot, tag: u64) -> &'static mut Socket {
+    // SAFETY: fields of a slot of the table that nobody else has.
+    unsafe {
+        clear(&raw mut (*slot).socket);
+        // An addition, as giving back is: however late another processor sees that one, this one stands.
+        add(&raw mut (*slot).tag, tag);
+        &mut (*slot).socket
     }
 }
 
@@ -171,8 +211,14 @@ pub(crate) fn remove(sk: Sock<impl Pointer>) {
     let first = home(tag);
     // SAFETY: fields of slots of the table.
     unsafe {
-        add_u32(&raw mut (*slot(first)).homed, 1u32.wrapping_neg());
-        let mut step = 0;
+        let home = slot(first);
+        if (*home).tag == tag {
+            add(&raw mut (*home).tag, tag.wrapping_neg());
+            add(claims_and_homed(home), AT_HOME.wrapping_neg());
+            return;
+        }
+        add_u32(&raw mut (*home).homed, 1u32.wrapping_neg());
+        let mut step = 1;
         while step < REACH {
             let slot = slot(neighbour(first, step));
             if (*slot).tag == tag {

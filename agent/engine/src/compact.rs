@@ -48,6 +48,7 @@ macro_rules! codec {
                     key, comm, exe, process_start_ns, cgroup_id, local_address, peer_netns,
                     state: _,         // only live edges are kept
                     last_event_ns: _, // the kernel half's own
+                    _pad: _,
                     srtt_us, $($number,)* $($array,)* $($histogram,)*
                 } = record;
                 let mut out = Writer { bytes, zeroes: 0 };

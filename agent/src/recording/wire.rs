@@ -215,7 +215,7 @@ macro_rules! fields {
 
         impl<'a> From<&'a EdgeRecord> for FieldsRef<'a> {
             fn from(record: &'a EdgeRecord) -> Self {
-                let EdgeRecord { key, state, comm, exe, $($field,)* $($histogram,)* } = record;
+                let EdgeRecord { key, state, comm, exe, $($field,)* $($histogram,)* _pad: _ } = record;
                 Self {
                     key: (*key).into(), state: *state, comm, exe,
                     $($field: *$field,)* $($histogram: $histogram.into(),)*
@@ -229,6 +229,7 @@ macro_rules! fields {
                 Self {
                     key: (&key).into(), state, comm, exe,
                     $($field,)* $($histogram: $histogram.into(),)*
+                    _pad: 0,
                 }
             }
         }

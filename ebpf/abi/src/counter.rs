@@ -21,16 +21,16 @@ counters! {
     SocketsTracked = 0,
     /// Sockets whose record ended.
     SocketsReleased = 1,
-    /// Connections without a record because the socket limit was reached: counted in `other`, without timing.
-    SocketsOverLimit = 2,
+    /// Accepted connections seen.
+    Accepted = 2,
     /// Sockets the kernel refused storage for (out of memory).
     SocketStorageFailed = 3,
     /// Sockets counted in the `other` edge because the edge limit was reached.
     EdgesOverLimit = 4,
-    /// Accepted connections that were given to a process, or to `other`.
-    AcceptedAttributed = 5,
-    /// Accepted connections seen.
-    Accepted = 6,
+    /// Connections without a record because the socket limit was reached: counted in `other`, without timing.
+    SocketsOverLimit = 5,
+    /// SYN-ACKs sent again. Those of handshakes that complete are in their edge's retransmitted segments too.
+    SynackRetransmits = 6,
     /// Accepted connections that ended before any process used them: attributed to the listener's process.
     AcceptedUntouched = 7,
     /// Connections whose process could not be found at all: in `other`.
@@ -41,8 +41,10 @@ counters! {
     ListenersOverLimit = 10,
     /// Failed connects whose target could not be read.
     UnreadableConnects = 11,
-    /// SYN-ACKs sent again. Those of handshakes that complete are in their edge's retransmitted segments too.
-    SynackRetransmits = 12,
+    // A cache line away from those above, which are written in softirq. This is written in the worker's own context, as
+    // a rule on another processor, and two that write to one line wait for each other.
+    /// Accepted connections that were given to a process, or to `other`.
+    AcceptedAttributed = 12,
     /// Sends that a kretprobe did not see return: their bytes and rounds are missing.
     SendsMissed = 13,
 }

@@ -1,5 +1,7 @@
 //! An edge as the kernel sees it: one process, one role, one far end.
 
+use core::mem::offset_of;
+
 use crate::Histogram;
 
 /// A socket whose role is not known.
@@ -102,6 +104,8 @@ pub struct EdgeRecord {
     pub key: EdgeKey,
     /// `SLOT_*`.
     pub state: u32,
+    /// Server role with a local peer: the peer's network namespace.
+    pub peer_netns: u32,
     /// Process name (`comm` of the thread group leader).
     pub comm: [u8; COMM_LEN],
     /// File name of the process's executable.
@@ -112,31 +116,40 @@ pub struct EdgeRecord {
     pub cgroup_id: u64,
     /// This end's own address.
     pub local_address: [u8; 16],
-    /// Server role with a local peer: the peer's network namespace.
-    pub peer_netns: u32,
-    /// Smoothed round-trip time of the last socket that moved data, microseconds.
-    pub srtt_us: u32,
-    /// Monotonic time of the last ring event about this edge, for its rate limit.
-    pub last_event_ns: u64,
 
-    /// Connects by `ConnectOutcome`; server role: accepted connections under `Ok`.
-    pub connects: [u64; N_CONNECT_OUTCOMES],
-    /// Of the timeouts: those where the caller closed the socket, a SYN having gone unanswered for a second or more.
-    pub timeout_by_caller: u64,
+    // A cache line for what each connection or round writes in its process's own context.
+    /// Rounds in flight now and when they began, in one word so that opening a round is one atomic addition and ending it
+    /// another: see `InFlight`.
+    pub in_flight: u64,
+    /// Payload bytes that the process sent.
+    pub bytes_sent: u64,
+    /// Payload bytes that the process received.
+    pub bytes_received: u64,
+    /// Sockets that took this slot; with `detached`, how many may still write to it.
+    pub attached: u64,
     /// Connections that became established while attached to this edge, pre-existing ones included.
     pub opened: u64,
     /// Connections of `opened` that have left ESTABLISHED and CLOSE_WAIT.
     pub closed: u64,
     /// Connections of `opened` that were first seen in mid-life.
     pub partial: u64,
-    /// Sockets that took this slot; with `detached`, how many may still write to it.
-    pub attached: u64,
+    /// Connects by `ConnectOutcome`; server role: accepted connections under `Ok`, the last word of that line.
+    pub connects: [u64; N_CONNECT_OUTCOMES],
+    /// Of the timeouts: those where the caller closed the socket, a SYN having gone unanswered for a second or more.
+    pub timeout_by_caller: u64,
+
+    // One for what is written in softirq, or by it too: on whichever processor a packet came in.
     /// Sockets that let go of this slot.
     pub detached: u64,
+    /// Segments sent again, SYNs and SYN-ACKs included (the kernel's `RetransSegs`).
+    pub retransmitted_segments: u64,
+    /// RSTs sent.
+    pub resets_sent: u64,
+    /// RSTs received.
+    pub resets_received: u64,
+    /// Errors of established connections by `SocketError`.
+    pub errors: [u64; N_SOCKET_ERRORS],
 
-    /// Rounds in flight now and when they began, in one word so that opening a round is one atomic addition and ending it
-    /// another: see `InFlight`.
-    pub in_flight: u64,
     /// Rounds ended by this end's close before any answer.
     pub rounds_abandoned: u64,
     /// Rounds ended by the peer's close or reset before any answer.
@@ -157,19 +170,12 @@ pub struct EdgeRecord {
     pub pipeline_sampled: u64,
     /// Of those: the same head came again, so one round carried several requests.
     pub pipeline_repeated: u64,
-
-    /// Payload bytes that the process sent.
-    pub bytes_sent: u64,
-    /// Payload bytes that the process received.
-    pub bytes_received: u64,
-    /// Segments sent again, SYNs and SYN-ACKs included (the kernel's `RetransSegs`).
-    pub retransmitted_segments: u64,
-    /// RSTs sent.
-    pub resets_sent: u64,
-    /// RSTs received.
-    pub resets_received: u64,
-    /// Errors of established connections by `SocketError`.
-    pub errors: [u64; N_SOCKET_ERRORS],
+    /// Monotonic time of the last ring event about this edge, for its rate limit.
+    pub last_event_ns: u64,
+    /// Smoothed round-trip time of the last socket that moved data, microseconds.
+    pub srtt_us: u32,
+    #[doc(hidden)]
+    pub _pad: u32,
 
     /// Client: first send to first byte of the answer. Server: request read to answer sent (service time).
     pub latency: Histogram,
@@ -236,6 +242,7 @@ impl EdgeRecord {
         local_address: [0; 16],
         peer_netns: 0,
         srtt_us: 0,
+        _pad: 0,
         last_event_ns: 0,
         connects: [0; 8],
         timeout_by_caller: 0,
@@ -273,3 +280,8 @@ impl EdgeRecord {
 const _: () = assert!(size_of::<EdgeKey>() == 40, "EdgeKey is a map key: no implicit padding");
 const _: () = assert!(size_of::<EdgeRecord>().is_multiple_of(8), "array values are read in place as 8-byte words");
 const _: () = assert!(size_of::<EdgeRecord>() <= 3072, "4096 edges must fit 12 MiB");
+const _: () = {
+    assert!(size_of::<EdgeRecord>().is_multiple_of(64), "a record begins a cache line");
+    assert!(offset_of!(EdgeRecord, in_flight).is_multiple_of(64), "as does what a process writes");
+    assert!(offset_of!(EdgeRecord, detached).is_multiple_of(64), "and what softirq does");
+};
