@@ -1,6 +1,8 @@
 //! Connections that were there before weir: found, owned, in the right role, and counted from then on.
 
-use weir_tests::{Netns, lab, server};
+use std::time::Duration;
+
+use weir_tests::{Netns, lab, machine::patient, server};
 
 #[test]
 fn old_connections_are_counted_from_then_on() {
@@ -75,7 +77,8 @@ fn the_first_move_after_the_scan_may_be_the_servers() {
     let edge = document.edge(client.pid(), server.port());
     assert_eq!((edge.count("rounds"), edge.count("bytes_received")), (1, 2), "of {edge}");
     let mean = edge.observed("latency_s").mean;
-    assert!((1.5..1.6).contains(&mean), "{mean} s where 1.5 s were slept");
+    let late = patient(Duration::from_millis(100)).as_secs_f64();
+    assert!((1.5..1.5 + late).contains(&mean), "{mean} s where 1.5 s were slept");
     assert_eq!(edge.server_pids(), [server.pid()]);
 }
 
@@ -106,7 +109,7 @@ fn old_connections_belong_to_the_worker_that_accepted_them() {
     let mut client = lab.client(&format!("127.0.0.1:{}", nginx.port()));
     client.must("open 6", "opened 6");
     // An accepted connection belongs to the worker once it is in its table of files.
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(200));
     let weir = lab.weir(&[]);
     let document = weir.finish();
     let edge = document.edge(client.pid(), nginx.port());

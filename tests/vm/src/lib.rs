@@ -83,6 +83,8 @@ pub enum Report {
         why: String,
         /// How long it took.
         seconds: f64,
+        /// How often it ran.
+        attempts: u32,
     },
     /// Everything of the plan has been done.
     Done {
@@ -116,9 +118,13 @@ mod tests {
             outcome: Outcome::Failed,
             why: "left\nright".into(),
             seconds: 1.5,
+            attempts: 1,
         };
         let line = serde_json::to_string(&report).expect("encode");
-        assert_eq!(line, r#"{"test":{"test":"bytes::curl","outcome":"failed","why":"left\nright","seconds":1.5}}"#);
+        assert_eq!(
+            line,
+            r#"{"test":{"test":"bytes::curl","outcome":"failed","why":"left\nright","seconds":1.5,"attempts":1}}"#
+        );
         assert_eq!(serde_json::from_str::<Report>(&line).expect("decode"), report);
     }
 }

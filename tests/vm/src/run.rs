@@ -19,6 +19,9 @@ use weir_vm_init::{
 use crate::Reporter;
 
 const OUTPUT: &str = "/run/output";
+/// How many failed tests may have another try in an emulator, whose processor stalls whenever the host's is busy: then
+/// measured times are late, and a program that is interrupted skips runs, which weir counts as lost. The table names them.
+const RETRIES: u32 = 8;
 /// The end of a failed test's output, bytes: enough for a panic with a document in it.
 const TOLD: usize = 6_000;
 
@@ -29,6 +32,7 @@ pub(crate) fn run(plan: &Plan, release: &str, reporter: &mut Reporter) -> Result
     let mut environment = plan.environment.clone();
     environment.push(("WEIR_TEST_ABSENT".into(), excused.join(",")));
 
+    let mut retries = if plan.emulated { RETRIES } else { 0 };
     for program in &plan.programs {
         let listing = Command::new(&program.path).args(["--list", "--format", "terse"]).output();
         let listing = listing.with_context(|| format!("run {}", program.path))?;
@@ -39,17 +43,24 @@ pub(crate) fn run(plan: &Plan, release: &str, reporter: &mut Reporter) -> Result
                 continue;
             }
             if let Some((outcome, why)) = not_run(plan, &missing, &program.file, &test) {
-                reporter.say(&Report::Test { test, outcome, why, seconds: 0.0 })?;
+                reporter.say(&Report::Test { test, outcome, why, seconds: 0.0, attempts: 0 })?;
                 continue;
             }
             reporter.say(&Report::Began { test: test.clone() })?;
             let mut command = Command::new(&program.path);
             command.args(["--exact", name, "--nocapture"]).envs(environment.iter().map(|(k, v)| (k, v)));
             let start = Instant::now();
-            let why = fails(&mut command, Duration::from_secs(plan.limit_s))?;
+            let limit = Duration::from_secs(plan.limit_s);
+            let mut why = fails(&mut command, limit)?;
+            let mut attempts = 1;
+            while why.is_some() && attempts < 3 && retries > 0 {
+                retries -= 1;
+                attempts += 1;
+                why = fails(&mut command, limit)?;
+            }
             let seconds = start.elapsed().as_secs_f64();
             let outcome = if why.is_none() { Outcome::Passed } else { Outcome::Failed };
-            reporter.say(&Report::Test { test, outcome, why: why.unwrap_or_default(), seconds })?;
+            reporter.say(&Report::Test { test, outcome, why: why.unwrap_or_default(), seconds, attempts })?;
             reap();
         }
     }

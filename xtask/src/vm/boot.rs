@@ -74,7 +74,7 @@ fn show(kernel: &Kernel, report: &Report) {
         Report::Wrong { what } => what.clone(),
         Report::Doctor { status: Some(0), .. } => "doctor: weir can run".into(),
         Report::Doctor { status, .. } => format!("doctor: weir cannot run ({status:?})"),
-        Report::Test { test, outcome, why, seconds } => match outcome {
+        Report::Test { test, outcome, why, seconds, .. } => match outcome {
             Outcome::Passed => format!("ok      {test} {seconds:.1} s"),
             Outcome::Failed => format!("FAILED  {test} {seconds:.1} s"),
             Outcome::Skipped => format!("skipped {test}: {why}"),

@@ -22,6 +22,8 @@ pub(crate) struct Findings {
     left_out: usize,
     /// Each test that was not run for the kernel's age, with the reason.
     skips: Vec<String>,
+    /// Tests that passed, but not at the first try.
+    tried_again: Vec<String>,
     /// Everything that is not as it should be; none: all is well.
     wrong: Vec<String>,
     /// What failed, with the end of its output.
@@ -84,6 +86,7 @@ impl Findings {
             skipped: 0,
             left_out: 0,
             skips: Vec::new(),
+            tried_again: Vec::new(),
             wrong: Vec::new(),
             failures: Vec::new(),
         };
@@ -103,8 +106,11 @@ impl Findings {
                     }
                 }
                 Report::Began { test } => running = Some(test),
-                Report::Test { test, outcome, why, .. } => {
+                Report::Test { test, outcome, why, attempts, .. } => {
                     running = None;
+                    if *outcome == Outcome::Passed && *attempts > 1 {
+                        findings.tried_again.push(test.clone());
+                    }
                     findings.test(test, *outcome, why);
                 }
                 Report::Done { .. } => {}
@@ -242,6 +248,9 @@ pub(crate) fn text(guests: &[Findings]) -> String {
         );
     }
     for guest in guests {
+        if !guest.tried_again.is_empty() {
+            let _ = writeln!(text, "{}: passed at another try: {}", guest.name(), guest.tried_again.join(", "));
+        }
         for wrong in &guest.wrong {
             let _ = writeln!(text, "{}: {wrong}", guest.name());
         }
@@ -267,7 +276,7 @@ mod tests {
     }
 
     fn test(outcome: Outcome) -> Report {
-        Report::Test { test: "a::b".into(), outcome, why: "because".into(), seconds: 1.0 }
+        Report::Test { test: "a::b".into(), outcome, why: "because".into(), seconds: 1.0, attempts: 1 }
     }
 
     fn booted() -> Report {
