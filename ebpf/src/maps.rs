@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use weir_abi::{Control, EdgeKey, EdgeRecord, N_COUNTERS};
 use weir_ebpf::{
-    pipeline::LOOKED_AT,
+    pipeline::Head,
     socket::{Handshake, Socket},
 };
 
@@ -75,7 +75,7 @@ pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(256 << 10, 0);
 
 /// Where a sampled request is looked at: too large for the 512-byte stack.
 #[map]
-pub(crate) static SCRATCH: PerCpuArray<[u8; LOOKED_AT]> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static SCRATCH: PerCpuArray<Head> = PerCpuArray::with_max_entries(1, 0);
 
 /// What the socket scan is to do (`crate::probe::iter_task_file`), set by user space before each run.
 #[map]

@@ -1,6 +1,6 @@
-//! A machine that forbids a system call, as container runtimes do by seccomp.
+//! Machines that lack something: a system call, forbidden as container runtimes do by seccomp; a folder.
 
-use std::{io, os::unix::process::CommandExt as _, process::Command};
+use std::{ffi::CStr, io, os::unix::process::CommandExt as _, process::Command};
 
 /// `SECCOMP_RET_ERRNO` with EPERM.
 const REFUSE: u32 = 0x0005_0000 | libc::EPERM as u32;
@@ -28,4 +28,20 @@ pub fn forbid(command: &mut Command, call: libc::c_long) -> &mut Command {
     };
     // SAFETY: system calls only, between fork and exec.
     unsafe { command.pre_exec(install) }
+}
+
+/// Has the command run where this folder is empty.
+pub fn hide<'a>(command: &'a mut Command, folder: &'static CStr) -> &'a mut Command {
+    let cover = move || {
+        let (none, nothing) = (c"none".as_ptr(), std::ptr::null());
+        // SAFETY: plain system calls with constant texts. The namespace is the command's own: no mount reaches the host.
+        let failed = unsafe {
+            libc::unshare(libc::CLONE_NEWNS) != 0
+                || libc::mount(none, c"/".as_ptr(), nothing, libc::MS_REC | libc::MS_PRIVATE, nothing.cast()) != 0
+                || libc::mount(none, folder.as_ptr(), c"tmpfs".as_ptr(), 0, nothing.cast()) != 0
+        };
+        if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
+    };
+    // SAFETY: system calls only, between fork and exec.
+    unsafe { command.pre_exec(cover) }
 }

@@ -56,10 +56,7 @@ fn every_check_has_a_state_a_cause_and_a_fix() {
         assert!(check["cause"].as_str().is_some_and(|cause| cause.starts_with("tier T")), "no tier: {check}");
         assert!(check["entry"].as_str().is_some_and(|entry| !entry.is_empty()), "no entry: {check}");
         let program = &check["program"];
-        // Kernels before 5.16 do not tell what they verified.
-        assert_eq!(program["verified_instructions"].is_null(), kernel_is_older("5.16"), "{check}");
-        let verified = (!kernel_is_older("5.16")).then_some("verified_instructions");
-        for field in verified.into_iter().chain(["translated_bytes", "machine_code_bytes"]) {
+        for field in ["verified_instructions", "translated_bytes", "machine_code_bytes"] {
             assert!(program[field].as_u64().is_some_and(|n| n > 0), "{field} of {check}");
         }
         // Kernels of 7 refuse a load without a free descriptor at once, before the verifier could tell the stack.

@@ -296,7 +296,7 @@ fn run_times_are_there_when_the_kernel_counts_them() {
     for (arguments, counted) in [(&[] as &[&str], sysctl.trim() != "0"), (&["--stats"], true)] {
         let document = lab.weir(arguments).finish();
         let programs = document.value()["cost"]["programs"].as_array().expect("a list of programs");
-        assert_eq!(programs.len(), 12, "one program for each probe");
+        assert!(programs.len() >= 12, "at least one program for each probe");
         for program in programs {
             assert_eq!(program["runs"].is_number(), counted, "with {arguments:?}: {program}");
             assert!(counted || program["runs_reason"].is_string(), "{program}");

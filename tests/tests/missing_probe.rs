@@ -3,7 +3,11 @@
 use std::{process::Command, time::Duration};
 
 use serde_json::Value;
-use weir_tests::{Document, forbidden::forbid, lab, process, weir};
+use weir_tests::{
+    Document,
+    forbidden::{forbid, hide},
+    lab, process, weir,
+};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -89,12 +93,11 @@ fn the_table_says_so_too() {
 /// A machine that cannot run weir at all: one cause, one fix, exit code 2.
 #[test]
 fn a_kernel_without_types() {
-    let hidden = |command: &str| {
-        let script = format!("mount -t tmpfs none /sys/kernel/btf && exec {} {command}", weir::binary().display());
-        process::output(Command::new("unshare").args(["--mount", "sh", "-c", &script]), DEADLINE)
+    let hidden = |arguments: &[&str]| {
+        process::output(hide(Command::new(weir::binary()).args(arguments), c"/sys/kernel/btf"), DEADLINE)
     };
-    assert_fails_plainly(&hidden("edges --for 1s"), &["/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"]);
-    let output = hidden("doctor");
+    assert_fails_plainly(&hidden(&["edges", "--for", "1s"]), &["/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"]);
+    let output = hidden(&["doctor"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stdout).contains("CONFIG_DEBUG_INFO_BTF"));
 }

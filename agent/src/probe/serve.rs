@@ -19,7 +19,7 @@ use super::{
     load::{self, Limits},
     program::{self, Link},
     scan::{self, Phase},
-    size::{ProgramSize, stack_bytes},
+    size::{ProgramSize, Told},
     table::{Entry, Hook, PROBES, Part, Probe},
 };
 
@@ -173,10 +173,10 @@ impl Probes {
             }
             let program = self.program(part.program)?;
             if trial.measure && n == 0 {
-                let stack = stack_bytes(|| program::load(program, part, &kernel.attach_types));
+                let told = Told::by_failing(|| program::load(program, part, &kernel.attach_types));
                 let began = Instant::now();
                 program::load(program, part, &kernel.attach_types)?;
-                size = ProgramSize::of(program, stack, began.elapsed());
+                size = ProgramSize::of(program, told, began.elapsed());
             } else {
                 program::load(program, part, &kernel.attach_types)?;
             }

@@ -10,7 +10,7 @@ use serde::Serialize;
 /// A loaded program's size and what loading it took. A number that the kernel does not tell is null.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct ProgramSize {
-    /// Instructions that the verifier walked, over all paths (since 5.16).
+    /// Instructions that the verifier walked, over all paths.
     pub(crate) verified_instructions: Option<u32>,
     /// Byte code after the verifier's rewriting.
     pub(crate) translated_bytes: Option<u32>,
@@ -24,13 +24,14 @@ pub(crate) struct ProgramSize {
 
 impl ProgramSize {
     /// Of a program that has been loaded.
-    pub(crate) fn of(program: &Program, stack_bytes: Option<u32>, load: Duration) -> Option<Self> {
+    pub(crate) fn of(program: &Program, told: Told, load: Duration) -> Option<Self> {
         let info = info(program).ok()?;
         Some(Self {
-            verified_instructions: info.verified_instruction_count(),
+            // Kernels before 5.16 say it in the log alone.
+            verified_instructions: info.verified_instruction_count().or(told.verified_instructions),
             translated_bytes: info.size_translated(),
             machine_code_bytes: Some(info.size_jitted()).filter(|bytes| *bytes > 0),
-            stack_bytes,
+            stack_bytes: told.stack_bytes,
             load_ms: (load.as_secs_f64() * 1e6).round() / 1e3,
         })
     }
@@ -49,16 +50,35 @@ fn info(program: &Program) -> Result<ProgramInfo> {
     .context("bpf(BPF_OBJ_GET_INFO_BY_FD)")
 }
 
-/// The stack that the verifier found. It says so only in the log of a load, and aya keeps that log only of loads that
-/// fail: so this one is made to fail at its very end, where the program would get its descriptor.
-pub(crate) fn stack_bytes(load: impl FnOnce() -> Result<()>) -> Option<u32> {
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..limit }).ok()?;
-    let outcome = load();
-    setrlimit(Resource::Nofile, limit).ok()?;
-    match outcome.err()?.downcast_ref()? {
-        ProgramError::LoadError { verifier_log, .. } => sum_of_frames(&verifier_log.to_string()),
-        _ => None,
+/// What the verifier's log says of a program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    stack_bytes: Option<u32>,
+    verified_instructions: Option<u32>,
+}
+
+impl Told {
+    /// aya keeps the log only of loads that fail: so this one is made to fail at its very end, where the program would get
+    /// its descriptor. Kernels of 7 look for a descriptor first, and tell nothing.
+    pub(crate) fn by_failing(load: impl FnOnce() -> Result<()>) -> Self {
+        let limit = getrlimit(Resource::Nofile);
+        if setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..limit }).is_err() {
+            return Self::default();
+        }
+        let outcome = load();
+        let _ = setrlimit(Resource::Nofile, limit);
+        match outcome.as_ref().err().and_then(|error| error.downcast_ref()) {
+            Some(ProgramError::LoadError { verifier_log, .. }) => Self::parse(&verifier_log.to_string()),
+            _ => Self::default(),
+        }
+    }
+
+    fn parse(log: &str) -> Self {
+        let processed = log.lines().find_map(|line| line.strip_prefix("processed "));
+        Self {
+            stack_bytes: sum_of_frames(log),
+            verified_instructions: processed.and_then(|rest| rest.split(' ').next()?.parse().ok()),
+        }
     }
 }
 
@@ -75,7 +95,8 @@ mod tests {
     #[test]
     fn all_frames_count() {
         let log = "verification time 12 usec\nstack depth 16+0+72\nprocessed 9 insns (limit 1000000)";
-        assert_eq!(sum_of_frames(log), Some(88));
+        assert_eq!(Told::parse(log), Told { stack_bytes: Some(88), verified_instructions: Some(9) });
+        assert_eq!(Told::parse("processed by hand"), Told::default());
         assert_eq!(sum_of_frames("stack depth 8"), Some(8));
         assert_eq!(sum_of_frames("stack depth 8+?"), None);
         assert_eq!(sum_of_frames(""), None);
