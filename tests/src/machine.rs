@@ -24,6 +24,11 @@ pub fn enough(amount: u64) -> u64 {
     amount / u64::from(slow())
 }
 
+/// Whether starting weir takes seconds here.
+pub fn is_slow() -> bool {
+    slow() > 1
+}
+
 fn slow() -> u32 {
     env::var(SLOW).map_or(1, |factor| factor.parse().unwrap_or_else(|_| panic!("{SLOW}={factor}")))
 }

@@ -91,7 +91,9 @@ fn qemu(kernel: &Kernel, memory_disk: &Path, console: &Path) -> Result<Command> 
         Arch::X86_64 => ("qemu-system-x86_64", "q35", "ttyS0"),
         Arch::Aarch64 => ("qemu-system-aarch64", "virt", "ttyAMA0"),
     };
-    let mut qemu = command(program);
+    // A guest ends with whoever started it, however that ends.
+    let mut qemu = command("setpriv");
+    qemu.args(["--pdeathsig", "KILL", program]);
     // Emulated processors take their time to wake each other: with two of them everything takes twice as long as with one.
     let emulated = is_emulated(kernel.arch);
     if !emulated {
