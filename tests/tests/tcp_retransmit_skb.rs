@@ -36,7 +36,7 @@ fn loss_is_exact(near_address: &str, far_address: &str) {
 }
 
 fn lossy_traffic(lab: &Lab, near: (&Netns, &str), far: (&Netns, &str)) -> Vec<Traffic> {
-    let bulk_bytes = enough(20 << 20).max(4 << 20);
+    let bulk_bytes = enough(20 << 20).max(3 << 20);
     let sink = lab.serve_in(far.0, &format!("sink-read {bulk_bytes}"), &format!("{}:0", far.1));
     let echo = lab.serve_in(far.0, "echo", &format!("{}:0", far.1));
     let back = lab.serve_in(near.0, "echo", &format!("{}:0", near.1));
