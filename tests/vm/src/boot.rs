@@ -1,6 +1,11 @@
 //! From a kernel with a bare root to a machine that the tests can run on.
 
-use std::{fs, io::Write as _, process::Command};
+use std::{
+    fs::{self, Permissions},
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    process::Command,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::{
@@ -17,7 +22,6 @@ const MOUNTS: &[(&str, &str, &str)] = &[
     ("sysfs", "/sys", ""),
     ("devtmpfs", "/dev", ""),
     ("tmpfs", "/run", "mode=755"),
-    ("tmpfs", "/tmp", "mode=1777"),
     ("tracefs", "/sys/kernel/tracing", ""),
     ("bpf", "/sys/fs/bpf", ""),
     ("cgroup2", "/sys/fs/cgroup", ""),
@@ -41,6 +45,9 @@ pub(crate) fn mounts() -> Result<()> {
             Err(error) => eprintln!("weir-vm-init: mount {kind} at {at}: {error}"),
         }
     }
+    // Not a mount: all of the image is memory, and a checkout below /tmp has the tests' helpers there.
+    fs::create_dir_all("/tmp").context("/tmp")?;
+    fs::set_permissions("/tmp", Permissions::from_mode(0o1777)).context("/tmp")?;
     for (target, link) in [("/proc/self/fd", "/dev/fd"), ("/proc/self/fd/1", "/dev/stdout")] {
         let _ = symlink(target, link);
     }
