@@ -67,12 +67,7 @@ impl Kernel {
 
     /// Whether the part's function or tracepoint is there.
     pub(crate) fn has(&self, part: &Part) -> bool {
-        match part.hook {
-            Hook::TpBtf | Hook::Fentry | Hook::Fexit | Hook::Kprobe | Hook::Kretprobe => {
-                self.parameters(part).is_some()
-            }
-            Hook::SyscallExit | Hook::Iterator => true,
-        }
+        matches!(part.hook, Hook::SyscallExit | Hook::Iterator) || self.parameters(part).is_some()
     }
 
     /// Whether it is there with other arguments than the program was written for.
@@ -96,7 +91,7 @@ impl Kernel {
             Hook::TpBtf if !self.has(part) => Some("this kernel has no such tracepoint".into()),
             _ if !self.has(part) => Some("this kernel has no such function".into()),
             // A typed tracepoint's arguments are checked by the verifier; a function's result lies behind the last.
-            Hook::Fentry | Hook::Fexit | Hook::Kprobe | Hook::Kretprobe if self.differs(part) => {
+            hook if is_function(hook) && self.differs(part) => {
                 Some(format!("its arguments are not {} in this kernel", part.prototype))
             }
             _ => None,

@@ -191,11 +191,13 @@ impl Probes {
             }
             return Ok(());
         }
-        let mut links = Vec::new();
-        for part in wanted_parts(entry, kernel) {
-            links.push(program::attach(self.program(part.program)?, part)?);
-        }
-        self.links.insert(name, links);
+        self.attach_parts(name, wanted_parts(entry, kernel))
+    }
+
+    /// All of them, or none.
+    fn attach_parts<'p>(&mut self, name: &'static str, parts: impl Iterator<Item = &'p Part>) -> Result<()> {
+        let links: Result<_> = parts.map(|part| program::attach(self.program(part.program)?, part)).collect();
+        self.links.insert(name, links?);
         Ok(())
     }
 
@@ -214,13 +216,8 @@ impl Probes {
             return Ok(());
         }
         let Some(entry) = self.entry_of(name).filter(|_| !self.links.contains_key(name)) else { return Ok(()) };
-        let mut links = Vec::new();
-        for part in entry.parts.iter().filter(|part| !part.where_present) {
-            let link = program::attach(self.program(part.program)?, part);
-            links.push(link.with_context(|| format!("attach {name} again"))?);
-        }
-        self.links.insert(name, links);
-        Ok(())
+        let parts = entry.parts.iter().filter(|part| !part.where_present);
+        self.attach_parts(name, parts).with_context(|| format!("attach {name} again"))
     }
 
     /// Settles idle rounds and takes up what no hook has seen.
