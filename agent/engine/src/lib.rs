@@ -11,6 +11,7 @@ mod degraded;
 mod delta;
 mod distribution;
 mod engine;
+mod identity;
 mod input;
 mod join;
 mod snapshot;
@@ -20,5 +21,6 @@ pub use degraded::{CPU_STEPS, Degradation, Degraded, ESTIMATED, MEMORY_STEPS, St
 pub use delta::View;
 pub use distribution::{Distribution, bounds_s};
 pub use engine::{Engine, Window};
+pub use identity::{Backend, Identity, Kind, Named, NamedEnd};
 pub use input::{AgentCost, Input, ProbeState, ProgramCost, Started};
 pub use snapshot::{Absent, Cost, Coverage, Edge, End, Failure, LittlesLaw, Losses, Process, ServerProcess, Snapshot};

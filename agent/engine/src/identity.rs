@@ -1,0 +1,125 @@
+//! What an end of an edge is called, and how that is known.
+
+use std::{net::SocketAddr, sync::Arc};
+
+/// What kind of thing a name stands for; the better ones first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// A process that says its own name (`OTEL_SERVICE_NAME`, `service.name` of `OTEL_RESOURCE_ATTRIBUTES`).
+    Declared,
+    /// A Kubernetes workload: what owns the pods.
+    KubernetesWorkload,
+    /// A Kubernetes service, by its cluster address.
+    KubernetesService,
+    /// A Kubernetes node.
+    KubernetesNode,
+    /// A container that no Kubernetes knows.
+    Container,
+    /// A systemd unit, or a user's scope.
+    Unit,
+    /// A program, or the script that it runs.
+    Executable,
+    /// A host, by the name that the process asked for.
+    DnsName,
+    /// An address without a name.
+    Address,
+    /// Everything beyond a limit.
+    Other,
+}
+
+impl Kind {
+    /// Every kind with its name, in order.
+    pub const ALL: &'static [(Kind, &'static str)] = &[
+        (Self::Declared, "declared"),
+        (Self::KubernetesWorkload, "kubernetes_workload"),
+        (Self::KubernetesService, "kubernetes_service"),
+        (Self::KubernetesNode, "kubernetes_node"),
+        (Self::Container, "container"),
+        (Self::Unit, "unit"),
+        (Self::Executable, "executable"),
+        (Self::DnsName, "dns_name"),
+        (Self::Address, "address"),
+        (Self::Other, "other"),
+    ];
+
+    /// Its name in documents and recordings.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("other", |(_, name)| name)
+    }
+
+    /// The kind of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(kind, _)| *kind)
+    }
+}
+
+/// Who an end of an edge is. Kind, namespace and name make the service; the rest tells its instances apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity {
+    /// What the name stands for.
+    pub kind: Kind,
+    /// The Kubernetes namespace, or the declared `service.namespace`.
+    pub namespace: Option<Arc<str>>,
+    /// What an engineer calls it.
+    pub name: Arc<str>,
+    /// The Kubernetes workload, `deployment/checkout`.
+    pub workload: Option<Arc<str>>,
+    /// The Kubernetes pod.
+    pub pod: Option<Arc<str>>,
+    /// The container's name.
+    pub container: Option<Arc<str>>,
+    /// The container's image.
+    pub image: Option<Arc<str>>,
+    /// The systemd unit.
+    pub unit: Option<Arc<str>>,
+    /// The host name that the process asked for when it got this address.
+    pub dns_name: Option<Arc<str>>,
+}
+
+impl Identity {
+    /// One that is known by a name alone.
+    pub fn new(kind: Kind, name: impl Into<Arc<str>>) -> Self {
+        Self {
+            kind,
+            namespace: None,
+            name: name.into(),
+            workload: None,
+            pod: None,
+            container: None,
+            image: None,
+            unit: None,
+            dns_name: None,
+        }
+    }
+}
+
+/// Which end of an edge's record is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NamedEnd {
+    /// The process that the record belongs to.
+    Own,
+    /// Whoever is behind the record's address.
+    Far,
+}
+
+/// A name for one end of an edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The edge's slot.
+    pub slot: u32,
+    /// Which end.
+    pub end: NamedEnd,
+    /// Monotonic time since when the name holds. Later than the edge's first sight: what came before keeps the old name.
+    pub since_ns: u64,
+    /// The name, or why there is none.
+    pub identity: Result<Arc<Identity>, Arc<str>>,
+}
+
+/// Where connections to an edge's address really go (DNAT), as the kernel's connection tracking says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backend {
+    /// The edge's slot.
+    pub slot: u32,
+    /// The real address and port.
+    pub address: SocketAddr,
+}
