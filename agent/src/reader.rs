@@ -3,13 +3,14 @@
 mod cost;
 mod edges;
 mod retire;
+mod ring;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use aya::maps::{Array, MapData, RingBuf};
+use aya::maps::{Array, MapData};
 use rustix::time::{ClockId, clock_gettime};
-use weir_abi::{ConnectFailed, Counter, EdgeRecord, FIRST_SLOT, N_COUNTERS};
+use weir_abi::{Counter, EdgeRecord, FIRST_SLOT, N_COUNTERS};
 use weir_engine::{Input, Started};
 
 use crate::probe::{control::ControlMap, load::Limits, serve::Probes};
@@ -18,6 +19,7 @@ pub use cost::Spent;
 pub(crate) use cost::stats_enabled;
 pub use edges::EdgeMemory;
 use retire::Retirement;
+use ring::{Heard, Ring};
 
 /// Reads everything the kernel half has to say.
 pub struct Reader {
@@ -27,7 +29,7 @@ pub struct Reader {
     retirement: Retirement,
     /// Fingerprint of each slot as last told: an edge that did nothing is not told again.
     told: Vec<u64>,
-    events: RingBuf<MapData>,
+    ring: Ring,
     counters: Array<MapData, u64>,
     cost: CostReader,
 }
@@ -50,7 +52,7 @@ impl Reader {
     /// When the kernel half's maps, or what procfs says of weir itself, cannot be opened.
     pub fn new(mut probes: Probes, limits: Limits, silence: Duration, counts_runs: bool) -> Result<Self> {
         let memory = EdgeMemory::map(&probes.ebpf, limits.edges + FIRST_SLOT)?;
-        let events = RingBuf::try_from(probes.ebpf.take_map("EVENTS").context("the object has no map EVENTS")?)?;
+        let ring = Ring::open(&mut probes.ebpf)?;
         let counters = probes.ebpf.take_map("COUNTERS").context("the object has no map COUNTERS")?;
         let cost = CostReader::new(&probes.ebpf, counts_runs)?;
         let retirement = Retirement::new(&mut probes.ebpf, silence)?;
@@ -60,7 +62,7 @@ impl Reader {
             scratch: Box::new(EdgeRecord::EMPTY),
             retirement,
             told: Vec::new(),
-            events,
+            ring,
             counters: Array::try_from(counters)?,
             cost,
         })
@@ -119,11 +121,10 @@ impl Reader {
     }
 
     fn read_events(&mut self, sink: &mut dyn FnMut(Input<'_>)) {
-        while let Some(item) = self.events.next() {
-            if item.len() == size_of::<ConnectFailed>() {
-                // SAFETY: the length is right, and every bit pattern is a valid record of plain integers.
-                let event: ConnectFailed = unsafe { std::ptr::read_unaligned(item.as_ptr().cast()) };
-                sink(Input::ConnectFailed(event));
+        while let Some(heard) = self.ring.next() {
+            match heard {
+                Heard::ConnectFailed(event) => sink(Input::ConnectFailed(event)),
+                Heard::NewEdge(_slot) => {}
             }
         }
     }

@@ -3,16 +3,19 @@
 use core::intrinsics::{AtomicOrdering::Relaxed, atomic_xadd};
 
 use aya_log_ebpf::debug;
-use weir_abi::{COMM_LEN, ConnectFailed, ConnectOutcome, Counter, EXE_LEN, EdgeKey, EdgeRecord, Histogram, SLOT_LIVE};
+use weir_abi::{
+    COMM_LEN, ConnectFailed, ConnectOutcome, Counter, EXE_LEN, EdgeKey, EdgeRecord, EventKind, Histogram, NewEdge,
+    SLOT_LIVE,
+};
 use weir_ebpf::histogram;
 
 use crate::{
+    event::{self, Wake},
     kernel::{Sock, Task, clear, pointer::Pointer},
-    maps::{COUNTERS, EDGE_SLOTS, EDGES, EVENTS, FREE_SLOTS},
+    maps::{COUNTERS, EDGE_SLOTS, EDGES, FREE_SLOTS},
 };
 
 const BPF_NOEXIST: u64 = 1;
-const BPF_RB_NO_WAKEUP: u64 = 1;
 /// At most one event a second and edge: the counts are in the record, the event is one example.
 const EVENT_SPACING_NS: u64 = 1_000_000_000;
 
@@ -96,6 +99,11 @@ pub(crate) fn slot(key: &EdgeKey, header: &Header<'_, impl Pointer>, other: u32)
     }
     if let Some(record) = record(free) {
         write_header(record, key, header);
+        // SAFETY: reserved memory of this type.
+        event::tell(EventKind::NewEdge, Wake::Soon, |event: *mut NewEdge| unsafe {
+            (&raw mut (*event).slot).write(free);
+            (&raw mut (*event)._pad).write(0);
+        });
     }
     debug!(&(), "slot {}: process {} role {} port {} peer {}", free, key.tgid, key.role, key.port, key.peer_tgid);
     free
@@ -242,13 +250,8 @@ pub(crate) fn connect_failed(slot: u32, now: u64, failure: &Failure) {
         }
         (*record).last_event_ns = now;
     }
-    let Some(mut entry) = EVENTS.reserve::<ConnectFailed>(0) else {
-        count(Counter::RingFull);
-        return;
-    };
-    let event = entry.as_mut_ptr();
     // SAFETY: reserved memory of this type; every field is written (a whole-struct write would become a memset loop).
-    unsafe {
+    event::tell(EventKind::ConnectFailed, Wake::Never, |event: *mut ConnectFailed| unsafe {
         (&raw mut (*event).at_ns).write(now);
         (&raw mut (*event).after_ns).write(failure.after_ns);
         (&raw mut (*event).key).write((*record).key);
@@ -256,8 +259,7 @@ pub(crate) fn connect_failed(slot: u32, now: u64, failure: &Failure) {
         (&raw mut (*event).errno).write(failure.errno);
         (&raw mut (*event).syn_retransmits).write(failure.syn_retransmits);
         (&raw mut (*event)._pad).write(0);
-    }
-    entry.submit(BPF_RB_NO_WAKEUP);
+    });
 }
 
 /// How a connect failed.

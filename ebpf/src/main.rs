@@ -8,6 +8,8 @@ mod edge;
 #[cfg(target_arch = "bpf")]
 mod entry;
 #[cfg(target_arch = "bpf")]
+mod event;
+#[cfg(target_arch = "bpf")]
 mod follow;
 #[cfg(target_arch = "bpf")]
 mod kernel;

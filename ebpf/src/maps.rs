@@ -69,9 +69,13 @@ pub(crate) static FAILED_CONNECTS: LruHashMap<u64, u32> = LruHashMap::with_max_e
 #[map]
 pub(crate) static COUNTERS: Array<u64> = Array::with_max_entries(N_COUNTERS, 0);
 
-/// Rare events. Bound: 256 KiB, 3,600 events between two looks of user space; a full ring is a counted loss.
+/// Rare events. Bound: 256 KiB, 3,200 failed connects between two looks of user space; a full ring is a counted loss.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(256 << 10, 0);
+
+/// When the ring's reader was last woken.
+#[map]
+pub(crate) static LAST_WAKE: Array<u64> = Array::with_max_entries(1, 0);
 
 /// Where a sampled request is looked at: too large for the 512-byte stack.
 #[map]

@@ -2,6 +2,47 @@
 
 use crate::EdgeKey;
 
+/// What kind of event it is: the first word of each.
+#[repr(u64)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// `ConnectFailed`.
+    ConnectFailed = 1,
+    /// `NewEdge`: wakes the reader, so that who it is can be asked while the process still lives.
+    NewEdge = 2,
+}
+
+impl EventKind {
+    /// The kind with that number.
+    pub const fn numbered(number: u64) -> Option<Self> {
+        match number {
+            1 => Some(Self::ConnectFailed),
+            2 => Some(Self::NewEdge),
+            _ => None,
+        }
+    }
+}
+
+/// An event as it lies in the ring.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event<T> {
+    /// `EventKind`.
+    pub kind: u64,
+    /// What happened.
+    pub body: T,
+}
+
+/// A slot was taken by a new edge.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewEdge {
+    /// The slot; its header is complete.
+    pub slot: u32,
+    #[doc(hidden)]
+    pub _pad: u32,
+}
+
 /// A connect failed.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

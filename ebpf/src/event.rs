@@ -1,0 +1,65 @@
+//! Telling user space of rare things.
+
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
+use weir_abi::{Counter, Event, EventKind};
+
+use crate::{
+    edge::count,
+    maps::{EVENTS, LAST_WAKE},
+};
+
+const BPF_RB_NO_WAKEUP: u64 = 1;
+const BPF_RB_FORCE_WAKEUP: u64 = 2;
+/// The reader is woken once in this long at most, and looks again 200 ms after it was: an event of `Wake::Soon` waits that
+/// long and no longer, and a flood of them costs seven wake-ups a second.
+const WAKE_SPACING_NS: u64 = 150_000_000;
+
+/// Whether somebody waits for it.
+#[derive(Clone, Copy)]
+pub(crate) enum Wake {
+    /// It is an example of what is counted: the next tick is soon enough. 170 ns instead of 660.
+    Never,
+    /// What it tells of may be gone by the next tick.
+    Soon,
+}
+
+impl Wake {
+    #[inline(always)]
+    fn flags(self) -> u64 {
+        match self {
+            Self::Soon if is_due() => BPF_RB_FORCE_WAKEUP,
+            Self::Soon | Self::Never => BPF_RB_NO_WAKEUP,
+        }
+    }
+}
+
+/// Whether the reader has been left alone long enough. Two processors at once wake it twice, which is harmless.
+#[inline(always)]
+fn is_due() -> bool {
+    let Some(last) = LAST_WAKE.get_ptr_mut(0) else { return true };
+    // SAFETY: a helper without arguments, and an aligned map value.
+    unsafe {
+        let now = bpf_ktime_get_ns();
+        let due = now.wrapping_sub(core::ptr::read_volatile(last)) >= WAKE_SPACING_NS;
+        if due {
+            core::ptr::write_volatile(last, now);
+        }
+        due
+    }
+}
+
+/// Writes an event; `fill` writes each field of its body. A full ring is a counted loss.
+#[inline(always)]
+pub(crate) fn tell<T: 'static>(kind: EventKind, wake: Wake, fill: impl FnOnce(*mut T)) {
+    let Some(mut entry) = EVENTS.reserve::<Event<T>>(0) else {
+        count(Counter::RingFull);
+        return;
+    };
+    let event = entry.as_mut_ptr();
+    // SAFETY: reserved memory of this type, written before it is read.
+    unsafe {
+        (&raw mut (*event).kind).write(kind as u64);
+        fill(&raw mut (*event).body);
+    }
+    entry.submit(wake.flags());
+}
