@@ -6,13 +6,14 @@ mod facts;
 mod graph;
 mod json;
 mod known;
+mod label;
 pub(crate) mod select;
 mod table;
 
 use std::io::{BufWriter, Write as _};
 
 use anyhow::Result;
-use weir_engine::Snapshot;
+use weir_engine::{Edge, Snapshot};
 
 use crate::cli::Format;
 use select::{Filter, SortKey};
@@ -21,11 +22,13 @@ use select::{Filter, SortKey};
 pub(crate) struct View {
     sort: SortKey,
     filters: Vec<Filter>,
+    /// Processes and addresses instead of services.
+    instances: bool,
 }
 
 impl View {
-    pub(crate) fn new(sort: SortKey, filters: Vec<Filter>) -> Self {
-        Self { sort, filters }
+    pub(crate) fn new(sort: SortKey, filters: Vec<Filter>, instances: bool) -> Self {
+        Self { sort, filters, instances }
     }
 }
 
@@ -43,8 +46,11 @@ impl Output {
     }
 
     /// Writes one snapshot.
-    pub(crate) fn write(&self, snapshot: &Snapshot) -> Result<()> {
-        let edges = select::select(&snapshot.edges, &self.view.filters, self.view.sort);
+    pub(crate) fn write(&self, snapshot: Snapshot) -> Result<()> {
+        // By instance: a service of many addresses and processes has none of its own to ask for.
+        let wanted = |edge: &Edge| self.view.filters.iter().all(|filter| filter.matches(edge));
+        let snapshot = &if self.view.instances { snapshot.only(wanted) } else { snapshot.by_service(wanted) };
+        let edges = select::sorted(&snapshot.edges, self.view.sort);
         let document = document::Document { snapshot, edges: &edges };
         let mut out = BufWriter::new(std::io::stdout().lock());
         match self.format {

@@ -2,10 +2,12 @@
 //!
 //! A library so that benchmarks and tests reach its parts; the command is `main.rs`.
 
+mod bell;
 mod cli;
 mod doctor;
 mod export;
 mod guard;
+mod identity;
 mod observe;
 mod probe;
 mod reader;

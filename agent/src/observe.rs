@@ -14,6 +14,7 @@ use tokio::{
 use weir_engine::{Engine, Input, Snapshot, Window};
 
 use crate::{
+    bell::Bell,
     cli::CannotRun,
     guard::{Guard, release_heap},
     probe::{
@@ -78,7 +79,7 @@ impl Until {
 pub(crate) fn observe(
     plan: Plan,
     recorder: Option<Recorder>,
-    show: &mut dyn FnMut(&Snapshot) -> Result<()>,
+    show: &mut dyn FnMut(Snapshot) -> Result<()>,
 ) -> Result<ExitCode> {
     let _stats = plan.stats.then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime)).transpose().context("--stats")?;
     let silence = silence(&plan);
@@ -136,7 +137,7 @@ impl Session {
         mut self,
         until: Until,
         every: Option<Duration>,
-        show: &mut dyn FnMut(&Snapshot) -> Result<()>,
+        show: &mut dyn FnMut(Snapshot) -> Result<()>,
     ) -> Result<ExitCode> {
         let mut interrupts = signal(SignalKind::interrupt())?;
         let mut terminations = signal(SignalKind::terminate())?;
@@ -151,6 +152,7 @@ impl Session {
             Until::Interrupted => {}
         }
         let ticks = Timer::every(self.tick)?;
+        let mut bell = Bell::new(self.reader.bell()?)?;
         let mut next_shown = every.map(|every| began + every);
         let mut code = ExitCode::SUCCESS;
         loop {
@@ -165,6 +167,10 @@ impl Session {
                 exited = exit_of(&mut child) => {
                     code = exited?;
                     break;
+                }
+                rung = bell.rung() => {
+                    rung?;
+                    bell.heard(self.hear()?)?;
                 }
                 fired = ticks.fired() => {
                     fired?;
@@ -189,8 +195,8 @@ impl Session {
     }
 
     /// Hands out the window, which is then over unless it slides.
-    fn show(&mut self, show: &mut dyn FnMut(&Snapshot) -> Result<()>) -> Result<()> {
-        show(&self.engine.snapshot())?;
+    fn show(&mut self, show: &mut dyn FnMut(Snapshot) -> Result<()>) -> Result<()> {
+        show(self.engine.snapshot())?;
         if self.engine.window() == Window::Whole {
             self.engine.close_window();
         }
@@ -220,6 +226,18 @@ impl Session {
             pass(Input::Degraded(guard.degraded()), &mut self.engine, &mut self.recorder, &mut outcome);
         }
         outcome
+    }
+
+    /// Between ticks. True when there was news.
+    fn hear(&mut self) -> Result<bool> {
+        let Self { reader, engine, recorder, .. } = self;
+        let mut outcome = Ok(());
+        let news = reader.hear(&mut |input| pass(input, engine, recorder, &mut outcome))?;
+        outcome?;
+        if self.reader.is_crowded() {
+            self.read(false)?;
+        }
+        Ok(news > 0)
     }
 
     /// One tick. `shown`: a window ends with it, so what is idle or gathered must come out.

@@ -5,7 +5,10 @@ mod edges;
 mod retire;
 mod ring;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    os::fd::OwnedFd,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, MapData};
@@ -13,13 +16,19 @@ use rustix::time::{ClockId, clock_gettime};
 use weir_abi::{Counter, EdgeRecord, FIRST_SLOT, N_COUNTERS};
 use weir_engine::{Input, Started};
 
-use crate::probe::{control::ControlMap, load::Limits, serve::Probes};
+use crate::{
+    identity::Identities,
+    probe::{control::ControlMap, load::Limits, serve::Probes},
+};
 use cost::CostReader;
 pub use cost::Spent;
 pub(crate) use cost::stats_enabled;
 pub use edges::EdgeMemory;
 use retire::Retirement;
 use ring::{Heard, Ring};
+
+/// New edges that make a reading due before its time: an eighth of the slots there are by default.
+const CROWD: u32 = 512;
 
 /// Reads everything the kernel half has to say.
 pub struct Reader {
@@ -30,6 +39,9 @@ pub struct Reader {
     /// Fingerprint of each slot as last told: an edge that did nothing is not told again.
     told: Vec<u64>,
     ring: Ring,
+    identities: Identities,
+    /// Edges heard of since the last reading.
+    new_edges: u32,
     counters: Array<MapData, u64>,
     cost: CostReader,
 }
@@ -63,6 +75,8 @@ impl Reader {
             retirement,
             told: Vec::new(),
             ring,
+            identities: Identities::new(),
+            new_edges: 0,
             counters: Array::try_from(counters)?,
             cost,
         })
@@ -95,9 +109,11 @@ impl Reader {
         if let Some(log) = &mut self.probes.log {
             log.flush();
         }
-        self.read_events(sink);
         let (monotonic_ns, unix_ns) = now();
+        self.read_events(monotonic_ns, sink)?;
+        self.new_edges = 0;
         self.read_edges(monotonic_ns, sink)?;
+        self.identities.tick(monotonic_ns, sink);
         let counters = self.read_counters()?;
         sink(Input::Counters(counters));
         let spent = self.cost.read(sink)?;
@@ -120,13 +136,19 @@ impl Reader {
         self.probes.switch(probe, on)
     }
 
-    fn read_events(&mut self, sink: &mut dyn FnMut(Input<'_>)) {
+    fn read_events(&mut self, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
         while let Some(heard) = self.ring.next() {
             match heard {
                 Heard::ConnectFailed(event) => sink(Input::ConnectFailed(event)),
-                Heard::NewEdge(_slot) => {}
+                Heard::NewEdge(slot) => {
+                    self.new_edges = self.new_edges.wrapping_add(1);
+                    if self.memory.look_at(slot)? {
+                        self.read_edge(slot, now_ns, sink)?;
+                    }
+                }
             }
         }
+        Ok(())
     }
 
     fn read_edges(&mut self, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
@@ -147,13 +169,45 @@ impl Reader {
             self.told.resize(index + 1, 0);
         }
         let fingerprint = self.memory.copy(slot, &mut self.scratch);
-        if self.retirement.watch(slot, &self.scratch, now_ns)? {
-            sink(Input::Retired { slot });
-        } else if self.told[index] != fingerprint {
+        if self.told[index] != fingerprint {
             sink(Input::Edge { slot, record: &self.scratch });
         }
         self.told[index] = fingerprint;
+        if slot >= FIRST_SLOT {
+            self.identities.meet(slot, &self.scratch, now_ns, sink);
+        }
+        if self.retirement.watch(slot, &self.scratch, now_ns)? {
+            sink(Input::Retired { slot });
+            self.identities.part(slot);
+            self.told[index] = 0;
+        }
         Ok(())
+    }
+
+    /// What the ring tells, and who the ends of new edges are, before the next reading: a process may be gone by then.
+    /// Returns how many edges are new.
+    ///
+    /// # Errors
+    /// When a map that was open cannot be read.
+    pub fn hear(&mut self, sink: &mut dyn FnMut(Input<'_>)) -> Result<u32> {
+        let (now_ns, _) = now();
+        let before = self.new_edges;
+        self.read_events(now_ns, sink)?;
+        self.identities.tick(now_ns, sink);
+        Ok(self.new_edges.wrapping_sub(before))
+    }
+
+    /// Whether so many edges are new since the last reading that those of ended processes should be retired.
+    pub fn is_crowded(&self) -> bool {
+        self.new_edges >= CROWD
+    }
+
+    /// A descriptor that becomes readable when there is something to hear.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn bell(&self) -> Result<OwnedFd> {
+        self.ring.bell()
     }
 
     fn read_counters(&self) -> Result<[u64; N_COUNTERS as usize]> {

@@ -37,6 +37,11 @@ impl Timer {
         set(self.0.get_ref(), period, period)
     }
 
+    /// Fires once, after this long from now.
+    pub(crate) fn once(&self, delay: Duration) -> Result<()> {
+        set(self.0.get_ref(), delay, Duration::ZERO)
+    }
+
     /// Waits for the next time. Times that were missed count as one.
     pub(crate) async fn fired(&self) -> Result<()> {
         loop {

@@ -51,12 +51,20 @@ pub struct Weir {
 }
 
 impl Weir {
-    /// Starts `weir edges -o json` with these arguments too, and returns once all probes are attached and the sockets
-    /// that were there before are known.
+    /// Starts `weir edges --instances -o json` with these arguments too, and returns once all probes are attached and the
+    /// sockets that were there before are known. By instance, as most tests know their processes.
     ///
     /// # Panics
     /// If that takes longer than ten seconds.
     pub fn start(arguments: &[&str]) -> Self {
+        Self::start_as(&[&["edges", "--instances", "-o", "json", "--for", LONGEST], arguments].concat())
+    }
+
+    /// The same with edges between services, as users see them.
+    ///
+    /// # Panics
+    /// If that takes longer than ten seconds.
+    pub fn start_by_service(arguments: &[&str]) -> Self {
         Self::start_as(&[&["edges", "-o", "json", "--for", LONGEST], arguments].concat())
     }
 

@@ -66,6 +66,20 @@ macro_rules! codec {
                 Self { header, counts: out.bytes }
             }
 
+            /// The counts of two edges, as if they had been one. It belongs to no process.
+            pub(crate) fn plus(&self, other: &Self) -> Self {
+                let (mut sum, more) = (self.record(), other.record());
+                $(sum.$number = sum.$number.wrapping_add(more.$number);)*
+                $(sum.$array.iter_mut().zip(more.$array).for_each(|(a, b)| *a = a.wrapping_add(b));)*
+                $(
+                    sum.$histogram.sum_ns = sum.$histogram.sum_ns.wrapping_add(more.$histogram.sum_ns);
+                    let buckets = sum.$histogram.buckets.iter_mut().zip(more.$histogram.buckets);
+                    buckets.for_each(|(a, b)| *a = a.wrapping_add(b));
+                )*
+                sum.srtt_us = more.srtt_us;
+                Self::of(&sum)
+            }
+
             /// The record again, but for what only the kernel half needs.
             pub(crate) fn record(&self) -> EdgeRecord {
                 let Header { key, comm, exe, process_start_ns, cgroup_id, local_address, peer_netns } = self.header;

@@ -5,10 +5,13 @@ use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 use weir_abi::{ConnectFailed, Counter, EdgeKey, EdgeRecord, FIRST_SLOT, N_COUNTERS, SLOT_LIVE};
 
 use crate::{
-    compact::Compact,
+    compact::{Compact, Header},
     degraded::History,
+    fold::{self, Destination, Folded},
+    identity::{Named, NamedEnd},
     input::{AgentCost, Input, ProbeState, ProgramCost, Started},
     join,
+    names::{Learned, Names},
     snapshot::{Cost, Coverage, Losses, Snapshot},
 };
 
@@ -38,6 +41,7 @@ pub struct Engine {
     from: (Mark, Cumulative),
     next: (Mark, Cumulative),
     probes: Vec<ProbeState>,
+    names: Names,
     failures: BTreeMap<EdgeKey, ConnectFailed>,
     evicted: u64,
     degraded: History,
@@ -53,6 +57,10 @@ struct Mark {
 struct Cumulative {
     /// A mark shares what has not changed since.
     edges: BTreeMap<u32, Rc<Compact>>,
+    /// What retired edges had counted.
+    folded: Folded,
+    /// Retired edges that went to `other`.
+    services_over_limit: u64,
     counters: Counters,
     programs: BTreeMap<Arc<str>, ProgramCost>,
     agent: Option<AgentCost>,
@@ -60,7 +68,14 @@ struct Cumulative {
 
 impl Default for Cumulative {
     fn default() -> Self {
-        Self { edges: BTreeMap::new(), counters: [0; N_COUNTERS as usize], programs: BTreeMap::new(), agent: None }
+        Self {
+            edges: BTreeMap::new(),
+            folded: Folded::new(),
+            services_over_limit: 0,
+            counters: [0; N_COUNTERS as usize],
+            programs: BTreeMap::new(),
+            agent: None,
+        }
     }
 }
 
@@ -75,6 +90,7 @@ impl Engine {
             from: Default::default(),
             next: Default::default(),
             probes: Vec::new(),
+            names: Names::default(),
             failures: BTreeMap::new(),
             evicted: 0,
             degraded: History::default(),
@@ -86,7 +102,9 @@ impl Engine {
         match input {
             Input::Started(started) => self.start(started),
             Input::Probe(state) => self.probes.push(state),
-            Input::Edge { slot, record } => self.latest.remember(slot, record),
+            Input::Edge { slot, record } => self.remember(slot, record),
+            Input::Named(named) => self.learn(named),
+            Input::Backend(backend) => self.names.backend(backend),
             Input::Retired { slot } => self.retire(slot),
             Input::ConnectFailed(event) => {
                 self.failures.insert(event.key, event);
@@ -114,9 +132,47 @@ impl Engine {
             std::mem::swap(&mut self.from, &mut self.next);
             self.next.0 = mark;
             self.next.1.become_like(&self.latest);
-            let oldest = self.from.0.monotonic_ns;
-            self.failures.retain(|_, failure| failure.at_ns >= oldest);
-            self.degraded.forget(oldest);
+            self.forget(self.from.0.monotonic_ns);
+        }
+    }
+
+    /// What lies before the window is not asked for again.
+    fn forget(&mut self, oldest_ns: u64) {
+        self.failures.retain(|_, failure| failure.at_ns >= oldest_ns);
+        self.degraded.forget(oldest_ns);
+        self.names.forget(oldest_ns);
+        let Self { latest, from, next, .. } = self;
+        let idle = |(key, sum): (&_, &Rc<Compact>)| from.1.folded.get(key).is_some_and(|before| before == sum);
+        latest.folded.retain(|key, sum| !idle((key, sum)));
+        for mark in [from, next] {
+            mark.1.folded.retain(|key, _| latest.folded.contains_key(key));
+        }
+    }
+
+    fn remember(&mut self, slot: u32, record: &EdgeRecord) {
+        if let Some(header) = self.latest.remember(slot, record)
+            && slot >= FIRST_SLOT
+        {
+            self.names.appeared(slot, &header, self.now.monotonic_ns);
+        }
+    }
+
+    /// A name. Where an edge goes on under another one, what it has counted so far stays with the old.
+    fn learn(&mut self, named: Named) {
+        let slot = named.slot;
+        let Learned::Another { end, old } = self.names.learn(named) else { return };
+        let Some(record) = self.latest.edges.get(&slot).cloned() else { return };
+        let (own, far) = match end {
+            NamedEnd::Own => (Some(&old), None),
+            NamedEnd::Far => (None, Some(&old)),
+        };
+        let mut destination = Destination::of(slot, &record.header, &self.names).with(own, far);
+        self.latest.services_over_limit += u64::from(destination.make_room(&self.latest.folded));
+        destination.add(&mut self.latest.folded, &fold::closed(&record));
+        for mark in [&mut self.from.1, &mut self.next.1] {
+            if let Some(before) = mark.edges.insert(slot, Rc::clone(&record)) {
+                destination.add(&mut mark.folded, &before);
+            }
         }
     }
 
@@ -128,13 +184,25 @@ impl Engine {
         self.latest.agent = Some(agent);
     }
 
+    /// The slot's counts are folded into its service's edge, in every window alike.
     fn retire(&mut self, slot: u32) {
         self.evicted += 1;
+        let Some(record) = self.latest.edges.get(&slot).cloned() else { return };
+        let mut destination = Destination::of(slot, &record.header, &self.names);
+        self.names.vanished(slot, &record.header, self.now.monotonic_ns);
+        let silent = self.from.1.edges.get(&slot) == Some(&record);
+        if !silent {
+            self.latest.services_over_limit += u64::from(destination.make_room(&self.latest.folded));
+        }
         for cumulative in [&mut self.latest, &mut self.from.1, &mut self.next.1] {
-            if let Some(record) = cumulative.edges.remove(&slot) {
-                self.failures.remove(&record.header.key);
+            if let Some(record) = cumulative.edges.remove(&slot)
+                && !silent
+            {
+                destination.add(&mut cumulative.folded, &record);
             }
         }
+        // The example of a failure goes with the slot: the edge it stood for is no more.
+        self.failures.remove(&record.header.key);
     }
 
     /// What snapshots cover.
@@ -147,7 +215,7 @@ impl Engine {
         self.next = (self.now, self.latest.clone());
         self.from = self.next.clone();
         self.failures.clear();
-        self.degraded.forget(self.now.monotonic_ns);
+        self.forget(self.now.monotonic_ns);
     }
 
     /// The window as of the last tick.
@@ -162,8 +230,16 @@ impl Engine {
             let i = c as usize;
             self.latest.counters[i].wrapping_sub(before.counters[i])
         };
+        let window_ns = span.to_ns.saturating_sub(span.from_ns);
+        let edges = join::edges(join::Sources {
+            readings,
+            folded: (&before.folded, &self.latest.folded),
+            names: &self.names,
+            failures: &self.failures,
+            span,
+        });
         Snapshot {
-            window_ns: span.to_ns.saturating_sub(span.from_ns),
+            window_ns,
             end_unix_ns: self.now.unix_ns,
             kernel: self.started.kernel.clone(),
             version: self.started.version.clone(),
@@ -172,7 +248,8 @@ impl Engine {
             missing_probes: self.probes.iter().filter(|p| p.missing.is_some()).cloned().collect(),
             degradation: self.degraded.since(from.monotonic_ns),
             cost: self.latest.cost_since(before),
-            edges: join::edges(readings, &self.failures, &span),
+            edges_total: edges.len(),
+            edges,
         }
     }
 
@@ -192,6 +269,7 @@ impl Engine {
             unreadable_connects: counted(Counter::UnreadableConnects),
             sends_missed: counted(Counter::SendsMissed),
             recursion_misses: misses.fold(0, u64::wrapping_add),
+            services_over_limit: self.latest.services_over_limit.wrapping_sub(self.from.1.services_over_limit),
         }
     }
 
@@ -209,18 +287,25 @@ impl Engine {
 }
 
 impl Cumulative {
-    fn remember(&mut self, slot: u32, record: &EdgeRecord) {
+    /// The header, of an edge that was not known.
+    fn remember(&mut self, slot: u32, record: &EdgeRecord) -> Option<Header> {
         // A slot that is not in use has nothing to say; those of `other` never become live but count.
         if slot >= FIRST_SLOT && record.state != SLOT_LIVE {
-            return;
+            return None;
         }
         match self.edges.get_mut(&slot) {
-            Some(known) => match Rc::get_mut(known) {
-                Some(own) => own.become_like(record),
-                None => *known = Rc::new(known.successor(record)), // a mark has it too
-            },
+            Some(known) => {
+                match Rc::get_mut(known) {
+                    Some(own) => own.become_like(record),
+                    None => *known = Rc::new(known.successor(record)), // a mark has it too
+                }
+                None
+            }
             None => {
-                self.edges.insert(slot, Rc::new(Compact::of(record)));
+                let compact = Compact::of(record);
+                let header = compact.header;
+                self.edges.insert(slot, Rc::new(compact));
+                Some(header)
             }
         }
     }
@@ -236,10 +321,14 @@ impl Cumulative {
 
     /// Takes over a later state; records are shared until they change. What was retired since is gone from both.
     fn become_like(&mut self, later: &Self) {
-        let Self { edges, counters, programs, agent } = later;
+        let Self { edges, folded, services_over_limit, counters, programs, agent } = later;
         for (slot, record) in edges {
             self.edges.insert(*slot, Rc::clone(record));
         }
+        for (key, sum) in folded {
+            self.folded.insert(Rc::clone(key), Rc::clone(sum));
+        }
+        self.services_over_limit = *services_over_limit;
         self.counters = *counters;
         programs.values().for_each(|program| self.remember_program(program.clone()));
         self.agent.clone_from(agent);

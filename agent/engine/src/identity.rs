@@ -23,6 +23,8 @@ pub enum Kind {
     DnsName,
     /// An address without a name.
     Address,
+    /// Clients with public addresses: one service, whoever they are.
+    Internet,
     /// Everything beyond a limit.
     Other,
 }
@@ -39,6 +41,7 @@ impl Kind {
         (Self::Executable, "executable"),
         (Self::DnsName, "dns_name"),
         (Self::Address, "address"),
+        (Self::Internet, "internet"),
         (Self::Other, "other"),
     ];
 
@@ -89,6 +92,31 @@ impl Identity {
             image: None,
             unit: None,
             dns_name: None,
+        }
+    }
+}
+
+/// What makes two identities one service.
+pub(crate) type ServiceKey = (Kind, Option<Arc<str>>, Arc<str>);
+
+impl Identity {
+    pub(crate) fn service(&self) -> ServiceKey {
+        (self.kind, self.namespace.clone(), Arc::clone(&self.name))
+    }
+
+    /// What two instances of a service have in common.
+    pub(crate) fn in_common(&self, other: &Self) -> Self {
+        let same = |f: fn(&Self) -> &Option<Arc<str>>| f(self).clone().filter(|_| f(self) == f(other));
+        Self {
+            kind: self.kind,
+            namespace: self.namespace.clone(),
+            name: Arc::clone(&self.name),
+            workload: same(|i| &i.workload),
+            pod: same(|i| &i.pod),
+            container: same(|i| &i.container),
+            image: same(|i| &i.image),
+            unit: same(|i| &i.unit),
+            dns_name: same(|i| &i.dns_name),
         }
     }
 }

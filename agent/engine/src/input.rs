@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use weir_abi::{ConnectFailed, EdgeRecord, N_COUNTERS};
 
-use crate::degraded::Degraded;
+use crate::{
+    degraded::Degraded,
+    identity::{Backend, Named},
+};
 
 /// One input. Records are borrowed: the engine copies what it keeps, the reader reuses its buffer.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +23,10 @@ pub enum Input<'a> {
         /// The record.
         record: &'a EdgeRecord,
     },
+    /// Who an end of an edge is.
+    Named(Named),
+    /// Where connections to an edge's address really go.
+    Backend(Backend),
     /// An edge was retired: its slot may come back as another.
     Retired {
         /// The slot it lived in.

@@ -1,15 +1,17 @@
 //! From records to edges: the two ends of a connection on this host become one edge with two views.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv6Addr},
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use weir_abi::{ConnectFailed, EdgeKey, EdgeRecord, FIRST_SLOT, OTHER_CLIENT, OTHER_SERVER_LOCAL, ROLE_SERVER};
 
 use crate::{
     compact::{Compact, Header},
     delta::View,
+    ends::{address, process},
+    fold::{self, Between, Folded, Side},
+    identity::Identity,
+    names::{Dialled, Names, nobody},
+    service::busiest_first,
     snapshot::{Absent, Edge, End, Failure, Process, ServerProcess},
 };
 
@@ -41,8 +43,12 @@ impl<'a> Reading<'a> {
     }
 
     fn view(&self, span: &Span) -> View {
+        self.view_of(span, |record| record)
+    }
+
+    fn view_of(&self, span: &Span, part: fn(EdgeRecord) -> EdgeRecord) -> View {
         let before = self.before.map_or(EdgeRecord::EMPTY, Compact::record);
-        View::between(&before, &self.after.record(), span.from_ns, span.to_ns)
+        View::between(&part(before), &part(self.after.record()), span.from_ns, span.to_ns)
     }
 
     /// With its view; none when nothing happened.
@@ -52,54 +58,69 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// What both ends of a local edge know of it: the client's process and namespace, the address and port it dialled.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Dialled {
-    tgid: u32,
-    netns: u32,
-    address: [u8; 16],
-    port: u16,
+/// All that edges are made of.
+pub(crate) struct Sources<'a> {
+    pub(crate) readings: Vec<Reading<'a>>,
+    /// Retired edges at the window's beginning and now.
+    pub(crate) folded: (&'a Folded, &'a Folded),
+    pub(crate) names: &'a Names,
+    pub(crate) failures: &'a BTreeMap<EdgeKey, ConnectFailed>,
+    pub(crate) span: Span,
 }
 
 /// The edges of the window, silent ones left out, ordered by client, then server.
-pub(crate) fn edges(readings: Vec<Reading<'_>>, failures: &BTreeMap<EdgeKey, ConnectFailed>, span: &Span) -> Vec<Edge> {
+pub(crate) fn edges(sources: Sources<'_>) -> Vec<Edge> {
+    let Sources { readings, folded, names, failures, span } = sources;
     let mut clients = Vec::new();
     let mut local_servers: BTreeMap<Dialled, Vec<Reading<'_>>> = BTreeMap::new();
     let mut edges = Vec::new();
     let mut others = Vec::new();
     for reading in readings {
-        let Header { key, peer_netns, .. } = reading.header();
+        let header = reading.header();
         if reading.slot < FIRST_SLOT {
             others.push(reading);
-        } else if key.role != ROLE_SERVER {
+        } else if header.key.role != ROLE_SERVER {
             clients.push(reading);
-        } else if key.peer_tgid != 0 {
-            let dialled = Dialled { tgid: key.peer_tgid, netns: *peer_netns, address: key.address, port: key.port };
+        } else if let Some(dialled) = Dialled::by(header) {
             local_servers.entry(dialled).or_default().push(reading);
         } else {
-            edges.extend(reading.heard(span).map(served));
+            edges.extend(reading.heard(&span).map(|heard| served(heard, names)));
         }
     }
     for client in clients {
-        let key = &client.header().key;
-        let dialled = Dialled { tgid: key.tgid, netns: key.netns, address: key.address, port: key.port };
-        let servers = local_servers.remove(&dialled).unwrap_or_default();
-        let failure = failures.get(key).filter(|f| f.at_ns >= span.from_ns).map(|f| failure_of(f, span));
-        edges.extend(called(&client, &servers, failure, span));
+        let dialled = Dialled::by(client.header());
+        let servers = dialled.and_then(|dialled| local_servers.remove(&dialled)).unwrap_or_default();
+        let failure = failures.get(&client.header().key).filter(|f| f.at_ns >= span.from_ns);
+        let failure = failure.map(|f| failure_of(f, &span));
+        let reached = dialled.map_or_else(Vec::new, |dialled| names.reached(&dialled));
+        if reached.len() > 1 {
+            edges.extend(shared(&client, servers, failure, names, &span));
+        } else {
+            edges.extend(called(&client, &servers, reached.first(), failure, names, &span));
+        }
     }
     // Servers whose client's edge is gone (retired, or beyond the limit) still have a view of their own.
-    edges.extend(local_servers.into_values().flatten().filter_map(|s| s.heard(span)).map(served));
-    edges.extend(other(&others, span));
+    let alone = local_servers.into_values().flatten().filter_map(|server| server.heard(&span));
+    edges.extend(alone.map(|heard| served(heard, names)));
+    edges.extend(retired(folded, &span));
+    edges.extend(other(&others, &span));
     edges.sort_by_cached_key(|edge| (edge.is_other, order(&edge.client), order(&edge.server)));
     edges
 }
 
-fn order(end: &End) -> (Option<Process>, Option<IpAddr>, Option<u16>) {
-    (end.process.clone().ok(), end.address, end.port)
+fn order(end: &End) -> (Option<Process>, Arc<Identity>, Option<std::net::IpAddr>, Option<u16>) {
+    (end.process.clone().ok(), Arc::clone(&end.identity), end.address, end.port)
 }
 
 /// An edge whose client is here, with all local processes that serve it; none when all were silent.
-fn called(client: &Reading<'_>, servers: &[Reading<'_>], failure: Option<Failure>, span: &Span) -> Option<Edge> {
+fn called(
+    client: &Reading<'_>,
+    servers: &[Reading<'_>],
+    reached: Option<&Arc<Identity>>,
+    failure: Option<Failure>,
+    names: &Names,
+    span: &Span,
+) -> Option<Edge> {
     let client_view = client.view(span);
     let mut silent = client_view.is_silent();
     let mut shares = Vec::with_capacity(servers.len());
@@ -116,38 +137,152 @@ fn called(client: &Reading<'_>, servers: &[Reading<'_>], failure: Option<Failure
     if silent {
         return None;
     }
-    shares.sort_by(|a, b| (b.rounds, b.accepted, a.process.pid).cmp(&(a.rounds, a.accepted, b.process.pid)));
-    let header = client.header();
-    let server_process = shares.first().map(|s| s.process.clone()).ok_or(Absent::NotOnThisHost);
+    busiest_first(&mut shares);
+    let mut server = far_end(client, names);
+    if let Some(reached) = reached {
+        server.identity = Arc::clone(reached);
+        server.unknown = None;
+        server.process = shares.first().map(|s| s.process.clone()).ok_or(Absent::Ended);
+        server.pids = shares.iter().map(|s| s.process.pid).collect();
+        server.pids.sort_unstable();
+    }
+    for address in servers.iter().filter_map(|server| behind(server.header())) {
+        if !server.backends.contains(&address) {
+            server.backends.push(address);
+        }
+    }
     Some(Edge {
-        client: End { process: Ok(process(header)), address: Some(address(header.local_address)), port: None },
-        server: End {
-            process: server_process,
-            address: Some(address(header.key.address)),
-            port: Some(header.key.port),
-        },
+        client: own_end(client, names),
+        server,
         server_processes: shares,
         client_view: Ok(client_view),
         server_view: server_view.ok_or(Absent::NotOnThisHost),
+        unpaired_view: None,
         last_failure: failure,
         is_other: false,
     })
 }
 
+/// Edges of a client that found several services behind one address: what went to which only the servers can tell. What
+/// no server counted, failures, belongs to the address.
+fn shared(
+    client: &Reading<'_>,
+    servers: Vec<Reading<'_>>,
+    failure: Option<Failure>,
+    names: &Names,
+    span: &Span,
+) -> Vec<Edge> {
+    let mut edges: Vec<Edge> = servers
+        .into_iter()
+        .filter_map(|server| server.heard(span))
+        .map(|heard| {
+            let mut edge = served(heard, names);
+            edge.client = own_end(client, names);
+            edge.client_view = Err(Absent::Shared);
+            edge
+        })
+        .collect();
+    let failures = client.view_of(span, |record| fold::failures(&record));
+    if !failures.is_silent() {
+        let mut server = far_end(client, names);
+        server.unknown = Some(Arc::from(Absent::Shared.reason()));
+        edges.push(Edge {
+            client: own_end(client, names),
+            server,
+            server_processes: Vec::new(),
+            client_view: Ok(failures),
+            server_view: Err(Absent::Shared),
+            unpaired_view: None,
+            last_failure: failure,
+            is_other: false,
+        });
+    }
+    edges
+}
+
+/// The end that a client's record belongs to.
+fn own_end(client: &Reading<'_>, names: &Names) -> End {
+    let header = client.header();
+    End { address: Some(address(header.local_address)), ..End::of_process(names.own(client.slot), process(header)) }
+}
+
+/// The end that a client's record dialled.
+fn far_end(client: &Reading<'_>, names: &Names) -> End {
+    let key = &client.header().key;
+    let (identity, unknown) = names.far(client.slot);
+    End {
+        unknown,
+        address: Some(address(key.address)),
+        port: Some(key.port),
+        backends: names.backends(client.slot).to_vec(),
+        ..End::elsewhere(identity, Absent::NotOnThisHost)
+    }
+}
+
+/// The server's own address, where it is not the one that was dialled.
+fn behind(header: &Header) -> Option<SocketAddr> {
+    let own = SocketAddr::new(address(header.local_address), header.key.listen_port);
+    (own != SocketAddr::new(address(header.key.address), header.key.port)).then_some(own)
+}
+
 /// An edge seen from its server alone.
-fn served((server, view): (Reading<'_>, View)) -> Edge {
+fn served((server, view): (Reading<'_>, View), names: &Names) -> Edge {
     let header = server.header();
     let key = &header.key;
-    let client_address = if key.peer_tgid == 0 { Some(address(key.address)) } else { None };
-    let own_address = if key.peer_tgid == 0 { header.local_address } else { key.address };
+    let here = key.peer_tgid != 0;
+    let (identity, unknown) = names.client(server.slot, header);
+    let mut own = End::of_process(names.own(server.slot), process(header));
+    own.address = Some(address(if here { key.address } else { header.local_address }));
+    own.port = Some(key.listen_port);
+    own.backends = behind(header).filter(|_| here).into_iter().collect();
     Edge {
-        client: End { process: Err(Absent::NotOnThisHost), address: client_address, port: None },
-        server: End { process: Ok(process(header)), address: Some(address(own_address)), port: Some(key.listen_port) },
+        client: End {
+            unknown,
+            address: (!here).then(|| address(key.address)),
+            ..End::elsewhere(identity, if here { Absent::Ended } else { Absent::NotOnThisHost })
+        },
+        server: own,
         server_processes: vec![share(header, &view)],
         client_view: Err(Absent::NotOnThisHost),
         server_view: Ok(view),
+        unpaired_view: None,
         last_failure: None,
         is_other: false,
+    }
+}
+
+/// What retired edges did in the window.
+fn retired((before, after): (&Folded, &Folded), span: &Span) -> Vec<Edge> {
+    let mut edges: BTreeMap<(&Between, bool), Edge> = BTreeMap::new();
+    for (key, sum) in after {
+        let (between, side) = &**key;
+        let earlier = before.get(key).map_or(EdgeRecord::EMPTY, |sum| sum.record());
+        let view = View::between(&earlier, &sum.record(), span.from_ns, span.to_ns);
+        if view.is_silent() {
+            continue;
+        }
+        let elsewhere = *side == Side::ServerOfRemote;
+        let edge = edges.entry((between, elsewhere)).or_insert_with(|| ended(between, elsewhere));
+        match side {
+            Side::Client => edge.client_view = Ok(view),
+            Side::ServerOfLocal | Side::ServerOfRemote => edge.server_view = Ok(view),
+        }
+    }
+    edges.into_values().collect()
+}
+
+fn ended(between: &Between, elsewhere: bool) -> Edge {
+    let Between { client, server, client_address, server_address, port } = between;
+    let absent = if elsewhere { Absent::NotOnThisHost } else { Absent::Ended };
+    Edge {
+        client: End { address: *client_address, ..End::elsewhere(Arc::clone(client), absent) },
+        server: End { address: *server_address, port: *port, ..End::elsewhere(Arc::clone(server), Absent::Ended) },
+        server_processes: Vec::new(),
+        client_view: Err(if elsewhere { Absent::NotOnThisHost } else { Absent::Shared }),
+        server_view: Err(Absent::NotOnThisHost),
+        unpaired_view: None,
+        last_failure: None,
+        is_other: client.kind == crate::identity::Kind::Other,
     }
 }
 
@@ -170,13 +305,14 @@ fn other(readings: &[Reading<'_>], span: &Span) -> Vec<Edge> {
 }
 
 fn other_edge(client_view: Result<View, Absent>, server_view: Result<View, Absent>) -> Edge {
-    let end = || End { process: Err(Absent::ManyInOne), address: None, port: None };
+    let end = || End::elsewhere(nobody(), Absent::ManyInOne);
     Edge {
         client: end(),
         server: end(),
         server_processes: Vec::new(),
         client_view,
         server_view,
+        unpaired_view: None,
         last_failure: None,
         is_other: true,
     }
@@ -189,28 +325,6 @@ fn share(header: &Header, view: &View) -> ServerProcess {
         open_connections: view.open_connections,
         rounds: view.rounds,
     }
-}
-
-fn process(header: &Header) -> Process {
-    Process {
-        pid: header.key.tgid,
-        comm: text(&header.comm),
-        exe: text(&header.exe),
-        start_ns: header.process_start_ns,
-        cgroup_id: header.cgroup_id,
-    }
-}
-
-/// A kernel string: up to the first zero; bytes that are no text, or would move a terminal's cursor, are replaced.
-fn text(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
-    let text = String::from_utf8_lossy(&bytes[..end]);
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
-fn address(bytes: [u8; 16]) -> IpAddr {
-    let v6 = Ipv6Addr::from(bytes);
-    v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4)
 }
 
 fn failure_of(event: &ConnectFailed, span: &Span) -> Failure {

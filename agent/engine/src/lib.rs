@@ -10,10 +10,14 @@ mod compact;
 mod degraded;
 mod delta;
 mod distribution;
+mod ends;
 mod engine;
+mod fold;
 mod identity;
 mod input;
 mod join;
+mod names;
+mod service;
 mod snapshot;
 
 pub use budget::{Budget, Limits, SPAN_NS, TICK_NS, Usage};

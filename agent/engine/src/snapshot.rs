@@ -1,10 +1,14 @@
 //! What the engine says: the only thing exporters may read.
 
-use std::net::IpAddr;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use crate::{
     degraded::Degradation,
     delta::View,
+    identity::Identity,
     input::{ProbeState, ProgramCost},
 };
 
@@ -29,6 +33,8 @@ pub struct Snapshot {
     pub degradation: Degradation,
     /// What weir itself used.
     pub cost: Cost,
+    /// How many edges there are, wanted or not.
+    pub edges_total: usize,
     /// The edges, in the order of their keys.
     pub edges: Vec<Edge>,
 }
@@ -54,11 +60,13 @@ pub struct Losses {
     pub sends_missed: u64,
     /// Program runs skipped by recursion.
     pub recursion_misses: u64,
+    /// Retired edges that were folded into `other`, because too many services had some.
+    pub services_over_limit: u64,
 }
 
 impl Losses {
     /// Every loss with its name.
-    pub fn named(&self) -> [(&'static str, u64); 9] {
+    pub fn named(&self) -> [(&'static str, u64); 10] {
         let Self {
             ring_full,
             edges_over_limit,
@@ -69,6 +77,7 @@ impl Losses {
             unreadable_connects,
             sends_missed,
             recursion_misses,
+            services_over_limit,
         } = *self;
         [
             ("ring_full", ring_full),
@@ -80,6 +89,7 @@ impl Losses {
             ("unreadable_connects", unreadable_connects),
             ("sends_missed", sends_missed),
             ("recursion_misses", recursion_misses),
+            ("services_over_limit", services_over_limit),
         ]
     }
 
@@ -119,7 +129,7 @@ pub struct Cost {
     pub programs: Vec<ProgramCost>,
 }
 
-/// An edge between two processes, or a process and an address.
+/// An edge between two processes, or a process and an address; or, by service, between two services.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Edge {
     /// Who connected.
@@ -132,6 +142,8 @@ pub struct Edge {
     pub client_view: Result<View, Absent>,
     /// What the server's sockets saw.
     pub server_view: Result<View, Absent>,
+    /// By service: the part of `server_view` whose clients are not on this host. Without a client view, all of it is.
+    pub unpaired_view: Option<View>,
     /// The last failed connect in the window.
     pub last_failure: Option<Failure>,
     /// This is the bucket for all edges beyond the limit.
@@ -141,12 +153,32 @@ pub struct Edge {
 /// One end of an edge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct End {
+    /// Who it is.
+    pub identity: Arc<Identity>,
+    /// Why it has no better name than its address.
+    pub unknown: Option<Arc<str>>,
+    /// The processes of this host that it stands for, in order.
+    pub pids: Vec<u32>,
     /// The process, or why it is not known.
     pub process: Result<Process, Absent>,
     /// The address; none for the `other` edge.
     pub address: Option<IpAddr>,
     /// The port; only servers have one worth naming.
     pub port: Option<u16>,
+    /// Servers: where connections to the address really go, if elsewhere (DNAT).
+    pub backends: Vec<SocketAddr>,
+}
+
+impl End {
+    pub(crate) fn of_process(identity: Arc<Identity>, process: Process) -> Self {
+        let pids = vec![process.pid];
+        Self { pids, process: Ok(process), ..Self::elsewhere(identity, Absent::NotOnThisHost) }
+    }
+
+    pub(crate) fn elsewhere(identity: Arc<Identity>, absent: Absent) -> Self {
+        let process = Err(absent);
+        Self { identity, unknown: None, pids: Vec::new(), process, address: None, port: None, backends: Vec::new() }
+    }
 }
 
 /// A process on this host.
@@ -196,6 +228,12 @@ pub enum Absent {
     NotOnThisHost,
     /// The edge stands for many.
     ManyInOne,
+    /// It was on this host and has ended.
+    Ended,
+    /// Several instances of a service.
+    Several,
+    /// Several services were found behind one address: only what their sockets counted can be told apart.
+    Shared,
 }
 
 impl Absent {
@@ -204,6 +242,9 @@ impl Absent {
         match self {
             Self::NotOnThisHost => "no socket of this peer is tracked on this host",
             Self::ManyInOne => "stands for all edges beyond the limit",
+            Self::Ended => "its processes have ended",
+            Self::Several => "several: see --instances",
+            Self::Shared => "several services were reached at this address: see the views of their servers",
         }
     }
 }

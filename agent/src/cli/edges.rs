@@ -7,7 +7,7 @@ use weir_engine::Window;
 
 use super::value::{BudgetArgs, Format, LimitArgs, ViewArgs, duration};
 use crate::{
-    export::{Output, View},
+    export::Output,
     observe::{self, Plan, Until},
 };
 
@@ -53,7 +53,7 @@ Examples:
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let terminal = std::io::stdout().is_terminal();
     let format = args.output.unwrap_or_else(Format::for_stdout);
-    let view = View::new(args.view.sort, args.view.filter);
+    let view = args.view.view();
     let once = args.span.is_some() || !args.command.is_empty();
     let until = Until::asked(args.span, args.command);
     let live_table = terminal && format == Format::Table && !once;

@@ -7,7 +7,7 @@ use weir_engine::Window;
 
 use super::value::{BudgetArgs, Format, LimitArgs, ViewArgs, duration};
 use crate::{
-    export::{Output, View},
+    export::Output,
     observe::{self, Plan, Until},
     recording::Recorder,
 };
@@ -50,7 +50,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         stats: false,
         budget: args.budget.limits(),
     };
-    let output = Output::new(format, View::new(args.view.sort, args.view.filter), false);
+    let output = Output::new(format, args.view.view(), false);
     let exit = observe::observe(plan, Some(recorder), &mut |snapshot| output.write(snapshot))?;
     let bytes = std::fs::metadata(&args.file).with_context(|| args.file.display().to_string())?.len();
     eprintln!("weir: wrote {} ({bytes} bytes)", args.file.display());

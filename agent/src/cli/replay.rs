@@ -6,10 +6,7 @@ use anyhow::Result;
 use weir_engine::{Engine, Window};
 
 use super::value::{Format, ViewArgs};
-use crate::{
-    export::{Output, View},
-    recording,
-};
+use crate::{export::Output, recording};
 
 /// Show the edges of a recorded file, exactly as they were.
 ///
@@ -28,7 +25,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut engine = Engine::new(Window::Whole);
     recording::play(&args.file, &mut |input| engine.take(input))?;
-    let view = View::new(args.view.sort, args.view.filter.clone());
-    Output::new(args.output.unwrap_or_else(Format::for_stdout), view, false).write(&engine.snapshot())?;
+    let view = args.view.clone().view();
+    Output::new(args.output.unwrap_or_else(Format::for_stdout), view, false).write(engine.snapshot())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -81,10 +81,19 @@ pub(crate) struct ViewArgs {
     /// Order of the edges: the largest first
     #[arg(long, value_name = "COLUMN", value_enum, default_value = "rounds")]
     pub(crate) sort: crate::export::select::SortKey,
-    /// Only edges that match: `nginx` (a name or address on either end), `client=curl`, `server=postgres`, `pid=812`,
+    /// Only what matches: `nginx` (a name or address on either end), `client=curl`, `server=postgres`, `pid=812`,
     /// `port=5432`, `address=10.0.0.0/8`. May be repeated: an edge must match all
     #[arg(long, value_name = "EXPR")]
     pub(crate) filter: Vec<crate::export::select::Filter>,
+    /// Show processes and addresses instead of the services that they make up
+    #[arg(long)]
+    pub(crate) instances: bool,
+}
+
+impl ViewArgs {
+    pub(crate) fn view(self) -> crate::export::View {
+        crate::export::View::new(self.sort, self.filter, self.instances)
+    }
 }
 
 /// `10s`, `500ms`, `2m`, `1h`, or seconds as a plain number.

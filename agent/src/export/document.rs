@@ -2,8 +2,8 @@
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use weir_engine::{
-    Cost, Coverage, Distribution, Edge, End, Failure, LittlesLaw, Losses, ProbeState, Process, ServerProcess, Snapshot,
-    View,
+    Cost, Coverage, Distribution, Edge, End, Failure, Identity, LittlesLaw, Losses, ProbeState, ServerProcess,
+    Snapshot, View,
 };
 
 use super::{
@@ -69,7 +69,8 @@ fn heading(snapshot: &Snapshot) -> Object {
         missing_probes,
         degradation,
         cost,
-        edges: all,
+        edges_total,
+        edges: _, // one by one: `Edges`
     } = snapshot;
     let complete = losses.none() && coverage.missed == 0 && missing_probes.is_empty() && degradation.lossless();
     Object::new()
@@ -85,7 +86,7 @@ fn heading(snapshot: &Snapshot) -> Object {
         .with("cost", cost_of(cost, *window_ns))
         .with("kernel", kernel.as_str())
         .with("version", version.as_str())
-        .with("edges_total", all.len() as u64)
+        .with("edges_total", *edges_total as u64)
 }
 
 fn losses_of(losses: &Losses) -> Object {
@@ -134,7 +135,8 @@ fn cost_of(cost: &Cost, window_ns: u64) -> Object {
 }
 
 fn edge_of(edge: &Edge, snapshot: &Snapshot) -> Object {
-    let Edge { client, server, server_processes, client_view, server_view, last_failure, is_other } = edge;
+    let Edge { client, server, server_processes, client_view, server_view, unpaired_view: _, last_failure, is_other } =
+        edge;
     let client_view = client_view.as_ref().map_err(|absent| absent.reason());
     let server_view = server_view.as_ref().map_err(|absent| absent.reason());
     let facts = Facts::of(edge);
@@ -261,19 +263,39 @@ fn law_of(law: LittlesLaw) -> Object {
 }
 
 fn end_of(end: &End) -> Object {
-    let End { process, address, port: _ } = end;
+    let End { identity, unknown, pids, process, address, port: _, backends: _ } = end;
     let process = process.as_ref().map_err(|absent| absent.reason());
     let object = Object::new()
-        .maybe("name", process.map(Process::name))
+        .with("name", &*identity.name)
         .maybe("pid", process.map(|p| p.pid))
         .maybe("comm", process.map(|p| p.comm.as_str()))
         .maybe("executable", process.and_then(|p| non_empty(&p.exe)))
-        .maybe("cgroup_id", process.map(|p| p.cgroup_id));
-    object.maybe("address", address.map(|a| a.to_string()).ok_or("stands for many addresses"))
+        .maybe("cgroup_id", process.map(|p| p.cgroup_id))
+        .maybe("address", address.map(|a| a.to_string()).ok_or("stands for many addresses"));
+    identity_of(object, identity)
+        .maybe("unknown_reason", unknown.as_deref().ok_or("it is known"))
+        .with("pids", pids.iter().map(|pid| (*pid).into()).collect::<Vec<Json>>())
+}
+
+/// Names that do not apply are null without a reason each: the kind says it.
+fn identity_of(object: Object, identity: &Identity) -> Object {
+    let Identity { kind, namespace, name: _, workload, pod, container, image, unit, dns_name } = identity;
+    let optional = [
+        ("namespace", namespace),
+        ("workload", workload),
+        ("pod", pod),
+        ("container", container),
+        ("image", image),
+        ("unit", unit),
+        ("dns_name", dns_name),
+    ];
+    let object = object.with("kind", kind.name());
+    optional
+        .into_iter()
+        .fold(object, |object, (name, value)| object.with(name, value.as_deref().map_or(Json::Null, Json::from)))
 }
 
 fn server_of(end: &End, processes: &[ServerProcess]) -> Object {
-    let pids: Vec<Json> = processes.iter().map(|p| p.process.pid.into()).collect();
     let processes = processes.iter().map(|share| {
         let ServerProcess { process, accepted, open_connections, rounds } = share;
         Object::new()
@@ -287,7 +309,7 @@ fn server_of(end: &End, processes: &[ServerProcess]) -> Object {
     });
     end_of(end)
         .maybe("port", end.port.map(u32::from).ok_or("stands for many ports"))
-        .with("pids", pids)
+        .with("backend_addresses", end.backends.iter().map(|b| b.to_string().into()).collect::<Vec<Json>>())
         .with("processes", processes.collect::<Vec<Json>>())
 }
 

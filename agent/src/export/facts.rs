@@ -36,22 +36,28 @@ impl<'a> Facts<'a> {
             std::sync::LazyLock::new(|| View::between(&EdgeRecord::EMPTY, &EdgeRecord::EMPTY, 0, 0));
         let client = edge.client_view.as_ref().ok();
         let server = edge.server_view.as_ref().ok();
+        // Of a service with clients elsewhere too: what only its servers counted.
+        let alone = edge.unpaired_view.as_ref().filter(|_| client.is_some());
         let near = client.or(server).unwrap_or(&NOTHING);
-        let (bytes_sent, bytes_received) = match client {
-            Some(view) => (view.bytes_sent, view.bytes_received),
-            None => (near.bytes_received, near.bytes_sent),
+        let sum = |f: fn(&View) -> u64| f(near).wrapping_add(alone.map_or(0, f));
+        let from_server = client.is_none();
+        let (bytes_sent, bytes_received) = if from_server {
+            (near.bytes_received, near.bytes_sent)
+        } else {
+            let alone = alone.map_or((0, 0), |view| (view.bytes_received, view.bytes_sent));
+            (near.bytes_sent.wrapping_add(alone.0), near.bytes_received.wrapping_add(alone.1))
         };
         let any = |f: fn(&View) -> bool| client.is_some_and(f) || server.is_some_and(f);
         let pipelined = any(is_pipelined);
         Self {
-            connects: near.connects,
-            timeout_by_caller: near.timeout_by_caller,
-            open_connections: near.open_connections,
-            rounds: near.rounds,
-            in_flight: near.in_flight,
-            abandoned: near.abandoned,
-            broken: near.broken,
-            unobserved: near.unobserved,
+            connects: std::array::from_fn(|i| near.connects[i].wrapping_add(alone.map_or(0, |view| view.connects[i]))),
+            timeout_by_caller: sum(|v| v.timeout_by_caller),
+            open_connections: sum(|v| v.open_connections),
+            rounds: sum(|v| v.rounds),
+            in_flight: sum(|v| v.in_flight),
+            abandoned: sum(|v| v.abandoned),
+            broken: sum(|v| v.broken),
+            unobserved: sum(|v| v.unobserved),
             latency: &near.latency,
             handshake: &near.handshake,
             bytes_sent,
@@ -60,7 +66,7 @@ impl<'a> Facts<'a> {
                 .iter()
                 .flatten()
                 .fold(0, |sum: u64, v| sum.wrapping_add(v.retransmitted_segments)),
-            resets: near.resets_sent.wrapping_add(near.resets_received),
+            resets: sum(|v| v.resets_sent.wrapping_add(v.resets_received)),
             srtt_us: near.srtt_us,
             multiplexed: pipelined || any(|v| v.multiplexed),
             pipelined,

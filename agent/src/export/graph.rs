@@ -1,17 +1,18 @@
-//! Edges as a graph, for Graphviz and Mermaid. Nodes are processes by name; several processes of one name, and several
-//! edges between the same two nodes, are drawn as one.
+//! Edges as a graph, for Graphviz and Mermaid. Nodes are services by name; several edges between the same two nodes
+//! (ports, instances) are drawn as one.
 
 use std::{
     collections::BTreeMap,
     io::{self, Write},
 };
 
-use weir_engine::{Distribution, Edge, End, Snapshot};
+use weir_engine::{Distribution, Edge, End, Kind, Snapshot};
 
 use super::{
     degraded,
     facts::Facts,
     known::{Known, ROUNDS},
+    label,
     table::duration,
 };
 
@@ -39,21 +40,18 @@ fn lines(edges: &[&Edge]) -> BTreeMap<(String, String), Line> {
 }
 
 fn node(end: &End) -> String {
-    match (&end.process, end.address) {
-        (Ok(process), _) => process.name().to_owned(),
-        (Err(_), Some(address)) => address.to_string(),
-        (Err(_), None) => "other".to_owned(),
-    }
+    label::of(&end.identity)
 }
 
+/// An address alone says too little of a server.
 fn server_node(end: &End) -> String {
-    match (&end.process, end.address, end.port) {
-        (Err(_), Some(address), Some(port)) => std::net::SocketAddr::new(address, port).to_string(),
+    match (end.identity.kind, end.address, end.port) {
+        (Kind::Address, Some(address), Some(port)) => std::net::SocketAddr::new(address, port).to_string(),
         _ => node(end),
     }
 }
 
-fn label(line: &Line, snapshot: &Snapshot) -> String {
+fn text(line: &Line, snapshot: &Snapshot) -> String {
     let known = Known(&snapshot.missing_probes).has(ROUNDS);
     let mut parts = vec![if known { format!("{} rounds", line.rounds) } else { "rounds unknown".into() }];
     if let Some(median) = line.latency.as_ref().filter(|_| known).and_then(|l| l.quantile_s(0.5)) {
@@ -77,7 +75,7 @@ pub(super) fn dot(out: &mut impl Write, snapshot: &Snapshot, edges: &[&Edge]) ->
             "  {} -> {} [label={}{color}];",
             quoted(&client),
             quoted(&server),
-            quoted(&label(&line, snapshot))
+            quoted(&text(&line, snapshot))
         )?;
     }
     writeln!(out, "}}")
@@ -109,7 +107,7 @@ pub(super) fn mermaid(out: &mut impl Write, snapshot: &Snapshot, edges: &[&Edge]
             out,
             "  n{} -->|\"{}\"| n{}",
             ids[client.as_str()],
-            entities(&label(line, snapshot)),
+            entities(&text(line, snapshot)),
             ids[server.as_str()]
         )?;
     }

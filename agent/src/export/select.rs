@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, net::IpAddr, str::FromStr};
 
-use weir_engine::{Edge, End};
+use weir_engine::{Edge, End, Identity};
 
 use super::facts::Facts;
 
@@ -31,9 +31,9 @@ pub(crate) enum SortKey {
     Name,
 }
 
-/// Edges that pass all filters, sorted.
-pub(super) fn select<'e>(edges: &'e [Edge], filters: &[Filter], sort: SortKey) -> Vec<&'e Edge> {
-    let mut selected: Vec<&Edge> = edges.iter().filter(|edge| filters.iter().all(|f| f.matches(edge))).collect();
+/// Edges in order.
+pub(super) fn sorted(edges: &[Edge], sort: SortKey) -> Vec<&Edge> {
+    let mut selected: Vec<&Edge> = edges.iter().collect();
     // The sort is stable: equals keep the order of their keys.
     match sort {
         SortKey::Name => selected.sort_by_cached_key(|edge| (label(&edge.client), label(&edge.server))),
@@ -62,13 +62,13 @@ fn weight(edge: &Edge, sort: SortKey) -> u64 {
 }
 
 fn label(end: &End) -> (String, Option<IpAddr>, Option<u16>) {
-    (end.process.as_ref().map_or(String::new(), |p| p.name().to_owned()), end.address, end.port)
+    (super::label::of(&end.identity), end.address, end.port)
 }
 
 /// One condition on an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Filter {
-    /// Either end's name or address contains this.
+    /// One of either end's names, or its address, contains this.
     Any(String),
     /// The client's does.
     Client(String),
@@ -145,13 +145,14 @@ fn same_prefix(a: u128, b: u128, free: u8) -> bool {
 }
 
 impl Filter {
-    fn matches(&self, edge: &Edge) -> bool {
+    /// Whether an edge between processes and addresses does.
+    pub(super) fn matches(&self, edge: &Edge) -> bool {
         match self {
             Self::Any(text) => names(&edge.client, text) || names(&edge.server, text),
             Self::Client(text) => names(&edge.client, text),
             Self::Server(text) => names(&edge.server, text),
             Self::Pid(pid) => {
-                edge.client.process.as_ref().is_ok_and(|p| p.pid == *pid)
+                edge.client.pids.binary_search(pid).is_ok()
                     || edge.server_processes.iter().any(|share| share.process.pid == *pid)
             }
             Self::Port(port) => edge.server.port == Some(*port),
@@ -163,6 +164,11 @@ impl Filter {
 }
 
 fn names(end: &End, text: &str) -> bool {
+    let Identity { kind: _, namespace, name, workload, pod, container, image, unit, dns_name } = &*end.identity;
+    let known = [namespace, workload, pod, container, image, unit, dns_name].into_iter().flatten();
+    if known.chain([name]).any(|known| known.to_lowercase().contains(text)) {
+        return true;
+    }
     let process = end.process.as_ref().is_ok_and(|p| {
         p.name().to_lowercase().contains(text)
             || p.comm.to_lowercase().contains(text)

@@ -3,13 +3,14 @@
 use std::io::{self, Write};
 
 use rustix::termios::tcgetwinsize;
-use weir_engine::{Edge, End, LittlesLaw, Snapshot};
+use weir_engine::{Edge, End, Kind, LittlesLaw, Snapshot};
 
 use super::{
     degraded,
     document::OUTCOMES,
     facts::Facts,
     known::{Known, QUEUE_WAIT, RECEIVED, ROUNDS, SENT},
+    label,
 };
 
 /// How much room there is.
@@ -43,7 +44,7 @@ pub(super) fn write(out: &mut impl Write, snapshot: &Snapshot, edges: &[&Edge], 
         writeln!(out, "{}", cut(&line, size.columns))?;
     }
     if edges.is_empty() {
-        let why = if snapshot.edges.is_empty() {
+        let why = if snapshot.edges_total == 0 {
             "no TCP connection was seen in this window"
         } else {
             "no edge matches the filter"
@@ -69,8 +70,8 @@ fn heading(snapshot: &Snapshot, shown: usize) -> Vec<String> {
     let mut lines = vec![format!(
         "weir: {:.1} s, {} edges{}; own cost {share:.2}% of one core, {} resident, {} of maps",
         snapshot.window_ns as f64 / 1e9,
-        snapshot.edges.len(),
-        if shown == snapshot.edges.len() { String::new() } else { format!(" ({shown} shown)") },
+        snapshot.edges_total,
+        if shown == snapshot.edges_total { String::new() } else { format!(" ({shown} shown)") },
         bytes(cost.agent_rss_bytes),
         bytes(cost.map_bytes),
     )];
@@ -129,23 +130,28 @@ fn row(edge: &Edge, snapshot: &Snapshot) -> Vec<String> {
 }
 
 fn client_label(end: &End) -> String {
-    match (&end.process, end.address) {
-        (Ok(process), _) => format!("{}[{}]", process.name(), process.pid),
-        (Err(_), Some(address)) => address.to_string(),
-        (Err(_), None) => "(other)".into(),
+    match &end.process {
+        Ok(process) => format!("{}[{}]", label::of(&end.identity), process.pid),
+        Err(_) if end.pids.len() > 1 => format!("{}[{} processes]", label::of(&end.identity), end.pids.len()),
+        Err(_) => label::of(&end.identity),
     }
 }
 
 fn server_label(edge: &Edge) -> String {
     let end = &edge.server;
-    let address = match (end.address, end.port) {
+    let place = match (end.address, end.port) {
         (Some(address), Some(port)) => std::net::SocketAddr::new(address, port).to_string(),
-        _ => return "(other)".into(),
+        (None, Some(port)) => format!(":{port}"),
+        _ => return label::of(&end.identity),
     };
+    if end.identity.kind == Kind::Address {
+        return place;
+    }
+    let name = label::of(&end.identity);
     match (&end.process, edge.server_processes.len()) {
-        (Ok(process), 0 | 1) => format!("{}[{}] {address}", process.name(), process.pid),
-        (Ok(process), n) => format!("{}[{n} processes] {address}", process.name()),
-        (Err(_), _) => address,
+        (Ok(process), 0 | 1) => format!("{name}[{}] {place}", process.pid),
+        (_, n) if n > 1 => format!("{name}[{n} processes] {place}"),
+        _ => format!("{name} {place}"),
     }
 }
 

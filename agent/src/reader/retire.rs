@@ -1,4 +1,5 @@
-//! Retiring edges that have fallen silent, so that their slots serve new ones.
+//! Retiring edges that have fallen silent, so that their slots serve new ones: soon where a process has ended, as nothing
+//! can come of them any more, and after a long silence otherwise. The engine keeps what they have counted.
 //!
 //! A slot may be given away only when nothing can write to it any more: no socket holds it, and its key is gone from
 //! the table, so none can come to hold it. A processor may have looked the key up just before it went: the slot rests
@@ -11,7 +12,15 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap as BpfHashMap, MapData, MapError, Stack},
 };
+use rustix::{
+    io::Errno,
+    process::{Pid, test_kill_process},
+};
 use weir_abi::{EdgeKey, EdgeRecord, FIRST_SLOT};
+
+/// How long the edge of an ended process must have been silent, and how often it is asked whether it has ended.
+const ENDED_SILENCE_NS: u64 = 1_000_000_000;
+const ASK_SPACING_NS: u64 = 5_000_000_000;
 
 /// Gives aya the layout facts it needs.
 #[repr(transparent)]
@@ -34,6 +43,7 @@ pub(crate) struct Retirement {
     free: Stack<MapData, u32>,
     records: Array<MapData, Record>,
     nothing: Box<Record>,
+    processes: Processes,
     /// Free slots kept from the kernel half, so that it makes no new edges; none while it may.
     withheld: Option<Vec<u32>>,
 }
@@ -42,6 +52,8 @@ struct Watch {
     /// Changes whenever anything is counted.
     activity: u64,
     since_ns: u64,
+    /// When it was last asked whether its processes have ended.
+    asked_ns: u64,
     resting: bool,
 }
 
@@ -58,6 +70,7 @@ impl Retirement {
             free: Stack::try_from(take("FREE_SLOTS")?)?,
             records: Array::try_from(take("EDGES")?)?,
             nothing: Box::new(Record(EdgeRecord::EMPTY)),
+            processes: Processes::new(),
             withheld: None,
         })
     }
@@ -95,11 +108,12 @@ impl Retirement {
             return Ok(false);
         }
         let activity = activity(record);
-        let watch = self.watched.entry(slot).or_insert(Watch { activity, since_ns: now_ns, resting: false });
+        let first = Watch { activity, since_ns: now_ns, asked_ns: 0, resting: false };
+        let watch = self.watched.entry(slot).or_insert(first);
         let held = record.attached != record.detached;
         if held || watch.activity != activity {
             // Somebody came in the last moment: its key is gone from the table, so it stays until they are done.
-            *watch = Watch { activity, since_ns: now_ns, resting: watch.resting };
+            *watch = Watch { activity, since_ns: now_ns, asked_ns: 0, resting: watch.resting };
             return Ok(false);
         }
         if watch.resting {
@@ -111,7 +125,12 @@ impl Retirement {
             }
             return Ok(true);
         }
-        if now_ns.saturating_sub(watch.since_ns) > self.silent_ns {
+        let silence = now_ns.saturating_sub(watch.since_ns);
+        let ask = silence >= ENDED_SILENCE_NS && now_ns.saturating_sub(watch.asked_ns) >= ASK_SPACING_NS;
+        if ask {
+            watch.asked_ns = now_ns;
+        }
+        if silence > self.silent_ns || (ask && self.processes.ended(&record.key)) {
             match self.slots.remove(&Key(record.key)) {
                 // Absent: it went when this slot began to rest, and somebody came in the last moment.
                 Ok(()) | Err(MapError::KeyNotFound) => watch.resting = true,
@@ -119,6 +138,31 @@ impl Retirement {
             }
         }
         Ok(false)
+    }
+}
+
+/// Knows which processes are there.
+struct Processes {
+    /// Ids in the records are of the initial pid namespace; in another one they say nothing.
+    same_ids: bool,
+}
+
+impl Processes {
+    fn new() -> Self {
+        /// `PROC_PID_INIT_INO`
+        const INITIAL: u64 = 0xEFFF_FFFC;
+        let same_ids = rustix::fs::stat("/proc/self/ns/pid").is_ok_and(|stat| stat.st_ino == INITIAL);
+        Self { same_ids }
+    }
+
+    /// Whether one of the edge's processes has ended: one call of some 300 ns each. A process that took over its id keeps
+    /// the edge as if it still ran.
+    fn ended(&self, key: &EdgeKey) -> bool {
+        let gone = |id: u32| {
+            let pid = i32::try_from(id).ok().and_then(Pid::from_raw);
+            pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
+        };
+        self.same_ids && (gone(key.tgid) || (key.peer_tgid != 0 && gone(key.peer_tgid)))
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! A line to write borrows what it tells: writing allocates nothing. A line that was read owns it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, net::SocketAddr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use weir_abi::{BUCKETS, COMM_LEN, ConnectFailed, EXE_LEN, EdgeKey, EdgeRecord, Histogram, N_COUNTERS, SCALE};
-use weir_engine::{AgentCost, Degraded, Input, ProbeState, ProgramCost, Started};
+use weir_engine::{AgentCost, Backend, Degraded, Input, ProbeState, ProgramCost, Started};
+
+use super::name::Name;
 
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -16,6 +18,8 @@ pub(super) enum Line<'a> {
     Started { monotonic_ns: u64, unix_ns: u64, kernel: Cow<'a, str>, version: Cow<'a, str> },
     Probe { name: Cow<'a, str>, missing: Option<Cow<'a, str>>, provides: Cow<'a, str> },
     Edge { slot: u32, record: Record<'a> },
+    Named(Name<'a>),
+    Backend { slot: u32, address: SocketAddr },
     Retired { slot: u32 },
     ConnectFailed { at_ns: u64, after_ns: u64, key: Key, outcome: u32, errno: i32, syn_retransmits: u32 },
     Counters(Cow<'a, [u64]>),
@@ -296,6 +300,8 @@ impl<'a> From<&'a Input<'_>> for Line<'a> {
                 Self::Probe { name: name.into(), missing: missing.as_ref().map(Into::into), provides: provides.into() }
             }
             Input::Edge { slot, record } => Self::Edge { slot: *slot, record: Record::ToWrite(record) },
+            Input::Named(named) => Self::Named(named.into()),
+            Input::Backend(Backend { slot, address }) => Self::Backend { slot: *slot, address: *address },
             Input::Retired { slot } => Self::Retired { slot: *slot },
             Input::ConnectFailed(event) => {
                 let ConnectFailed { at_ns, after_ns, key, outcome, errno, syn_retransmits, _pad: _ } = *event;
@@ -334,6 +340,8 @@ impl Line<'_> {
                 sink(Input::Edge { slot, record: record.get() });
                 return;
             }
+            Self::Named(name) => Input::Named(name.into()),
+            Self::Backend { slot, address } => Input::Backend(Backend { slot, address }),
             Self::Retired { slot } => Input::Retired { slot },
             Self::ConnectFailed { at_ns, after_ns, key, outcome, errno, syn_retransmits } => {
                 let key = (&key).into();

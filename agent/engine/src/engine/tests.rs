@@ -4,7 +4,7 @@ use weir_abi::{
 use weir_ebpf::histogram::index;
 
 use super::*;
-use crate::snapshot::{Absent, LittlesLaw};
+use crate::snapshot::{Absent, Edge, LittlesLaw};
 
 const S: u64 = 1_000_000_000;
 const MS: u64 = 1_000_000;
@@ -212,7 +212,7 @@ fn an_answer_to_a_request_older_than_the_window_breaks_nothing() {
 }
 
 #[test]
-fn a_reused_slot_starts_from_nothing() {
+fn a_reused_slot_starts_from_nothing_and_what_was_in_it_is_kept() {
     let mut told = Told::new(Window::Sliding { span_ns: 5 * S });
     let mut old = client(7);
     connect(&mut old, 100);
@@ -220,8 +220,14 @@ fn a_reused_slot_starts_from_nothing() {
     let mut new = client(8);
     connect(&mut new, 1);
     let snapshot = told.edge(11, &new).tick(6).0.snapshot();
-    assert_eq!(snapshot.edges[0].client_view.as_ref().map(|v| v.connects[0]), Ok(1));
+    let connects = |edge: &Edge| edge.client_view.as_ref().ok().map(|v| v.connects[0]);
+    let of = |pid: Option<u32>| snapshot.edges.iter().find(|e| e.client.process.as_ref().ok().map(|p| p.pid) == pid);
+    assert_eq!(of(Some(8)).map(connects), Some(Some(1)));
+    assert_eq!(of(None).map(connects), Some(Some(100)), "the one that ended");
     assert_eq!(snapshot.coverage.evicted_edges, 1);
+    let services = snapshot.by_service(|_| true);
+    assert_eq!(services.edges.len(), 1, "both are curl");
+    assert_eq!(connects(&services.edges[0]), Some(101));
 }
 
 #[test]
