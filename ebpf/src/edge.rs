@@ -219,6 +219,13 @@ fn change_bucket(histogram: *mut Histogram, ns: u64, by: u32) {
     }
 }
 
+/// Leaves a client's local port as an example of a connection: the last one stands for all.
+#[inline(always)]
+pub(crate) fn note_port(record: *mut EdgeRecord, sk: Sock<impl Pointer>) {
+    // SAFETY: an aligned field of a live map value.
+    unsafe { core::ptr::write_volatile(&raw mut (*record).local_port, u32::from(sk.source_port())) };
+}
+
 /// Adds one to a counter of the kernel half.
 #[inline(always)]
 pub(crate) fn count(counter: Counter) {

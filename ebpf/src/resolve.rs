@@ -115,7 +115,8 @@ fn attach(sk: Sock<impl Pointer>, socket: &mut Socket, slot: u32) {
 pub(crate) fn opened(sk: Sock<impl Pointer>, socket: &mut Socket, record: *mut EdgeRecord) {
     bump!(record.opened);
     if socket.flags & PARTIAL != 0 {
-        bump!(record.partial);
+        // SAFETY: a field of a live map value.
+        edge::add_u32(unsafe { &raw mut (*record).partial }, 1);
     } else {
         bump!(record.connects[ConnectOutcome::Ok as usize]);
         if socket.handshake_us != 0 {
@@ -123,6 +124,7 @@ pub(crate) fn opened(sk: Sock<impl Pointer>, socket: &mut Socket, record: *mut E
         }
     }
     if socket.role == ROLE_CLIENT {
+        edge::note_port(record, sk);
         announce(sk, socket.edge, socket.flags & PARTIAL != 0);
     } else if socket.flags & PARTIAL == 0 {
         count(Counter::AcceptedAttributed);

@@ -48,11 +48,13 @@ macro_rules! codec {
                     key, comm, exe, process_start_ns, cgroup_id, local_address, peer_netns,
                     state: _,         // only live edges are kept
                     last_event_ns: _, // the kernel half's own
+                    local_port: _,    // asked about when the record is read
                     _pad: _,
-                    srtt_us, $($number,)* $($array,)* $($histogram,)*
+                    srtt_us, partial, $($number,)* $($array,)* $($histogram,)*
                 } = record;
                 let mut out = Writer { bytes, zeroes: 0 };
                 out.put(u64::from(*srtt_us));
+                out.put(u64::from(*partial));
                 $(out.put(*$number);)*
                 $($array.iter().for_each(|n| out.put(*n));)*
                 $(
@@ -77,6 +79,7 @@ macro_rules! codec {
                     buckets.for_each(|(a, b)| *a = a.wrapping_add(b));
                 )*
                 sum.srtt_us = more.srtt_us;
+                sum.partial = sum.partial.wrapping_add(more.partial);
                 Self::of(&sum)
             }
 
@@ -89,6 +92,7 @@ macro_rules! codec {
                 };
                 let mut from = Reader { bytes: self.counts.iter(), zeroes: None };
                 record.srtt_us = from.take() as u32;
+                record.partial = from.take() as u32;
                 $(record.$number = from.take();)*
                 $(record.$array.iter_mut().for_each(|n| *n = from.take());)*
                 $(
@@ -102,7 +106,7 @@ macro_rules! codec {
 }
 
 codec! {
-    numbers: timeout_by_caller opened closed partial attached detached in_flight rounds_abandoned rounds_broken
+    numbers: timeout_by_caller opened closed attached detached in_flight rounds_abandoned rounds_broken
         rounds_unobserved unanswered_ns multiplexed_set multiplexed_cleared push_set push_cleared pipeline_sampled pipeline_repeated
         bytes_sent bytes_received retransmitted_segments resets_sent resets_received;
     arrays: connects errors;

@@ -84,7 +84,7 @@ impl View {
             timeout_by_caller: d(|r| r.timeout_by_caller),
             open_connections: gauge(after.opened, after.closed),
             closed: d(|r| r.closed),
-            partial: after.partial,
+            partial: after.partial.into(),
             rounds: latency.count,
             in_flight: in_flight.unwrap_or(0),
             in_flight_before: InFlight::count(before.in_flight),

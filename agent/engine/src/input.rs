@@ -25,6 +25,8 @@ pub enum Input<'a> {
     },
     /// Who an end of an edge is.
     Named(Named),
+    /// What the asking for names has come to.
+    Naming(Naming),
     /// Where connections to an edge's address really go.
     Backend(Backend),
     /// An edge was retired: its slot may come back as another.
@@ -73,6 +75,15 @@ pub struct ProbeState {
     pub missing: Option<String>,
     /// What is not known without it.
     pub provides: String,
+}
+
+/// How well ends could be named, since weir's start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Naming {
+    /// What was lost or not found, by name; cumulative.
+    pub counts: Vec<(Arc<str>, u64)>,
+    /// Sources of names that do not answer, and why; empty when all do.
+    pub unavailable: Vec<(Arc<str>, Arc<str>)>,
 }
 
 /// Cumulative cost of one program.

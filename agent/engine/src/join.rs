@@ -140,7 +140,7 @@ fn called(
     busiest_first(&mut shares);
     let mut server = far_end(client, names);
     if let Some(reached) = reached {
-        server.identity = Arc::clone(reached);
+        server.identity = asked_for(reached, &server.identity);
         server.unknown = None;
         server.process = shares.first().map(|s| s.process.clone()).ok_or(Absent::Ended);
         server.pids = shares.iter().map(|s| s.process.pid).collect();
@@ -198,6 +198,14 @@ fn shared(
         });
     }
     edges
+}
+
+/// A service that the client found by a host name keeps that name beside its own.
+fn asked_for(reached: &Arc<Identity>, far: &Identity) -> Arc<Identity> {
+    match &far.dns_name {
+        Some(name) => Arc::new(Identity { dns_name: Some(Arc::clone(name)), ..(**reached).clone() }),
+        None => Arc::clone(reached),
+    }
 }
 
 /// The end that a client's record belongs to.

@@ -26,5 +26,5 @@ pub use delta::View;
 pub use distribution::{Distribution, bounds_s};
 pub use engine::{Engine, Window};
 pub use identity::{Backend, Identity, Kind, Named, NamedEnd};
-pub use input::{AgentCost, Input, ProbeState, ProgramCost, Started};
+pub use input::{AgentCost, Input, Naming, ProbeState, ProgramCost, Started};
 pub use snapshot::{Absent, Cost, Coverage, Edge, End, Failure, LittlesLaw, Losses, Process, ServerProcess, Snapshot};

@@ -9,7 +9,7 @@ use crate::{
     degraded::Degradation,
     delta::View,
     identity::Identity,
-    input::{ProbeState, ProgramCost},
+    input::{Naming, ProbeState, ProgramCost},
 };
 
 /// The edges of one window, with all that was lost on the way and all that it cost.
@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub coverage: Coverage,
     /// Probes that do not run, with the reason.
     pub missing_probes: Vec<ProbeState>,
+    /// How well ends could be named.
+    pub naming: Naming,
     /// How far weir had stepped back.
     pub degradation: Degradation,
     /// What weir itself used.

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use weir_engine::{
-    Cost, Coverage, Distribution, Edge, End, Failure, Identity, LittlesLaw, Losses, ProbeState, ServerProcess,
+    Cost, Coverage, Distribution, Edge, End, Failure, Identity, LittlesLaw, Losses, Naming, ProbeState, ServerProcess,
     Snapshot, View,
 };
 
@@ -67,6 +67,7 @@ fn heading(snapshot: &Snapshot) -> Object {
         losses,
         coverage,
         missing_probes,
+        naming,
         degradation,
         cost,
         edges_total,
@@ -80,6 +81,7 @@ fn heading(snapshot: &Snapshot) -> Object {
         .with("losses", losses_of(losses))
         .with("coverage", coverage_of(coverage))
         .with("missing_probes", missing_probes.iter().map(probe_of).collect::<Vec<_>>())
+        .with("naming", naming_of(naming))
         .with("degraded", degraded::object(degradation))
         .with("estimated", degradation.estimated())
         .with("estimated_fields", degraded::estimated_fields(degradation))
@@ -104,6 +106,14 @@ fn coverage_of(coverage: &Coverage) -> Object {
         .with("sockets_now", sockets_now)
         .with("evicted_edges", evicted_edges)
         .with("synack_retransmits", synack_retransmits)
+}
+
+fn naming_of(naming: &Naming) -> Object {
+    let Naming { counts, unavailable } = naming;
+    let counts = counts.iter().fold(Object::new(), |object, (name, count)| object.with(name, *count));
+    let unavailable =
+        unavailable.iter().map(|(source, why)| Object::new().with("source", &**source).with("reason", &**why).into());
+    Object::new().with("counts", counts).with("unavailable", unavailable.collect::<Vec<Json>>())
 }
 
 fn probe_of(probe: &ProbeState) -> Json {

@@ -89,6 +89,8 @@ fn heading(snapshot: &Snapshot, shown: usize) -> Vec<String> {
             probe.missing.as_deref().unwrap_or_default()
         ));
     }
+    let silent = |(source, why): &(_, _)| format!("names: {source} does not answer: {why}");
+    lines.extend(snapshot.naming.unavailable.iter().map(silent));
     lines
 }
 

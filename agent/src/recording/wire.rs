@@ -6,7 +6,7 @@ use std::{borrow::Cow, net::SocketAddr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use weir_abi::{BUCKETS, COMM_LEN, ConnectFailed, EXE_LEN, EdgeKey, EdgeRecord, Histogram, N_COUNTERS, SCALE};
-use weir_engine::{AgentCost, Backend, Degraded, Input, ProbeState, ProgramCost, Started};
+use weir_engine::{AgentCost, Backend, Degraded, Input, Naming, ProbeState, ProgramCost, Started};
 
 use super::name::Name;
 
@@ -19,6 +19,7 @@ pub(super) enum Line<'a> {
     Probe { name: Cow<'a, str>, missing: Option<Cow<'a, str>>, provides: Cow<'a, str> },
     Edge { slot: u32, record: Record<'a> },
     Named(Name<'a>),
+    Naming { counts: Vec<(Cow<'a, str>, u64)>, unavailable: Vec<(Cow<'a, str>, Cow<'a, str>)> },
     Backend { slot: u32, address: SocketAddr },
     Retired { slot: u32 },
     ConnectFailed { at_ns: u64, after_ns: u64, key: Key, outcome: u32, errno: i32, syn_retransmits: u32 },
@@ -252,7 +253,8 @@ fields! {
         timeout_by_caller: u64,
         opened: u64,
         closed: u64,
-        partial: u64,
+        partial: u32,
+        local_port: u32,
         attached: u64,
         detached: u64,
         in_flight: u64,
@@ -301,6 +303,10 @@ impl<'a> From<&'a Input<'_>> for Line<'a> {
             }
             Input::Edge { slot, record } => Self::Edge { slot: *slot, record: Record::ToWrite(record) },
             Input::Named(named) => Self::Named(named.into()),
+            Input::Naming(Naming { counts, unavailable }) => Self::Naming {
+                counts: counts.iter().map(|(name, n)| (Cow::Borrowed(&**name), *n)).collect(),
+                unavailable: unavailable.iter().map(|(a, b)| (Cow::Borrowed(&**a), Cow::Borrowed(&**b))).collect(),
+            },
             Input::Backend(Backend { slot, address }) => Self::Backend { slot: *slot, address: *address },
             Input::Retired { slot } => Self::Retired { slot: *slot },
             Input::ConnectFailed(event) => {
@@ -341,6 +347,10 @@ impl Line<'_> {
                 return;
             }
             Self::Named(name) => Input::Named(name.into()),
+            Self::Naming { counts, unavailable } => Input::Naming(Naming {
+                counts: counts.into_iter().map(|(name, n)| (name.into(), n)).collect(),
+                unavailable: unavailable.into_iter().map(|(a, b)| (a.into(), b.into())).collect(),
+            }),
             Self::Backend { slot, address } => Input::Backend(Backend { slot, address }),
             Self::Retired { slot } => Input::Retired { slot },
             Self::ConnectFailed { at_ns, after_ns, key, outcome, errno, syn_retransmits } => {

@@ -132,7 +132,10 @@ pub struct EdgeRecord {
     /// Connections of `opened` that have left ESTABLISHED and CLOSE_WAIT.
     pub closed: u64,
     /// Connections of `opened` that were first seen in mid-life.
-    pub partial: u64,
+    pub partial: u32,
+    /// Client role: the local port of the connection that last became established, or sent a SYN again. With it, the
+    /// kernel's connection tracking can be asked where connections to this address go.
+    pub local_port: u32,
     /// Connects by `ConnectOutcome`; server role: accepted connections under `Ok`, the last word of that line.
     pub connects: [u64; N_CONNECT_OUTCOMES],
     /// Of the timeouts: those where the caller closed the socket, a SYN having gone unanswered for a second or more.
@@ -249,6 +252,7 @@ impl EdgeRecord {
         opened: 0,
         closed: 0,
         partial: 0,
+        local_port: 0,
         attached: 0,
         detached: 0,
         in_flight: 0,

@@ -171,6 +171,7 @@ fn connect_ended(sk: Sock) {
     if let Some(record) = edge::record(socket.edge) {
         // The failed connect's disconnect sets the kernel's count back.
         track::sync_retransmits(tcp, socket, record);
+        edge::note_port(record, sk);
     }
     let failure = Failure {
         outcome,

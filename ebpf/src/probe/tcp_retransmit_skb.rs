@@ -4,6 +4,9 @@
 //! A trigger only: the number comes from the socket's own `total_retrans`, which counts segments as `RetransSegs` does,
 //! so a missed run costs delay, never a count.
 
+use weir_abi::ROLE_CLIENT;
+use weir_ebpf::socket::PHASE_CONNECTING;
+
 use crate::{edge, kernel::Sock, sockets, track};
 
 #[inline(always)]
@@ -14,5 +17,8 @@ pub(crate) fn run(sk: Sock) {
     }
     if let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(socket.edge)) {
         track::sync_retransmits(tcp, socket, record);
+        if socket.phase == PHASE_CONNECTING && socket.role == ROLE_CLIENT {
+            edge::note_port(record, sk);
+        }
     }
 }
