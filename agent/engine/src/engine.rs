@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
-use weir_abi::{ConnectFailed, Counter, EdgeKey, EdgeRecord, FIRST_SLOT, N_COUNTERS, SLOT_LIVE};
+use weir_abi::{ConnectFailed, Counter, EdgeKey, EdgeRecord, FIRST_SLOT, N_COUNTERS, ROLE_SERVER, SLOT_LIVE};
 
 use crate::{
     compact::{Compact, Header},
     degraded::History,
-    fold::{self, Destination, Folded},
-    identity::{Named, NamedEnd},
+    fold::{self, Between, Destination, Folded},
+    identity::{Identity, Named, NamedEnd},
     input::{AgentCost, Input, Naming, ProbeState, ProgramCost, Started},
     join,
     names::{Learned, Names},
@@ -143,7 +143,6 @@ impl Engine {
     fn forget(&mut self, oldest_ns: u64) {
         self.failures.retain(|_, failure| failure.at_ns >= oldest_ns);
         self.degraded.forget(oldest_ns);
-        self.names.forget(oldest_ns);
         let Self { latest, from, next, .. } = self;
         let idle = |(key, sum): (&_, &Rc<Compact>)| from.1.folded.get(key).is_some_and(|before| before == sum);
         latest.folded.retain(|key, sum| !idle((key, sum)));
@@ -165,11 +164,29 @@ impl Engine {
         let slot = named.slot;
         let Learned::Another { end, old } = self.names.learn(named) else { return };
         let Some(record) = self.latest.edges.get(&slot).cloned() else { return };
+        let header = &record.header;
         let (own, far) = match end {
             NamedEnd::Own => (Some(&old), None),
             NamedEnd::Far => (None, Some(&old)),
         };
-        let mut destination = Destination::of(slot, &record.header, &self.names).with(own, far);
+        let reached = fold::reached(slot, header, &self.names, &self.latest.folded);
+        let destination = Destination::of(slot, header, &self.names, &self.latest.folded).with(own, far);
+        self.part(slot, destination);
+        if header.key.role == ROLE_SERVER {
+            return;
+        }
+        // Its servers' counts go with its own, or they would be taken for those of what follows.
+        let shared = reached.len() > 1;
+        for server in self.names.server_slots(header) {
+            let between = Between::called(slot, header, &self.names.own(server), &self.names);
+            self.part(server, Destination::of_behind(between, shared).with_client(own));
+        }
+        self.release(slot, header, shared, own);
+    }
+
+    /// What a slot has counted so far goes there; what it counts from now on is its own.
+    fn part(&mut self, slot: u32, mut destination: Destination) {
+        let Some(record) = self.latest.edges.get(&slot).cloned() else { return };
         self.latest.services_over_limit += u64::from(destination.make_room(&self.latest.folded));
         destination.add(&mut self.latest.folded, &fold::closed(&record));
         for mark in [&mut self.from.1, &mut self.next.1] {
@@ -191,8 +208,9 @@ impl Engine {
     fn retire(&mut self, slot: u32) {
         self.evicted += 1;
         let Some(record) = self.latest.edges.get(&slot).cloned() else { return };
-        let mut destination = Destination::of(slot, &record.header, &self.names);
-        self.names.vanished(slot, &record.header, self.now.monotonic_ns);
+        let header = &record.header;
+        let reached = fold::reached(slot, header, &self.names, &self.latest.folded);
+        let mut destination = Destination::of(slot, header, &self.names, &self.latest.folded);
         let silent = self.from.1.edges.get(&slot) == Some(&record);
         if !silent {
             self.latest.services_over_limit += u64::from(destination.make_room(&self.latest.folded));
@@ -204,8 +222,26 @@ impl Engine {
                 destination.add(&mut cumulative.folded, &record);
             }
         }
+        let shared = header.key.role != ROLE_SERVER && reached.len() > 1;
+        self.release(slot, header, shared, None);
+        self.names.vanished(slot, header, shared);
         // The example of a failure goes with the slot: the edge it stood for is no more.
-        self.failures.remove(&record.header.key);
+        self.failures.remove(&header.key);
+    }
+
+    /// What was folded behind a client, `named` where that is not its present name, goes where its own counts have gone.
+    fn release(&mut self, slot: u32, header: &Header, shared: bool, named: Option<&Arc<Identity>>) {
+        let behind = fold::behind(slot, &self.latest.folded).map(|(server, key)| (Arc::clone(server), Rc::clone(key)));
+        for (server, key) in behind.collect::<Vec<_>>() {
+            let between = Between::called(slot, header, &server, &self.names);
+            let mut destination = Destination::of_behind(between, shared).with_client(named);
+            self.latest.services_over_limit += u64::from(destination.make_room(&self.latest.folded));
+            for cumulative in [&mut self.latest, &mut self.from.1, &mut self.next.1] {
+                if let Some(sum) = cumulative.folded.remove(&key) {
+                    destination.add(&mut cumulative.folded, &sum);
+                }
+            }
+        }
     }
 
     /// What snapshots cover.
@@ -358,5 +394,7 @@ impl Cumulative {
     }
 }
 
+#[cfg(test)]
+mod conservation;
 #[cfg(test)]
 mod tests;

@@ -9,17 +9,34 @@ use crate::{
     compact::{Compact, Header},
     ends::address,
     identity::{Identity, Kind},
-    names::{Dialled, Names, nobody},
+    names::{Names, nobody},
 };
 
 /// Edges between services of which something is folded; what would be one more goes to `other`.
 const MAX_FOLDED: usize = 2048;
 
+/// Records of retired edges, summed.
+pub(crate) type Folded = BTreeMap<Rc<FoldKey>, Rc<Compact>>;
+
+/// What a sum is of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum FoldKey {
+    /// Retired edges of a service that this client's slot has reached. Kept apart while the client's edge lives: whether
+    /// its own counts can be told apart by service is known at its end.
+    Behind { client: u32, server: Arc<Identity> },
+    /// Retired edges between two services.
+    Between(Between, Side),
+}
+
 /// Whose sockets counted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Side {
     Client,
-    ServerOfLocal,
+    /// Of clients whose own counts are among those of `Client`.
+    Server,
+    /// Of clients on this host whose own counts cannot be told apart by service.
+    ServerAlone,
+    /// Of clients elsewhere.
     ServerOfRemote,
 }
 
@@ -35,59 +52,93 @@ pub(crate) struct Between {
     pub(crate) port: Option<u16>,
 }
 
-/// Records of retired edges, summed.
-pub(crate) type Folded = BTreeMap<Rc<(Between, Side)>, Rc<Compact>>;
+impl Between {
+    /// The ends of a client's record that found this server.
+    pub(crate) fn called(slot: u32, header: &Header, server: &Arc<Identity>, names: &Names) -> Self {
+        Self {
+            client: without_pod(&names.own(slot)),
+            server: without_pod(server),
+            client_address: None,
+            server_address: Some(address(header.key.address)),
+            port: Some(header.key.port),
+        }
+    }
+
+    /// The ends of a server's record.
+    fn served(slot: u32, header: &Header, names: &Names) -> Self {
+        let key = &header.key;
+        let remote = key.peer_tgid == 0;
+        let (client, _) = names.client(slot, header);
+        Self {
+            client_address: Some(address(key.address)).filter(|_| remote && client.kind != Kind::Internet),
+            client: without_pod(&client),
+            server: without_pod(&names.own(slot)),
+            server_address: Some(address(if remote { header.local_address } else { key.address })),
+            port: Some(if remote { key.listen_port } else { key.port }),
+        }
+    }
+}
 
 /// Where a slot's record belongs when it is retired, and whether only its failures do.
 pub(crate) struct Destination {
-    key: Rc<(Between, Side)>,
+    key: Rc<FoldKey>,
     failures_only: bool,
 }
 
 impl Destination {
-    pub(crate) fn of(slot: u32, header: &Header, names: &Names) -> Self {
-        let key = &header.key;
-        let own = names.own(slot);
-        if key.role != ROLE_SERVER {
-            let reached = Dialled::by(header).map_or_else(Vec::new, |dialled| names.reached(&dialled));
-            let (far, _) = names.far(slot);
-            let server = if let [one] = &reached[..] { Arc::clone(one) } else { far };
-            let between = Between {
-                client: without_pod(&own),
-                server: without_pod(&server),
-                client_address: None,
-                server_address: Some(address(key.address)),
-                port: Some(key.port),
-            };
-            return Self { key: Rc::new((between, Side::Client)), failures_only: reached.len() > 1 };
+    pub(crate) fn of(slot: u32, header: &Header, names: &Names, folded: &Folded) -> Self {
+        if header.key.role == ROLE_SERVER {
+            return Self { key: Rc::new(Self::of_server(slot, header, names)), failures_only: false };
         }
-        let (client, _) = names.client(slot, header);
-        let remote = key.peer_tgid == 0;
-        let between = Between {
-            client_address: Some(address(key.address)).filter(|_| remote && client.kind != Kind::Internet),
-            client: without_pod(&client),
-            server: without_pod(&own),
-            server_address: Some(address(if remote { header.local_address } else { key.address })),
-            port: Some(if remote { key.listen_port } else { key.port }),
-        };
-        let side = if remote { Side::ServerOfRemote } else { Side::ServerOfLocal };
-        Self { key: Rc::new((between, side)), failures_only: false }
+        let reached = reached(slot, header, names, folded);
+        let (far, _) = names.far(slot);
+        let server = if let [one] = &reached[..] { one } else { &far };
+        let between = Between::called(slot, header, server, names);
+        Self { key: Rc::new(FoldKey::Between(between, Side::Client)), failures_only: reached.len() > 1 }
+    }
+
+    fn of_server(slot: u32, header: &Header, names: &Names) -> FoldKey {
+        if header.key.peer_tgid == 0 {
+            return FoldKey::Between(Between::served(slot, header, names), Side::ServerOfRemote);
+        }
+        if let Some(client) = names.client_slot(header) {
+            return FoldKey::Behind { client, server: without_pod(&names.own(slot)) };
+        }
+        let side = if names.is_alone(slot) { Side::ServerAlone } else { Side::Server };
+        FoldKey::Between(Between::served(slot, header, names), side)
+    }
+
+    /// Where what is behind a client goes when that client's own record is retired.
+    pub(crate) fn of_behind(between: Between, shared: bool) -> Self {
+        let side = if shared { Side::ServerAlone } else { Side::Server };
+        Self { key: Rc::new(FoldKey::Between(between, side)), failures_only: false }
+    }
+
+    /// The same with another name of the client.
+    pub(crate) fn with_client(mut self, client: Option<&Arc<Identity>>) -> Self {
+        let mut key = (*self.key).clone();
+        if let (FoldKey::Between(between, _), Some(client)) = (&mut key, client) {
+            between.client = without_pod(client);
+        }
+        self.key = Rc::new(key);
+        self
     }
 
     /// The same with another name at one end, where the name changes while the edge goes on.
     pub(crate) fn with(mut self, own: Option<&Arc<Identity>>, far: Option<&Arc<Identity>>) -> Self {
-        let (mut between, side) = (*self.key).clone();
-        let (own_end, far_end) = match side {
-            Side::Client => (&mut between.client, &mut between.server),
-            Side::ServerOfLocal | Side::ServerOfRemote => (&mut between.server, &mut between.client),
+        let mut key = (*self.key).clone();
+        let (own_end, far_end) = match &mut key {
+            FoldKey::Behind { server, .. } => (server, None),
+            FoldKey::Between(between, Side::Client) => (&mut between.client, Some(&mut between.server)),
+            FoldKey::Between(between, _) => (&mut between.server, Some(&mut between.client)),
         };
         if let Some(own) = own {
             *own_end = without_pod(own);
         }
-        if let Some(far) = far {
+        if let (Some(far), Some(far_end)) = (far, far_end) {
             *far_end = without_pod(far);
         }
-        self.key = Rc::new((between, side));
+        self.key = Rc::new(key);
         self
     }
 
@@ -96,10 +147,13 @@ impl Destination {
         if folded.len() < MAX_FOLDED || folded.contains_key(&self.key) {
             return false;
         }
-        let side = self.key.1;
+        let side = match &*self.key {
+            FoldKey::Behind { .. } => Side::Server,
+            FoldKey::Between(_, side) => *side,
+        };
         let other =
             Between { client: nobody(), server: nobody(), client_address: None, server_address: None, port: None };
-        self.key = Rc::new((other, side));
+        self.key = Rc::new(FoldKey::Between(other, side));
         true
     }
 
@@ -110,6 +164,26 @@ impl Destination {
         let sum = folded.get(&self.key).map_or_else(|| record.clone(), |sum| sum.plus(record));
         folded.insert(Rc::clone(&self.key), Rc::new(sum));
     }
+}
+
+/// The services that were found behind what a client dialled: of slots in use, and of those retired in the window.
+pub(crate) fn reached(slot: u32, header: &Header, names: &Names, folded: &Folded) -> Vec<Arc<Identity>> {
+    let mut reached: Vec<Arc<Identity>> = Vec::new();
+    let ended = behind(slot, folded).map(|(server, _)| Arc::clone(server));
+    for identity in names.servers(header).into_iter().chain(ended) {
+        if !reached.iter().any(|known| known.service() == identity.service()) {
+            reached.push(identity);
+        }
+    }
+    reached
+}
+
+/// What is folded behind a client's slot.
+pub(crate) fn behind(slot: u32, folded: &Folded) -> impl Iterator<Item = (&Arc<Identity>, &Rc<FoldKey>)> {
+    folded.keys().filter_map(move |key| match &**key {
+        FoldKey::Behind { client, server } if *client == slot => Some((server, key)),
+        _ => None,
+    })
 }
 
 /// Of a client's record: what no server can have counted. Where several services were found behind one address, the

@@ -8,8 +8,8 @@ use crate::{
     compact::{Compact, Header},
     delta::View,
     ends::{address, process},
-    fold::{self, Between, Folded, Side},
-    identity::Identity,
+    fold::{self, Between, FoldKey, Folded, Side},
+    identity::{Identity, Kind},
     names::{Dialled, Names, nobody},
     service::busiest_first,
     snapshot::{Absent, Edge, End, Failure, Process, ServerProcess},
@@ -88,15 +88,16 @@ pub(crate) fn edges(sources: Sources<'_>) -> Vec<Edge> {
         }
     }
     for client in clients {
-        let dialled = Dialled::by(client.header());
-        let servers = dialled.and_then(|dialled| local_servers.remove(&dialled)).unwrap_or_default();
-        let failure = failures.get(&client.header().key).filter(|f| f.at_ns >= span.from_ns);
-        let failure = failure.map(|f| failure_of(f, &span));
-        let reached = dialled.map_or_else(Vec::new, |dialled| names.reached(&dialled));
+        let header = client.header();
+        let servers = Dialled::by(header).and_then(|dialled| local_servers.remove(&dialled)).unwrap_or_default();
+        let failure = failures.get(&header.key).filter(|f| f.at_ns >= span.from_ns).map(|f| failure_of(f, &span));
+        let ended = ended_behind(client.slot, folded, &span);
+        let reached = fold::reached(client.slot, header, names, folded.1);
+        let call = Call { client, servers, ended, failure };
         if reached.len() > 1 {
-            edges.extend(shared(&client, servers, failure, names, &span));
+            edges.extend(shared(call, names, &span));
         } else {
-            edges.extend(called(&client, &servers, reached.first(), failure, names, &span));
+            edges.extend(called(call, reached.first(), names, &span));
         }
     }
     // Servers whose client's edge is gone (retired, or beyond the limit) still have a view of their own.
@@ -112,33 +113,48 @@ fn order(end: &End) -> (Option<Process>, Arc<Identity>, Option<std::net::IpAddr>
     (end.process.clone().ok(), Arc::clone(&end.identity), end.address, end.port)
 }
 
-/// An edge whose client is here, with all local processes that serve it; none when all were silent.
-fn called(
-    client: &Reading<'_>,
-    servers: &[Reading<'_>],
-    reached: Option<&Arc<Identity>>,
+/// A client's record, and all that was found behind the address that it dialled.
+struct Call<'a> {
+    client: Reading<'a>,
+    servers: Vec<Reading<'a>>,
+    /// Of processes that have ended.
+    ended: Vec<(Arc<Identity>, View)>,
     failure: Option<Failure>,
-    names: &Names,
-    span: &Span,
-) -> Option<Edge> {
+}
+
+fn ended_behind(slot: u32, (before, after): (&Folded, &Folded), span: &Span) -> Vec<(Arc<Identity>, View)> {
+    let view = |key| {
+        let record = |folded: &Folded| folded.get(key).map_or(EdgeRecord::EMPTY, |sum| sum.record());
+        View::between(&record(before), &record(after), span.from_ns, span.to_ns)
+    };
+    fold::behind(slot, after).map(|(server, key)| (Arc::clone(server), view(key))).collect()
+}
+
+/// An edge whose client is here, with all local processes that serve it; none when all were silent.
+fn called(call: Call<'_>, reached: Option<&Arc<Identity>>, names: &Names, span: &Span) -> Option<Edge> {
+    let Call { client, servers, ended, failure } = call;
     let client_view = client.view(span);
     let mut silent = client_view.is_silent();
     let mut shares = Vec::with_capacity(servers.len());
     let mut server_view: Option<View> = None;
-    for server in servers {
-        let view = server.view(span);
+    let mut serves = |view: View| {
         silent &= view.is_silent();
-        shares.push(share(server.header(), &view));
         match &mut server_view {
             Some(sum) => sum.merge(&view),
             None => server_view = Some(view),
         }
+    };
+    for server in &servers {
+        let view = server.view(span);
+        shares.push(share(server.header(), &view));
+        serves(view);
     }
+    ended.into_iter().for_each(|(_, view)| serves(view));
     if silent {
         return None;
     }
     busiest_first(&mut shares);
-    let mut server = far_end(client, names);
+    let mut server = far_end(&client, names);
     if let Some(reached) = reached {
         server.identity = asked_for(reached, &server.identity);
         server.unknown = None;
@@ -152,7 +168,7 @@ fn called(
         }
     }
     Some(Edge {
-        client: own_end(client, names),
+        client: own_end(&client, names),
         server,
         server_processes: shares,
         client_view: Ok(client_view),
@@ -165,29 +181,30 @@ fn called(
 
 /// Edges of a client that found several services behind one address: what went to which only the servers can tell. What
 /// no server counted, failures, belongs to the address.
-fn shared(
-    client: &Reading<'_>,
-    servers: Vec<Reading<'_>>,
-    failure: Option<Failure>,
-    names: &Names,
-    span: &Span,
-) -> Vec<Edge> {
-    let mut edges: Vec<Edge> = servers
-        .into_iter()
-        .filter_map(|server| server.heard(span))
-        .map(|heard| {
-            let mut edge = served(heard, names);
-            edge.client = own_end(client, names);
-            edge.client_view = Err(Absent::Shared);
-            edge
+fn shared(call: Call<'_>, names: &Names, span: &Span) -> Vec<Edge> {
+    let Call { client, servers, ended, failure } = call;
+    let alone = |edge| Edge { client: own_end(&client, names), client_view: Err(Absent::Shared), ..edge };
+    let live = servers.into_iter().filter_map(|server| server.heard(span)).map(|heard| alone(served(heard, names)));
+    let ended = ended.into_iter().filter(|(_, view)| !view.is_silent()).map(|(identity, view)| {
+        let place = far_end(&client, names);
+        alone(Edge {
+            client: own_end(&client, names),
+            server: End { address: place.address, port: place.port, ..End::elsewhere(identity, Absent::Ended) },
+            server_processes: Vec::new(),
+            client_view: Err(Absent::Shared),
+            server_view: Ok(view),
+            unpaired_view: None,
+            last_failure: None,
+            is_other: false,
         })
-        .collect();
+    });
+    let mut edges: Vec<Edge> = live.chain(ended).collect();
     let failures = client.view_of(span, |record| fold::failures(&record));
     if !failures.is_silent() {
-        let mut server = far_end(client, names);
+        let mut server = far_end(&client, names);
         server.unknown = Some(Arc::from(Absent::Shared.reason()));
         edges.push(Edge {
-            client: own_end(client, names),
+            client: own_end(&client, names),
             server,
             server_processes: Vec::new(),
             client_view: Ok(failures),
@@ -251,7 +268,8 @@ fn served((server, view): (Reading<'_>, View), names: &Names) -> Edge {
         },
         server: own,
         server_processes: vec![share(header, &view)],
-        client_view: Err(Absent::NotOnThisHost),
+        // What a client of this host counted is with its retired edge.
+        client_view: if here && !names.is_alone(server.slot) { Ok(nothing()) } else { Err(Absent::NotOnThisHost) },
         server_view: Ok(view),
         unpaired_view: None,
         last_failure: None,
@@ -261,37 +279,46 @@ fn served((server, view): (Reading<'_>, View), names: &Names) -> Edge {
 
 /// What retired edges did in the window.
 fn retired((before, after): (&Folded, &Folded), span: &Span) -> Vec<Edge> {
-    let mut edges: BTreeMap<(&Between, bool), Edge> = BTreeMap::new();
+    let mut edges: BTreeMap<(&Between, Option<Absent>), Edge> = BTreeMap::new();
     for (key, sum) in after {
-        let (between, side) = &**key;
+        let FoldKey::Between(between, side) = &**key else { continue };
         let earlier = before.get(key).map_or(EdgeRecord::EMPTY, |sum| sum.record());
         let view = View::between(&earlier, &sum.record(), span.from_ns, span.to_ns);
         if view.is_silent() {
             continue;
         }
-        let elsewhere = *side == Side::ServerOfRemote;
-        let edge = edges.entry((between, elsewhere)).or_insert_with(|| ended(between, elsewhere));
+        // Why there is no client's view, where there is none.
+        let alone = match side {
+            Side::Client | Side::Server => None,
+            Side::ServerAlone => Some(Absent::Shared),
+            Side::ServerOfRemote => Some(Absent::NotOnThisHost),
+        };
+        let edge = edges.entry((between, alone)).or_insert_with(|| ended(between, alone));
         match side {
             Side::Client => edge.client_view = Ok(view),
-            Side::ServerOfLocal | Side::ServerOfRemote => edge.server_view = Ok(view),
+            Side::Server | Side::ServerAlone | Side::ServerOfRemote => edge.server_view = Ok(view),
         }
     }
     edges.into_values().collect()
 }
 
-fn ended(between: &Between, elsewhere: bool) -> Edge {
+fn ended(between: &Between, alone: Option<Absent>) -> Edge {
     let Between { client, server, client_address, server_address, port } = between;
-    let absent = if elsewhere { Absent::NotOnThisHost } else { Absent::Ended };
+    let absent = alone.filter(|absent| *absent == Absent::NotOnThisHost).unwrap_or(Absent::Ended);
     Edge {
         client: End { address: *client_address, ..End::elsewhere(Arc::clone(client), absent) },
         server: End { address: *server_address, port: *port, ..End::elsewhere(Arc::clone(server), Absent::Ended) },
         server_processes: Vec::new(),
-        client_view: Err(if elsewhere { Absent::NotOnThisHost } else { Absent::Shared }),
+        client_view: alone.map_or_else(|| Ok(nothing()), Err),
         server_view: Err(Absent::NotOnThisHost),
         unpaired_view: None,
         last_failure: None,
-        is_other: client.kind == crate::identity::Kind::Other,
+        is_other: client.kind == Kind::Other,
     }
+}
+
+fn nothing() -> View {
+    View::between(&EdgeRecord::EMPTY, &EdgeRecord::EMPTY, 0, 0)
 }
 
 /// What lies beyond the limits: the edges whose client is here as one, those whose client is elsewhere as another.
@@ -305,7 +332,6 @@ fn other(readings: &[Reading<'_>], span: &Span) -> Vec<Edge> {
         } = Some(view);
     }
     // Servers here whose clients all have edges of their own: the connections are counted there.
-    let nothing = || View::between(&EdgeRecord::EMPTY, &EdgeRecord::EMPTY, 0, 0);
     let from_here = (client.is_some() || local.is_some())
         .then(|| other_edge(Ok(client.unwrap_or_else(nothing)), local.ok_or(Absent::ManyInOne)));
     let from_elsewhere = remote.map(|view| other_edge(Err(Absent::NotOnThisHost), Ok(view)));

@@ -18,9 +18,6 @@ use crate::{
 /// Translated addresses kept an edge; a service of more is known by these.
 const MAX_BACKENDS: usize = 16;
 
-/// Services remembered behind something dialled whose slots are retired: two are enough to know that it is shared.
-const MAX_GONE: usize = 256;
-
 /// What both ends of a local edge know of it: the client's process and namespace, the address and port it dialled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Dialled {
@@ -46,8 +43,6 @@ impl Dialled {
 struct Dial {
     client: Option<u32>,
     servers: BTreeSet<u32>,
-    /// Services that were reached and whose slots are retired, with the time of that.
-    gone: Vec<(u64, Arc<Identity>)>,
 }
 
 #[derive(Debug)]
@@ -61,6 +56,8 @@ struct Slot {
     backends: Vec<SocketAddr>,
     /// The last tick before its record came.
     first_seen_ns: u64,
+    /// A server whose client has gone, and whose counts are not among that client's.
+    alone: bool,
 }
 
 /// Names of all live slots.
@@ -78,7 +75,9 @@ impl Names {
         let far_address = address(header.key.address);
         let far = Arc::new(nameless(header.key.role == ROLE_SERVER, far_address));
         let unknown = Some(Arc::from(Absent::NotOnThisHost.reason()));
-        let known = Slot { own, far, unknown, far_is_named: false, backends: Vec::new(), first_seen_ns: now_ns };
+        let far_is_named = false;
+        let backends = Vec::new();
+        let known = Slot { own, far, unknown, far_is_named, backends, first_seen_ns: now_ns, alone: false };
         self.slots.insert(slot, known);
         let Some(dialled) = Dialled::by(header) else { return };
         let dial = self.dials.entry(dialled).or_default();
@@ -89,17 +88,13 @@ impl Names {
         }
     }
 
-    /// A slot's edge is retired.
-    pub(crate) fn vanished(&mut self, slot: u32, header: &Header, now_ns: u64) {
+    /// A slot's edge is retired. `alone`: its counts could not be told apart by service.
+    pub(crate) fn vanished(&mut self, slot: u32, header: &Header, alone: bool) {
         let Some(ended) = self.slots.remove(&slot) else { return };
         let Some(dialled) = Dialled::by(header) else { return };
         let Some(dial) = self.dials.get_mut(&dialled) else { return };
         if header.key.role == ROLE_SERVER {
             dial.servers.remove(&slot);
-            dial.gone.retain(|(_, identity)| identity.service() != ended.own.service());
-            if dial.gone.len() < MAX_GONE {
-                dial.gone.push((now_ns, ended.own));
-            }
         } else {
             dial.client = None;
             // Those that still serve it keep the name.
@@ -108,18 +103,12 @@ impl Names {
                     server.far = Arc::clone(&ended.own);
                     server.far_is_named = true;
                     server.unknown = None;
+                    server.alone = alone;
                 }
             }
         }
         if dial.client.is_none() && dial.servers.is_empty() {
             self.dials.remove(&dialled);
-        }
-    }
-
-    /// What was gone before the window is forgotten.
-    pub(crate) fn forget(&mut self, oldest_ns: u64) {
-        for dial in self.dials.values_mut() {
-            dial.gone.retain(|(when, _)| *when >= oldest_ns);
         }
     }
 
@@ -173,21 +162,28 @@ impl Names {
 
     /// The client of a server's record, and why it is not known better.
     pub(crate) fn client(&self, slot: u32, header: &Header) -> (Arc<Identity>, Option<Arc<str>>) {
-        let client = Dialled::by(header).and_then(|dialled| self.dials.get(&dialled)?.client);
-        client.map_or_else(|| self.far(slot), |client| (self.own(client), None))
+        self.client_slot(header).map_or_else(|| self.far(slot), |client| (self.own(client), None))
     }
 
-    /// The services that were found behind something dialled: of slots in use, and of those retired in the window.
-    pub(crate) fn reached(&self, dialled: &Dialled) -> Vec<Arc<Identity>> {
-        let Some(dial) = self.dials.get(dialled) else { return Vec::new() };
-        let mut reached: Vec<Arc<Identity>> = Vec::new();
-        let live = dial.servers.iter().filter_map(|slot| self.slots.get(slot)).map(|slot| &slot.own);
-        for identity in live.chain(dial.gone.iter().map(|(_, identity)| identity)) {
-            if !reached.iter().any(|known| known.service() == identity.service()) {
-                reached.push(Arc::clone(identity));
-            }
-        }
-        reached
+    /// The slot of a server's client, while it lives.
+    pub(crate) fn client_slot(&self, header: &Header) -> Option<u32> {
+        self.dials.get(&Dialled::by(header)?)?.client
+    }
+
+    /// Whether the counts of the server's client, which has gone, could not be told apart by service.
+    pub(crate) fn is_alone(&self, slot: u32) -> bool {
+        self.slots.get(&slot).is_some_and(|slot| slot.alone)
+    }
+
+    /// The slots in use that serve what a client dialled.
+    pub(crate) fn server_slots(&self, header: &Header) -> Vec<u32> {
+        let dial = Dialled::by(header).and_then(|dialled| self.dials.get(&dialled));
+        dial.map_or_else(Vec::new, |dial| dial.servers.iter().copied().collect())
+    }
+
+    /// And who they are.
+    pub(crate) fn servers(&self, header: &Header) -> Vec<Arc<Identity>> {
+        self.server_slots(header).into_iter().map(|slot| self.own(slot)).collect()
     }
 }
 

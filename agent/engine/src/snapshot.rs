@@ -224,7 +224,7 @@ pub struct ServerProcess {
 }
 
 /// Why a value is not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Absent {
     /// The far end runs on another host, or its socket was not tracked.
     NotOnThisHost,
