@@ -1,0 +1,3 @@
+//! Who a process of this host is.
+
+pub mod cgroup;
