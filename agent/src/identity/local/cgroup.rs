@@ -271,7 +271,7 @@ pub(super) fn is_name(text: &str) -> Option<&str> {
 
 impl Place<'_> {
     /// How much it says: a container within a pod most, then either, then a unit that names something.
-    fn weight(&self) -> u32 {
+    pub(super) fn weight(&self) -> u32 {
         let unit = match &self.unit {
             Some(unit) if unit.is_service() => 3,
             Some(_) => 2,

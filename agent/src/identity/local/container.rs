@@ -54,7 +54,7 @@ pub(crate) struct ContainerNames {
 /// What was not to be had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ContainerLosses {
-    /// Look-ups of which no runtime's files know anything.
+    /// Processes in a container of which no runtime's files know anything.
     pub unknown: u64,
     /// Files that are not what their runtime writes.
     pub malformed: u64,
@@ -83,12 +83,7 @@ impl Containers {
         if let Some(known) = self.known.get(container.id) {
             return Some(known.clone());
         }
-        let found = self.look_up(container, user);
-        let Some(found) = found else {
-            self.losses.unknown += 1;
-            return None;
-        };
-        let found = Arc::new(found);
+        let found = Arc::new(self.look_up(container, user)?);
         self.known.insert(container.id.into(), found.clone());
         Some(found)
     }

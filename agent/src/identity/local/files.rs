@@ -50,6 +50,21 @@ impl Root {
         Ok(names.filter(|name| !matches!(name.as_str(), "." | "..")).take(limit).collect())
     }
 
+    /// The directories in a directory with their inode numbers, in no order, at most `limit`.
+    ///
+    /// # Errors
+    /// Those of opening and reading.
+    pub(crate) fn directories(&self, path: &str, limit: usize) -> io::Result<Vec<(String, u64)>> {
+        let directory = fs::Dir::new(self.open_below(path, OFlags::RDONLY | OFlags::DIRECTORY)?)?;
+        let below = directory.filter_map(|entry| {
+            let entry = entry.ok()?;
+            let name = entry.file_name().to_str().ok()?;
+            let counts = entry.file_type() == FileType::Directory && !matches!(name, "." | "..");
+            counts.then(|| (name.to_owned(), entry.ino()))
+        });
+        Ok(below.take(limit).collect())
+    }
+
     fn open_below(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
         let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         match fs::openat2(&self.directory, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
