@@ -17,7 +17,7 @@ mod text;
 
 use std::{collections::VecDeque, io, path::Path, sync::Arc};
 
-use weir_abi::{CGROUP_ROOT, COMM_LEN, EXE_LEN};
+use weir_abi::{CGROUP_ROOT, COMM_LEN, CgroupMade, EXE_LEN};
 use weir_engine::{Identity, Kind};
 
 use crate::probe::hierarchy::Hierarchy;
@@ -80,6 +80,8 @@ pub struct LocalLosses {
     pub malformed_attributes: u64,
     /// Environments longer than what is read.
     pub environments_cut: u64,
+    /// New cgroups whose path was longer than what the kernel half tells, or could not be read.
+    pub long_paths: u64,
     /// New cgroups that found no room to wait for their container's files.
     pub not_awaited: u64,
     /// Of containers.
@@ -135,8 +137,13 @@ impl LocalNames {
 
     /// A cgroup was made just now. Its container is looked up at once, since the files of one that is removed when it ends
     /// (`podman run --rm`) may be gone by the time its first edge is heard of.
-    pub fn cgroup_made(&mut self, id: u64, path: &[u8]) {
+    pub fn cgroup_made(&mut self, made: &CgroupMade) {
+        let Some(path) = made.path() else {
+            self.losses.long_paths += 1;
+            return;
+        };
         let path = String::from_utf8_lossy(path);
+        let id = made.cgroup_id;
         self.cgroups.insert(id, &path);
         if self.container_of(&cgroup::parse(&path), &path).is_some() || !is_awaited(&path) {
             return;

@@ -1,5 +1,7 @@
 use std::{fs, os::unix::fs::symlink, path::PathBuf, process::Command};
 
+use weir_abi::CGROUP_PATH_LEN;
+
 use super::*;
 
 const ID: &str = "3f4a1c5e9d2b7a60c8e1f0d3b5a79c24e6f81d0a2c4b6e8f9a7b5c3d1e0f2a4b";
@@ -67,6 +69,14 @@ fn facts(pid: u32, exe: &str) -> ProcessFacts {
     facts
 }
 
+/// As the kernel half tells it.
+fn made(cgroup_id: u64, path: &str) -> CgroupMade {
+    let mut made = CgroupMade { cgroup_id, length: path.len() as u32, _pad: 0, path: [0xff; CGROUP_PATH_LEN] };
+    let kept = path.len().min(CGROUP_PATH_LEN);
+    made.path[..kept].copy_from_slice(&path.as_bytes()[..kept]);
+    made
+}
+
 fn kind_and_name(local: &Local) -> (Kind, &str) {
     (local.identity.kind, &local.identity.name)
 }
@@ -112,7 +122,7 @@ fn a_process_that_is_gone_keeps_what_the_kernel_knows() {
     let host = Host::new();
     host.docker("web", "nginx:1");
     let mut names = host.names();
-    names.cgroup_made(77, format!("/docker/{ID}").as_bytes());
+    names.cgroup_made(&made(77, &format!("/docker/{ID}")));
     let local = names.name(&facts(9, "curl"));
     assert_eq!((kind_and_name(&local), local.container_id.as_deref()), ((Kind::Container, "web"), Some(ID)));
     // Of a cgroup that nobody told of.
@@ -172,12 +182,24 @@ fn a_container_without_files_is_told_apart_by_its_id_until_they_come() {
 fn a_container_is_looked_up_while_its_files_are_there() {
     let host = Host::new();
     let mut names = host.names();
-    names.cgroup_made(77, format!("/docker/{ID}").as_bytes());
+    names.cgroup_made(&made(77, &format!("/docker/{ID}")));
     names.look_again();
     host.docker("web", "nginx:1");
     names.look_again();
     fs::remove_dir_all(host.root.join("var")).expect("removed");
     assert_eq!(kind_and_name(&names.name(&facts(9, "nginx"))), (Kind::Container, "web"));
+}
+
+#[test]
+fn a_path_that_was_cut_is_counted_and_not_kept() {
+    let host = Host::new();
+    let mut names = host.names();
+    names.cgroup_made(&made(77, &"/a".repeat(CGROUP_PATH_LEN)));
+    names.cgroup_made(&CgroupMade { length: CGROUP_PATH_LEN as u32 - 1, ..made(77, &"/a".repeat(200)) });
+    names.cgroup_made(&CgroupMade { length: u32::MAX, ..made(77, "/a") });
+    names.cgroup_made(&made(77, ""));
+    names.name(&facts(9, "nginx"));
+    assert_eq!((names.losses().long_paths, names.losses().unknown_cgroups), (4, 1));
 }
 
 #[test]
@@ -200,7 +222,7 @@ fn waiting_for_containers_is_bounded() {
     let host = Host::new();
     let mut names = host.names();
     for id in 0..1000u64 {
-        names.cgroup_made(id, format!("/docker/{id:064x}").as_bytes());
+        names.cgroup_made(&made(id, &format!("/docker/{id:064x}")));
     }
     assert_eq!((names.awaited.len(), names.losses().not_awaited), (MAX_AWAITED, 1000 - MAX_AWAITED as u64));
     for _ in 0..LOOKS {
@@ -208,7 +230,7 @@ fn waiting_for_containers_is_bounded() {
     }
     assert!(names.awaited.is_empty());
     // Cgroups of a host and no container's are not waited for.
-    names.cgroup_made(1, b"/system.slice/nginx.service");
+    names.cgroup_made(&made(1, "/system.slice/nginx.service"));
     assert!(names.awaited.is_empty());
 }
 
