@@ -17,8 +17,9 @@ pub const COMM_LEN: usize = 16;
 pub const EXE_LEN: usize = 32;
 
 /// In a cgroup's id: it is of a hierarchy of version 1 (`Features::cgroup_v1_css`), asked where version 2's says only its
-/// root. Ids of two hierarchies may be equal; the kernel's own never come near this bit.
-pub const CGROUP_V1: u64 = 1 << 63;
+/// root. Ids of two hierarchies may be equal. They are counted from 1, and come nowhere near this bit; with it they are
+/// still numbers that every reader of JSON holds exactly.
+pub const CGROUP_V1: u64 = 1 << 52;
 /// The id of every hierarchy's root.
 pub const CGROUP_ROOT: u64 = 1;
 
