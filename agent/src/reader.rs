@@ -140,6 +140,7 @@ impl Reader {
         while let Some(heard) = self.ring.next() {
             match heard {
                 Heard::ConnectFailed(event) => sink(Input::ConnectFailed(event)),
+                Heard::CgroupMade(made) => self.identities.cgroup_made(&made),
                 Heard::NewEdge(slot) => {
                     self.new_edges = self.new_edges.wrapping_add(1);
                     if self.memory.look_at(slot)? {

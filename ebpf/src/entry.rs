@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 
 use crate::{
-    kernel::{Sock, pointer::Typed},
+    kernel::{Cgroup, Sock, pointer::Typed},
     probe,
 };
 
@@ -92,6 +92,12 @@ fn inet_sk_error_report(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint]
 fn tcp_destroy_sock(ctx: BtfTracePointContext) -> i32 {
     probe::tcp_destroy_sock::run(sock!(ctx, 0));
+    0
+}
+
+#[btf_tracepoint]
+fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
+    probe::cgroup_mkdir::run(Cgroup(ctx.arg(0)), ctx.arg(1));
     0
 }
 

@@ -15,7 +15,7 @@ use weir_ebpf::socket::Positions;
 
 use offsets::{load, offset};
 use pointer::{Pointer, Typed, Untyped};
-pub(crate) use task::Task;
+pub(crate) use task::{Cgroup, Task};
 
 pub(crate) const AF_INET: u16 = 2;
 pub(crate) const AF_INET6: u16 = 10;

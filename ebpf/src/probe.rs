@@ -1,5 +1,6 @@
 //! One file per hook. Each cites the kernel's prototype and the first kernel that has it; `main.rs` holds the entries.
 
+pub(crate) mod cgroup_mkdir;
 pub(crate) mod inet_sk_error_report;
 pub(crate) mod inet_sock_set_state;
 pub(crate) mod iter_task_file;

@@ -48,6 +48,9 @@ const TEST_PACKAGES: &[Package] = &[
     Package { name: "util-linux", programs: &["nsenter", "unshare"], service: None },
     Package { name: "procps", programs: &["ps", "sysctl"], service: None },
     Package { name: "socat", programs: &["socat"], service: None },
+    Package { name: "podman", programs: &["podman"], service: Some("podman.socket") },
+    // Not crun, which refuses hosts that have controllers of version 1 beside a version 2.
+    Package { name: "runc", programs: &["runc"], service: None },
 ];
 
 const BENCH_PACKAGES: &[Package] = &[

@@ -13,6 +13,7 @@ pub(crate) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 const KIND_PTR: u32 = 2;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
+const KIND_ENUM: u32 = 6;
 const KIND_TYPEDEF: u32 = 8;
 const KIND_FUNC: u32 = 12;
 const KIND_FUNC_PROTO: u32 = 13;
@@ -133,6 +134,21 @@ impl Btf {
         })
     }
 
+    /// The value that a name has in an enumeration.
+    pub(crate) fn enumerator(&self, enumeration: &str, wanted: &str) -> Option<u32> {
+        let of_that_name = |at: &&u32| {
+            let found = self.header(**at as usize).ok();
+            found.is_some_and(|found| {
+                found.kind == KIND_ENUM && self.name(found.name).is_ok_and(|name| name == enumeration)
+            })
+        };
+        let found = self.header(*self.types.iter().skip(1).find(of_that_name)? as usize).ok()?;
+        let values = (0..found.members).map(|member| found.at + 12 + 8 * member);
+        values
+            .into_iter()
+            .find_map(|at| (self.name(self.word(at).ok()?).ok()? == wanted).then(|| self.word(at + 4).ok())?)
+    }
+
     fn member(&self, id: u32, wanted: &str, depth: u32) -> Result<Option<(u32, u32)>> {
         let parent = self.resolved(id, depth)?;
         if parent.kind != KIND_STRUCT && parent.kind != KIND_UNION {
@@ -217,6 +233,9 @@ mod tests {
         let btf = Btf::of_kernel(Path::new(VMLINUX)).expect("BTF");
         assert_eq!(btf.offset("sock_common.skc_family").expect("offset"), 16);
         assert!(btf.offset("sock.sk_protocol").expect("offset") > 16);
+        assert!(btf.enumerator("cgroup_subsys_id", "pids_cgrp_id").expect("enumerator") < 32);
+        assert_eq!(btf.enumerator("cgroup_subsys_id", "no_such_cgrp_id"), None);
+        assert_eq!(btf.enumerator("no_such_enumeration", "pids_cgrp_id"), None);
         let missing = btf.offset("sock.sk_no_such_member").expect_err("no such member");
         assert!(missing.to_string().contains("this kernel has no sock.sk_no_such_member"), "{missing}");
     }
@@ -235,6 +254,7 @@ mod tests {
                     let _ = btf.offset("sock.sk_err");
                     let _ = btf.functions(&["f"]);
                     let _ = btf.size_of("sock");
+                    let _ = btf.enumerator("", "");
                 }
             }
         }

@@ -9,6 +9,7 @@ use weir_abi::{Features, Offsets};
 
 use super::{
     btf::{self, VMLINUX},
+    hierarchy::Hierarchy,
     table::{Hook, PROBES, Part},
 };
 
@@ -52,10 +53,22 @@ impl Kernel {
 
     /// What the programs differ by.
     pub(crate) fn features(&self) -> Features {
+        // Without the file there are no hierarchies of version 1.
+        let v1 = Hierarchy::of_version_1(&std::fs::read_to_string("/proc/cgroups").unwrap_or_default());
+        let v1 = v1.and_then(|v1| Some((v1.id, self.css_of(v1)?)));
         Features {
+            cgroup_v1_css: v1.map_or(0, |(_, css)| css),
+            cgroup_v1_hierarchy: v1.map_or(0, |(id, _)| id),
             registers_in_stack: if self.functions.contains_key(TASK_PT_REGS) { 0 } else { self.registers_in_stack() },
             spill_in_map: u32::from(!self.functions.contains_key(STORAGE_IN_TRACING)),
         }
+    }
+
+    /// Where a `css_set` keeps the pointer for a controller.
+    fn css_of(&self, hierarchy: Hierarchy) -> Option<u32> {
+        let controller = self.types.enumerator("cgroup_subsys_id", &format!("{}_cgrp_id", hierarchy.controller))?;
+        let first = self.types.offset("css_set.subsys").ok()?;
+        controller.checked_mul(size_of::<u64>() as u32)?.checked_add(first)
     }
 
     /// They are the last thing on the stack. Its size is in no type, but has been the same since 4.x on both architectures,

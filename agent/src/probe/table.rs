@@ -191,6 +191,15 @@ pub static PROBES: &[Probe] = &[
         required: false,
     },
     Probe {
+        name: "cgroup_mkdir",
+        entries: &[Entry {
+            since: "4.19",
+            parts: &[tp_btf("cgroup_mkdir", "(void *, struct cgroup *, const char *)")],
+        }],
+        provides: "containers that end before they are looked at, by name",
+        required: false,
+    },
+    Probe {
         name: "iter_task_file",
         entries: &[
             Entry { since: "5.11", parts: &[on(Hook::Iterator, "task_file", "iter_task_file", "")] },

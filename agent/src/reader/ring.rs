@@ -7,7 +7,7 @@ use aya::{
     Ebpf,
     maps::{MapData, RingBuf},
 };
-use weir_abi::{ConnectFailed, Event, EventKind, NewEdge};
+use weir_abi::{CgroupMade, ConnectFailed, Event, EventKind, NewEdge};
 
 /// The kernel half's `EVENTS`.
 pub(super) struct Ring(RingBuf<MapData>);
@@ -18,6 +18,8 @@ pub(super) enum Heard {
     ConnectFailed(ConnectFailed),
     /// A slot has a new edge.
     NewEdge(u32),
+    /// A cgroup was made: on the heap, since it is seven times as long as the others, and as rare as containers.
+    CgroupMade(Box<CgroupMade>),
 }
 
 impl Ring {
@@ -49,6 +51,7 @@ fn decode(item: &[u8]) -> Option<Heard> {
     match EventKind::numbered(kind)? {
         EventKind::ConnectFailed => body(item).map(Heard::ConnectFailed),
         EventKind::NewEdge => body(item).map(|NewEdge { slot, .. }| Heard::NewEdge(slot)),
+        EventKind::CgroupMade => body(item).map(|made| Heard::CgroupMade(Box::new(made))),
     }
 }
 

@@ -16,6 +16,13 @@ pub const COMM_LEN: usize = 16;
 /// Length kept of an executable's file name; longer names are cut.
 pub const EXE_LEN: usize = 32;
 
+/// In a cgroup's id: it is of a hierarchy of version 1 (`Features::cgroup_v1_css`), asked where version 2's says only its
+/// root. Ids of two hierarchies may be equal. They are counted from 1, and come nowhere near this bit; with it they are
+/// still numbers that every reader of JSON holds exactly.
+pub const CGROUP_V1: u64 = 1 << 52;
+/// The id of every hierarchy's root.
+pub const CGROUP_ROOT: u64 = 1;
+
 /// The slot that takes the client's end of every edge beyond the limit.
 pub const OTHER_CLIENT: u32 = 0;
 /// The slot that takes the server's end, where the client is on this host too: one connection is counted once a view.
@@ -112,7 +119,8 @@ pub struct EdgeRecord {
     pub exe: [u8; EXE_LEN],
     /// The process's start, nanoseconds since boot: tells a reused pid from the old one.
     pub process_start_ns: u64,
-    /// The process's cgroup (v2 id, 0 on a host without a v2 hierarchy).
+    /// The process's cgroup: its id in version 2's hierarchy, or in one of version 1 with `CGROUP_V1`. `CGROUP_ROOT` where
+    /// both say only that, 0 where it could not be read.
     pub cgroup_id: u64,
     /// This end's own address.
     pub local_address: [u8; 16],

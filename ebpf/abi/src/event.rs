@@ -10,6 +10,8 @@ pub enum EventKind {
     ConnectFailed = 1,
     /// `NewEdge`: wakes the reader, so that who it is can be asked while the process still lives.
     NewEdge = 2,
+    /// `CgroupMade`: wakes the reader, so that its container can be asked for while its files are there.
+    CgroupMade = 3,
 }
 
 impl EventKind {
@@ -18,6 +20,7 @@ impl EventKind {
         match number {
             1 => Some(Self::ConnectFailed),
             2 => Some(Self::NewEdge),
+            3 => Some(Self::CgroupMade),
             _ => None,
         }
     }
@@ -41,6 +44,34 @@ pub struct NewEdge {
     pub slot: u32,
     #[doc(hidden)]
     pub _pad: u32,
+}
+
+/// Room for a cgroup's path. A container in a pod is at 190 bytes, one in a pod of a node that is itself a container at
+/// 315: the container's id is at the end, so a path that is cut is worth nothing.
+pub const CGROUP_PATH_LEN: usize = 512;
+
+/// A cgroup was made, in version 2's hierarchy or the one of version 1 that weir asks.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CgroupMade {
+    /// As in an edge's record.
+    pub cgroup_id: u64,
+    /// Bytes of `path`, without the NUL that ends it; as many as fit where it was cut, 0 where it could not be read.
+    pub length: u32,
+    #[doc(hidden)]
+    pub _pad: u32,
+    /// From the hierarchy's root. Behind `length` is what the ring's memory held before.
+    pub path: [u8; CGROUP_PATH_LEN],
+}
+
+const _: () = assert!(size_of::<CgroupMade>() == 528, "ring records have no implicit padding");
+
+impl CgroupMade {
+    /// The path; none if it was cut.
+    pub fn path(&self) -> Option<&[u8]> {
+        let length = self.length as usize;
+        if length == 0 || length >= CGROUP_PATH_LEN - 1 { None } else { self.path.get(..length) }
+    }
 }
 
 /// A connect failed.

@@ -10,4 +10,9 @@ pub struct Features {
     /// Not 0 where sockets that find no room in the table get their record from a map, because a tracing program may not
     /// use `sk_storage` (before 5.11), or one of the programs has no typed sockets.
     pub spill_in_map: u32,
+    /// Where a `css_set` points to the process's place in the hierarchy of version 1 that is asked when version 2's says
+    /// only its root; 0 where there is none.
+    pub cgroup_v1_css: u32,
+    /// That hierarchy's number; 0, which is version 2's, where there is none.
+    pub cgroup_v1_hierarchy: u32,
 }

@@ -17,11 +17,11 @@ mod offsets;
 pub use control::Control;
 pub use counter::{Counter, N_COUNTERS};
 pub use edge::{
-    COMM_LEN, ConnectOutcome, EXE_LEN, EdgeKey, EdgeRecord, FIRST_SLOT, InFlight, N_CONNECT_OUTCOMES, N_SOCKET_ERRORS,
-    OTHER_CLIENT, OTHER_SERVER_LOCAL, OTHER_SERVER_REMOTE, ROLE_CLIENT, ROLE_NONE, ROLE_SERVER, SLOT_FREE, SLOT_LIVE,
-    SocketError,
+    CGROUP_ROOT, CGROUP_V1, COMM_LEN, ConnectOutcome, EXE_LEN, EdgeKey, EdgeRecord, FIRST_SLOT, InFlight,
+    N_CONNECT_OUTCOMES, N_SOCKET_ERRORS, OTHER_CLIENT, OTHER_SERVER_LOCAL, OTHER_SERVER_REMOTE, ROLE_CLIENT, ROLE_NONE,
+    ROLE_SERVER, SLOT_FREE, SLOT_LIVE, SocketError,
 };
-pub use event::{ConnectFailed, Event, EventKind, NewEdge};
+pub use event::{CGROUP_PATH_LEN, CgroupMade, ConnectFailed, Event, EventKind, NewEdge};
 pub use features::Features;
 pub use histogram::{BUCKETS, Histogram, MIN_EXPONENT, OCTAVES, SCALE, UNIT_EXPONENT};
 pub use offsets::Offsets;

@@ -3,13 +3,39 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_probe_read_kernel_str};
-use weir_abi::{COMM_LEN, EXE_LEN};
+use weir_abi::{CGROUP_ROOT, CGROUP_V1, COMM_LEN, EXE_LEN};
 
 use super::{
     AF_INET, AF_INET6, IPPROTO_TCP,
-    offsets::{offset, probe, probe_read},
+    offsets::{frozen, offset, probe, probe_read},
     pointer::{Pointer as _, Typed},
 };
+
+/// A control group.
+#[derive(Clone, Copy)]
+pub(crate) struct Cgroup(pub(crate) *const c_void);
+
+impl Cgroup {
+    /// What user space sees as the inode number of its directory.
+    #[inline(always)]
+    pub(crate) fn id(self) -> Option<u64> {
+        let node = probe!(self.0, cgroup_kn, *const c_void)?;
+        probe!(node, kernfs_node_id, u64)
+    }
+
+    /// Its id as in an edge's record; none in a hierarchy that weir does not ask.
+    #[inline(always)]
+    pub(crate) fn marked_id(self) -> Option<u64> {
+        let root = probe!(self.0, cgroup_root, *const c_void)?;
+        let hierarchy = probe!(root, cgroup_root_hierarchy, u32)?;
+        let id = self.id()?;
+        match hierarchy {
+            0 => Some(id),
+            _ if hierarchy == frozen!(cgroup_v1_hierarchy) => Some(id | CGROUP_V1),
+            _ => None,
+        }
+    }
+}
 
 /// A process, by one of its threads.
 #[derive(Clone, Copy)]
@@ -77,13 +103,22 @@ impl Task {
         Some(())
     }
 
-    /// Id of the process's cgroup in the v2 hierarchy.
+    /// Id of the process's cgroup: in version 2's hierarchy, or where that says only its root, marked, in one of version 1.
+    /// There, a container's processes are all in version 2's root.
     #[inline(always)]
     pub(crate) fn cgroup_id(self) -> Option<u64> {
         let set = probe!(self.task, task_cgroups, *const c_void)?;
-        let cgroup = probe!(set, css_set_dfl_cgrp, *const c_void)?;
-        let node = probe!(cgroup, cgroup_kn, *const c_void)?;
-        probe!(node, kernfs_node_id, u64)
+        let id = Cgroup(probe!(set, css_set_dfl_cgrp, *const c_void)?).id()?;
+        let v1 = frozen!(cgroup_v1_css);
+        if id != CGROUP_ROOT || v1 == 0 {
+            return Some(id);
+        }
+        let place = probe_read::<*const c_void>(set.cast::<u8>().wrapping_add(v1 as usize).cast());
+        let marked = place.and_then(|css| Cgroup(probe!(css, css_cgroup, *const c_void)?).id());
+        match marked {
+            Some(marked) if marked != CGROUP_ROOT => Some(marked | CGROUP_V1),
+            _ => Some(id),
+        }
     }
 
     /// The socket behind a file descriptor, if it is a TCP one: its address and its network namespace.
