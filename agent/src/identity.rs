@@ -1,28 +1,112 @@
 //! Who is at the ends of an edge: what procfs, cgroups, DNS, connection tracking and Kubernetes tell, put together.
+//!
+//! An edge is named when it is met, while its process lives; what becomes known later names it again. The engine is told
+//! only what is news.
 
 pub(crate) mod local;
+mod naming;
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 use weir_abi::{CgroupMade, EdgeRecord};
-use weir_engine::Input;
+use weir_engine::{Identity, Input, Named, NamedEnd};
 
-/// Names the ends of edges as they come up.
-#[derive(Default)]
-pub(crate) struct Identities {}
+use local::{LocalLosses, LocalNames, ProcessFacts};
+
+/// New cgroups' containers, and namers that answer late, are looked for this often.
+const LOOK_SPACING_NS: u64 = 1_000_000_000;
+/// Names the ends of edges.
+pub(crate) struct Identities {
+    /// None where the host's root cannot be opened: then names are what the kernel half told.
+    local: Result<LocalNames, Arc<str>>,
+    met: BTreeMap<u32, Met>,
+    looked_ns: u64,
+    /// As last told.
+    losses: LocalLosses,
+}
+
+/// An edge that was met.
+struct Met {
+    facts: ProcessFacts,
+    own: Option<Arc<Identity>>,
+}
 
 impl Identities {
     pub(crate) fn new() -> Self {
-        Self::default()
+        Self {
+            local: LocalNames::of_host().map_err(|error| error.to_string().into()),
+            met: BTreeMap::new(),
+            looked_ns: 0,
+            losses: LocalLosses::default(),
+        }
+    }
+
+    /// An edge is there. The first time is the best to ask who it is.
+    pub(crate) fn meet(&mut self, slot: u32, record: &EdgeRecord, sink: &mut dyn FnMut(Input<'_>)) {
+        if let Entry::Vacant(entry) = self.met.entry(slot) {
+            entry.insert(Met::of(record));
+            self.name(slot, sink);
+        }
+    }
+
+    /// An edge is retired.
+    pub(crate) fn part(&mut self, slot: u32) {
+        self.met.remove(&slot);
     }
 
     /// A cgroup is there, and with it perhaps a container.
-    pub(crate) fn cgroup_made(&mut self, _made: &CgroupMade) {}
-
-    /// An edge is there; the first time is the best to ask who it is.
-    pub(crate) fn meet(&mut self, _slot: u32, _record: &EdgeRecord, _now_ns: u64, _sink: &mut dyn FnMut(Input<'_>)) {}
-
-    /// An edge is retired.
-    pub(crate) fn part(&mut self, _slot: u32) {}
+    pub(crate) fn cgroup_made(&mut self, made: &CgroupMade) {
+        if let Ok(local) = &mut self.local {
+            local.cgroup_made(made);
+        }
+    }
 
     /// What has become known since.
-    pub(crate) fn tick(&mut self, _now_ns: u64, _sink: &mut dyn FnMut(Input<'_>)) {}
+    pub(crate) fn tick(&mut self, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) {
+        if now_ns.saturating_sub(self.looked_ns) >= LOOK_SPACING_NS {
+            self.looked_ns = now_ns;
+            if let Ok(local) = &mut self.local {
+                local.look_again();
+            }
+        }
+        self.tell_naming(sink);
+    }
+
+    /// Says what is news of the names of both ends.
+    fn name(&mut self, slot: u32, sink: &mut dyn FnMut(Input<'_>)) {
+        let Some(facts) = self.met.get(&slot).map(|met| met.facts) else { return };
+        let own = self.own(&facts);
+        let Some(met) = self.met.get_mut(&slot) else { return };
+        if let Some(own) = own.filter(|own| met.own.as_ref() != Some(own)) {
+            // It was the same process before, whatever was known of it.
+            let identity = Ok(Arc::clone(&own));
+            sink(Input::Named(Named { slot, end: NamedEnd::Own, since_ns: 0, identity }));
+            met.own = Some(own);
+        }
+    }
+
+    /// Who a process of this host is; none where there is no more than the kernel half told.
+    fn own(&mut self, facts: &ProcessFacts) -> Option<Arc<Identity>> {
+        Some(self.local.as_mut().ok()?.name(facts).identity)
+    }
+
+    fn tell_naming(&mut self, sink: &mut dyn FnMut(Input<'_>)) {
+        let losses = self.local.as_ref().map_or_else(|_| LocalLosses::default(), LocalNames::losses);
+        if losses != self.losses {
+            self.losses = losses;
+            sink(Input::Naming(naming::of(losses, self.local.as_ref().err())));
+        }
+    }
+}
+
+impl Met {
+    fn of(record: &EdgeRecord) -> Self {
+        let EdgeRecord { key, comm, exe, process_start_ns, cgroup_id, .. } = record;
+        let facts =
+            ProcessFacts { pid: key.tgid, start_ns: *process_start_ns, cgroup_id: *cgroup_id, comm: *comm, exe: *exe };
+        Self { facts, own: None }
+    }
 }
