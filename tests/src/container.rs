@@ -1,6 +1,6 @@
 //! Real containers, by podman and by plain runc, with this package's helper inside.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, path::PathBuf, process::Command, thread, time::Duration};
 
 use crate::{
     Lab, Netns, Traffic,
@@ -21,6 +21,9 @@ const RUN: [&str; 8] = [
     "nproc=4096:4096",
     "--log-driver=none",
 ];
+
+/// Podman gives a container that does not listen ten seconds to end.
+const END: Duration = Duration::from_secs(60);
 
 /// An image with the helper alone; gone on drop with all containers of it.
 pub struct Image {
@@ -49,6 +52,8 @@ impl Image {
         }
         let archive = lab.path("image.tar");
         succeed(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&archive).arg("."));
+        // What tests that were killed have left: all of these names are of tests, and this one has the lab.
+        remove_images(&format!("localhost/{PREFIX}*"));
         let name = format!("localhost/{PREFIX}{}:1", std::process::id());
         succeed(podman().arg("import").arg(&archive).arg(&name));
         Self { name, root, helper }
@@ -104,12 +109,24 @@ impl Image {
 
 impl Drop for Image {
     fn drop(&mut self) {
-        let _ = process::output(podman().args(["rmi", "--force", &self.name]), crate::container::END);
+        remove_images(&self.name);
     }
 }
 
-/// Ending containers that do not listen takes podman ten seconds.
-const END: std::time::Duration = std::time::Duration::from_secs(60);
+/// Removes images whose names match, with their containers. Podman refuses while a container of one is just ending, which
+/// takes it some 100 ms after its process is gone.
+fn remove_images(pattern: &str) {
+    let reference = format!("reference={pattern}");
+    for _ in 0..50 {
+        let listed = process::output(podman().args(["images", "--quiet", "--filter", &reference]), END);
+        let images = String::from_utf8_lossy(&listed.stdout).into_owned();
+        if images.trim().is_empty() {
+            return;
+        }
+        process::output(podman().args(["rmi", "--force"]).args(images.split_whitespace()), END);
+        thread::sleep(Duration::from_millis(100));
+    }
+}
 
 /// A filesystem and its configuration, from which runc makes containers.
 pub struct Bundle {
