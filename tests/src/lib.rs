@@ -5,6 +5,8 @@
 //! Nothing outlives a test, however it ends: children die with the thread that started them.
 
 pub mod budget;
+pub mod cgroup;
+pub mod container;
 pub mod document;
 pub mod forbidden;
 pub mod lab;

@@ -134,12 +134,17 @@ impl Netns {
         states.filter(|state| !matches!(*state, "st" | "0A" | "06")).count()
     }
 
+    /// Where it is held.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(MOUNTED_AT).join(&self.name)
+    }
+
     /// Has a command run in it.
     ///
     /// # Panics
     /// If it is gone.
     pub fn enter(&self, command: &mut Command) {
-        let path = PathBuf::from(MOUNTED_AT).join(&self.name);
+        let path = self.path();
         let netns = File::open(&path).unwrap_or_else(|error| panic!("open {}: {error}", path.display()));
         // SAFETY: setns is async-signal-safe; the descriptor lives in the closure.
         unsafe {
