@@ -1,5 +1,6 @@
 //! Who is at the ends of an edge: what procfs, cgroups, DNS, connection tracking and Kubernetes tell, put together.
 
+pub mod conntrack;
 pub(crate) mod local;
 
 use weir_abi::{CgroupMade, EdgeRecord};
