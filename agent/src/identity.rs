@@ -3,6 +3,7 @@
 //! An edge is named when it is met, while its process lives; what becomes known later names it again. The engine is told
 //! only what is news.
 
+pub mod conntrack;
 pub(crate) mod local;
 mod naming;
 

@@ -15,6 +15,7 @@ mod recording;
 mod timer;
 
 pub use cli::run;
+pub use identity::conntrack;
 pub use identity::local::{ContainerLosses, Local, LocalLosses, LocalNames, ProcessFacts};
 pub use probe::{
     attach::attach_syscall_exit,

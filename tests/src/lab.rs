@@ -2,15 +2,14 @@
 
 use std::{
     fs::{self, File},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
 };
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::{Netns, Traffic, Weir, netns, tally::wait_until};
+use crate::{Netns, Traffic, Weir, netns};
 
 const PREFIX: &str = "weir-t-";
 const LOCK: &str = "/run/weir-tests.lock";
@@ -57,6 +56,21 @@ impl Lab {
     /// The helper binary.
     pub fn helper(&self) -> &Path {
         &self.helper
+    }
+
+    /// The helper binary under another name, which its processes have then.
+    ///
+    /// # Panics
+    /// If it cannot be copied.
+    pub fn helper_as(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::copy(&self.helper, &path).unwrap_or_else(|error| panic!("copy to {}: {error}", path.display()));
+        path
+    }
+
+    /// A server or client under another name, in a network namespace.
+    pub fn traffic_as(&self, name: &str, netns: &Netns, arguments: &[&str]) -> Traffic {
+        Traffic::start(&self.helper_as(name), Some(netns), arguments)
     }
 
     /// Starts observing and returns once weir does.
@@ -112,14 +126,4 @@ pub fn free_port() -> u16 {
         .map(|_| (first + NEXT.fetch_add(1, Ordering::Relaxed) % 100) as u16)
         .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok() && TcpListener::bind(("::1", *port)).is_ok())
         .expect("a free port among a hundred")
-}
-
-/// Waits until a server listens on 127.0.0.1.
-///
-/// # Panics
-/// If it does not within 20 s.
-pub fn wait_for_port(port: u16) {
-    wait_until(Duration::from_secs(20), &format!("a server on port {port}"), || {
-        TcpStream::connect(("127.0.0.1", port)).is_ok()
-    });
 }

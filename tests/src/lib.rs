@@ -14,6 +14,7 @@ pub mod machine;
 pub mod netns;
 pub mod process;
 pub mod server;
+pub mod shop;
 pub mod tally;
 pub mod traffic;
 pub mod weir;

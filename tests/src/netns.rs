@@ -2,7 +2,10 @@
 
 use std::{
     fs::File,
-    os::{fd::AsRawFd as _, unix::process::CommandExt as _},
+    os::{
+        fd::AsRawFd as _,
+        unix::{fs::MetadataExt as _, process::CommandExt as _},
+    },
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
@@ -59,20 +62,31 @@ impl Netns {
 
     /// Three in a row: a client's (10.77.1.1), a router's, a server's (10.77.2.1).
     pub fn row() -> [Self; 3] {
-        let row = [Self::new(), Self::new(), Self::new()];
-        let [near, router, far] = &row;
-        for (end, n) in [(near, 1), (far, 2)] {
+        let (router, [near, far]) = Self::around(77);
+        [near, router, far]
+    }
+
+    /// A router's, and around it any number: 10.78.1.1, 10.78.2.1 and so on.
+    pub fn star<const N: usize>() -> (Self, [Self; N]) {
+        Self::around(78)
+    }
+
+    fn around<const N: usize>(network: u8) -> (Self, [Self; N]) {
+        let router = Self::new();
+        router.set("net.ipv4.ip_forward", "1");
+        let ends = std::array::from_fn(|index| {
+            let (end, n) = (Self::new(), index + 1);
             end.ip(&format!("link add eth0 type veth peer name eth{n} netns {}", router.name));
-            end.ip(&format!("address add 10.77.{n}.1/24 dev eth0"));
+            end.ip(&format!("address add 10.{network}.{n}.1/24 dev eth0"));
             end.ip("link set eth0 up");
-            router.ip(&format!("address add 10.77.{n}.254/24 dev eth{n}"));
+            router.ip(&format!("address add 10.{network}.{n}.254/24 dev eth{n}"));
             router.ip(&format!("link set eth{n} up"));
-            end.ip(&format!("route add default via 10.77.{n}.254"));
+            end.ip(&format!("route add default via 10.{network}.{n}.254"));
             end.wait_for_link("eth0");
             router.wait_for_link(&format!("eth{n}"));
-        }
-        router.set("net.ipv4.ip_forward", "1");
-        row
+            end
+        });
+        (router, ends)
     }
 
     /// `ip` in it.
@@ -86,6 +100,41 @@ impl Netns {
         let mut command = Command::new(program);
         self.enter(command.args(arguments));
         process::succeed(&mut command)
+    }
+
+    /// Where it can be entered.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(MOUNTED_AT).join(&self.name)
+    }
+
+    /// Its inode number, which names it.
+    ///
+    /// # Panics
+    /// If it is gone.
+    pub fn inode(&self) -> u32 {
+        let path = self.path();
+        let metadata = std::fs::metadata(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        metadata.ino().try_into().expect("a namespace's number in 32 bits")
+    }
+
+    /// Does something in it, in a thread: sockets that are made there stay there.
+    ///
+    /// # Panics
+    /// If it cannot be entered, or `work` panics.
+    pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let netns = self.open();
+        let enter_and_work = || {
+            // SAFETY: a live descriptor; only this thread, which ends below, moves.
+            let entered = unsafe { libc::setns(netns.as_raw_fd(), libc::CLONE_NEWNET) };
+            assert_eq!(entered, 0, "enter {}: {}", self.name, std::io::Error::last_os_error());
+            work()
+        };
+        std::thread::scope(|scope| scope.spawn(enter_and_work).join().expect("a thread in a namespace"))
+    }
+
+    fn open(&self) -> File {
+        let path = self.path();
+        File::open(&path).unwrap_or_else(|error| panic!("open {}: {error}", path.display()))
     }
 
     /// Sets a parameter such as `net.ipv4.tcp_syn_retries`.
@@ -134,18 +183,12 @@ impl Netns {
         states.filter(|state| !matches!(*state, "st" | "0A" | "06")).count()
     }
 
-    /// Where it is held.
-    pub fn path(&self) -> PathBuf {
-        PathBuf::from(MOUNTED_AT).join(&self.name)
-    }
-
     /// Has a command run in it.
     ///
     /// # Panics
     /// If it is gone.
     pub fn enter(&self, command: &mut Command) {
-        let path = self.path();
-        let netns = File::open(&path).unwrap_or_else(|error| panic!("open {}: {error}", path.display()));
+        let netns = self.open();
         // SAFETY: setns is async-signal-safe; the descriptor lives in the closure.
         unsafe {
             command.pre_exec(move || match libc::setns(netns.as_raw_fd(), libc::CLONE_NEWNET) {

@@ -2,18 +2,55 @@
 
 use std::{
     fs,
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use crate::{
-    Lab, Traffic,
-    lab::{free_port, wait_for_port},
+    Lab, Netns, Traffic,
+    lab::free_port,
     process::{self, Process},
+    tally::wait_until,
 };
 
 const POSTGRES: &str = "/usr/lib/postgresql/15/bin";
+
+/// Where a server is to listen.
+pub struct Place<'a> {
+    netns: Option<&'a Netns>,
+    address: SocketAddr,
+}
+
+impl<'a> Place<'a> {
+    /// A free port of 127.0.0.1.
+    fn here() -> Self {
+        Self { netns: None, address: (Ipv4Addr::LOCALHOST, free_port()).into() }
+    }
+
+    /// This address and port of a namespace.
+    ///
+    /// # Panics
+    /// If it is none.
+    pub fn of(netns: &'a Netns, address: &str) -> Self {
+        let address = address.parse().unwrap_or_else(|error| panic!("{address:?}: {error}"));
+        Self { netns: Some(netns), address }
+    }
+
+    /// Has a command run there. Before anything that takes rights away from it.
+    fn enter(&self, command: &mut Command) {
+        if let Some(netns) = self.netns {
+            netns.enter(command);
+        }
+    }
+
+    fn serves(&self) -> bool {
+        let connect = || TcpStream::connect(self.address).is_ok();
+        self.netns.map_or_else(connect, |netns| netns.within(connect))
+    }
+}
 
 /// A server that runs until it is dropped.
 pub struct Server {
@@ -22,10 +59,10 @@ pub struct Server {
 }
 
 impl Server {
-    fn start(command: &mut Command, port: u16) -> Self {
+    fn start(command: &mut Command, place: &Place<'_>) -> Self {
         let process = Process::start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()));
-        wait_for_port(port);
-        Self { process, port }
+        wait_until(Duration::from_secs(20), &format!("a server on {}", place.address), || place.serves());
+        Self { process, port: place.address.port() }
     }
 
     /// Its process id: that of the first process, for servers with several.
@@ -33,7 +70,7 @@ impl Server {
         self.process.pid()
     }
 
-    /// Its port on 127.0.0.1.
+    /// Its port.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -58,10 +95,17 @@ pub fn children(pid: u32) -> Vec<u32> {
 
 /// Redis, in memory only.
 pub fn redis(lab: &Lab) -> Server {
-    let port = free_port();
+    redis_at(lab, &Place::here())
+}
+
+/// The same elsewhere, for anyone.
+pub fn redis_at(lab: &Lab, place: &Place<'_>) -> Server {
+    let [address, port] = [place.address.ip().to_string(), place.address.port().to_string()];
     let mut command = Command::new("redis-server");
-    command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no", "--dir"]);
-    Server::start(command.arg(lab.path("")), port)
+    place.enter(&mut command);
+    command.args(["--bind", &address, "--port", &port, "--protected-mode", "no"]);
+    command.args(["--save", "", "--appendonly", "no", "--dir"]);
+    Server::start(command.arg(lab.path("")), place)
 }
 
 /// nginx with this many workers and these directives in `server {}`, such as `root` and `location`. `listen` may carry
@@ -70,7 +114,15 @@ pub fn redis(lab: &Lab) -> Server {
 /// # Panics
 /// If its files cannot be written.
 pub fn nginx(lab: &Lab, workers: u32, listen: &str, directives: &str) -> Server {
-    let port = free_port();
+    nginx_at(lab, &Place::here(), workers, listen, directives)
+}
+
+/// The same elsewhere.
+///
+/// # Panics
+/// If its files cannot be written.
+pub fn nginx_at(lab: &Lab, place: &Place<'_>, workers: u32, listen: &str, directives: &str) -> Server {
+    let address = place.address;
     let root = lab.path("");
     let root = root.display();
     let tls = if listen == "ssl" {
@@ -86,11 +138,13 @@ pub fn nginx(lab: &Lab, workers: u32, listen: &str, directives: &str) -> Server 
         "user root; daemon off; worker_processes {workers}; pid {root}/nginx.pid; error_log {root}/error.log;\n\
          events {{ worker_connections 512; }}\n\
          http {{ access_log off; sendfile on; keepalive_requests 100000; {temporary}\n\
-         server {{ listen 127.0.0.1:{port} {listen}; {tls} {directives} }} }}\n"
+         server {{ listen {address} {listen}; {tls} {directives} }} }}\n"
     );
     let path = lab.path("nginx.conf");
     fs::write(&path, configuration).expect("write nginx.conf");
-    Server::start(Command::new("nginx").arg("-e").arg(lab.path("error.log")).arg("-c").arg(path), port)
+    let mut command = Command::new("nginx");
+    place.enter(&mut command);
+    Server::start(command.arg("-e").arg(lab.path("error.log")).arg("-c").arg(path), place)
 }
 
 /// A self-signed certificate, `cert.pem` with `key.pem`.
@@ -106,7 +160,14 @@ fn certificate(lab: &Lab) {
 /// # Panics
 /// If its files cannot be written.
 pub fn postgres(lab: &Lab) -> Server {
-    let port = free_port();
+    postgres_at(lab, &Place::here())
+}
+
+/// The same elsewhere.
+///
+/// # Panics
+/// If its files cannot be written.
+pub fn postgres_at(lab: &Lab, place: &Place<'_>) -> Server {
     let (user, group) = postgres_user();
     let directory = lab.path("postgres");
     fs::create_dir(&directory).expect("create PostgreSQL's directory");
@@ -114,13 +175,36 @@ pub fn postgres(lab: &Lab) -> Server {
     let data = directory.join("data");
     let tool = |name: &str| {
         let mut command = Command::new(Path::new(POSTGRES).join(name));
-        command.uid(user).gid(group).current_dir("/").env("LC_ALL", "C").arg("-D").arg(&data);
+        place.enter(&mut command);
+        as_user(&mut command, user, group);
+        command.current_dir("/").env("LC_ALL", "C").arg("-D").arg(&data);
         command
     };
     process::succeed(tool("initdb").args(["-A", "trust", "-U", "postgres", "--no-sync"]));
+    if place.netns.is_some() {
+        let network = place.address.ip();
+        let rule = format!("host all all {network}/8 trust\n");
+        let path = data.join("pg_hba.conf");
+        let rules = fs::read_to_string(&path).expect("read pg_hba.conf");
+        fs::write(&path, rules + &rule).expect("write pg_hba.conf");
+    }
     let mut command = tool("postgres");
-    command.args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-k"]);
-    Server::start(command.arg(&directory), port)
+    command.args(["-p", &place.address.port().to_string(), "-c", "fsync=off"]);
+    command.args(["-c", &format!("listen_addresses={}", place.address.ip()), "-k"]);
+    Server::start(command.arg(&directory), place)
+}
+
+/// Unlike `Command::uid`, in turn with what else the command does before it runs.
+fn as_user(command: &mut Command, user: u32, group: u32) {
+    // SAFETY: three system calls, and no pointers but a null one.
+    let become_user = move || unsafe {
+        match (libc::setgroups(0, std::ptr::null()), libc::setgid(group), libc::setuid(user)) {
+            (0, 0, 0) => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: as it says.
+    unsafe { command.pre_exec(become_user) };
 }
 
 fn postgres_user() -> (u32, u32) {

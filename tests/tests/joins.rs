@@ -80,6 +80,42 @@ fn the_same_addresses_twice() {
     document.assert_lossless();
 }
 
+/// The two connections have all four numbers in common, and every process has a name of its own.
+#[test]
+fn the_same_four_numbers_twice() {
+    let lab = lab!();
+    let pairs = [Netns::pair(), Netns::pair()];
+    let names = [["ant", "anthill"], ["bee", "beehive"]];
+    let serve = ["serve", "echo", "10.77.0.2:7000"];
+    let (mut clients, mut servers) = (Vec::new(), Vec::new());
+    for ((near, far), [client, server]) in pairs.iter().zip(names) {
+        // One port for clients, so it is the same in both.
+        near.set("net.ipv4.ip_local_port_range", "40000 40000");
+        servers.push(lab.traffic_as(server, far, &serve));
+        clients.push(lab.traffic_as(client, near, &["client", "10.77.0.2:7000"]));
+    }
+    let weir = lab.weir(&[]);
+    clients.iter_mut().for_each(|client| client.must("open 1", "opened 1"));
+    for (client, rounds) in clients.iter_mut().zip([3, 5]) {
+        client.must(&format!("rounds {rounds} 10"), "done");
+    }
+    let local = |(near, _): &(Netns, Netns)| near.run("ss", &["-Htn", "state", "established"]).contains(":40000 ");
+    assert!(pairs.iter().all(local), "both connections are from port 40000");
+    let document = weir.finish();
+    for (([client_name, server_name], (client, server)), rounds) in
+        names.iter().zip(clients.iter().zip(&servers)).zip([3, 5])
+    {
+        let edge = document.edge(client.pid(), 7000);
+        assert_eq!((edge.text("client", "name"), edge.text("server", "name")), (*client_name, *server_name));
+        assert_eq!(edge.server_pids(), [server.pid()]);
+        edge.assert_connects(&[("ok", 1)]);
+        assert_eq!((edge.count("rounds"), edge.seen_by("server").count("rounds")), (rounds, rounds));
+    }
+    let ours = document.edges_where(|edge| edge.text("server", "address") == "10.77.0.2");
+    assert_eq!(ours.len(), 2, "two connections, two edges");
+    document.assert_lossless();
+}
+
 /// A router that answers handshakes itself gives each end another sequence: to weir, each has its peer elsewhere, as
 /// hosts have that are truly apart.
 #[test]

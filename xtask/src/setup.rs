@@ -51,6 +51,10 @@ const TEST_PACKAGES: &[Package] = &[
     Package { name: "podman", programs: &["podman"], service: Some("podman.socket") },
     // Not crun, which refuses hosts that have controllers of version 1 beside a version 2.
     Package { name: "runc", programs: &["runc"], service: None },
+    // The server without Debian's unit for it.
+    Package { name: "dnsmasq-base", programs: &["dnsmasq"], service: None },
+    // A module of Debian's own Python.
+    Package { name: "python3-psycopg2", programs: &["python3"], service: None },
 ];
 
 const BENCH_PACKAGES: &[Package] = &[

@@ -31,6 +31,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("accuracy::", "compares latencies with those that clients measure: an emulator's time is too coarse for it"),
     ("bench::", "measures cost, which means nothing in an emulator"),
     ("bytes::curl_over_tls", "compares with the client's clock, which an emulator makes as slow as the client"),
+    ("chain::", "PostgreSQL's libraries are larger than all else in a guest"),
     ("budget::", "the budget of program sizes is kept for real machines; the table shows each kernel's"),
     ("idle_cost::", "measures cost, which means nothing in an emulator"),
     ("memory::", "watches memory for minutes, which does not depend on the kernel"),

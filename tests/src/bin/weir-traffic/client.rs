@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{receive::count, send};
+use crate::{receive::count, send, swarm::swarm};
 
 /// The far end, and the connections held to it (and to earlier far ends).
 struct Client {
@@ -70,6 +70,8 @@ impl Client {
             "overlap" => self.overlap(number(1), Duration::from_millis(number(2) as u64))?,
             "short" => short(self.to, number(1))?,
             "ask" => return self.ask(number(1)),
+            // So many processes, so many at once, each for so many milliseconds, of this program.
+            "swarm" => return swarm(self.to, number(1), number(2), words[3], words[4]),
             "write" => self.each(|stream| stream.write_all(&vec![b'x'; number(1)]))?,
             "read" => self.each(|stream| stream.read_exact(&mut vec![0; number(1)]))?,
             "send" => send::all(words[1], self.held.first().expect("a connection"), number(2))?,

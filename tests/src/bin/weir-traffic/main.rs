@@ -3,14 +3,16 @@
 //! `weir-traffic serve KIND ADDRESS [NUMBER...]` listens, prints `ready PORT` and serves until its standard input ends.
 //! `weir-traffic client ADDRESS` prints `ready` and obeys commands on its standard input, one answer line for each.
 //! `weir-traffic short ADDRESS COUNT` makes short connections and exits.
+//! `weir-traffic brief ADDRESS MILLISECONDS` makes one and lives so long.
 
 mod client;
 mod receive;
 mod send;
 mod serve;
+mod swarm;
 mod uring;
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -19,7 +21,13 @@ fn main() -> ExitCode {
         ["serve", kind, address, numbers @ ..] => serve::run(kind, parse(address), numbers),
         ["client", address] => client::run(parse(address)),
         ["short", address, count] => client::short(parse(address), count.parse().expect("a count")),
-        _ => panic!("usage: weir-traffic serve KIND ADDRESS [NUMBER...] | client ADDRESS | short ADDRESS COUNT"),
+        ["brief", address, milliseconds] => {
+            swarm::brief(parse(address), Duration::from_millis(milliseconds.parse().expect("milliseconds")))
+        }
+        _ => panic!(
+            "usage: weir-traffic serve KIND ADDRESS [NUMBER...] | client ADDRESS | short ADDRESS COUNT | \
+             brief ADDRESS MILLISECONDS"
+        ),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
