@@ -6,6 +6,7 @@ mod cli;
 mod doctor;
 mod export;
 mod guard;
+pub mod identity;
 mod observe;
 mod probe;
 mod reader;

@@ -1,0 +1,3 @@
+//! Who the ends of an edge are.
+
+pub mod kubernetes;
