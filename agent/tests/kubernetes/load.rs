@@ -50,7 +50,8 @@ fn a_large_cluster_takes_little_memory_and_time() {
         printed.lines().filter_map(|line| line.split_once(": ")).filter_map(|(n, v)| Some((n, v.parse().ok()?)));
     let figures: HashMap<&str, u64> = figures.collect();
     println!("{figures:?}");
-    assert!(figures["start ms"] < 3_000, "{figures:?}");
+    // Of one thread: an idle machine is not slower. How long it took here depends on who else was running.
+    assert!(figures["cpu ms"] < 3_000, "{figures:?}");
     assert!(figures["resident KiB"] < 16 * 1024, "{figures:?}");
     assert!(figures["peak KiB"] < 16 * 1024, "{figures:?}");
 }

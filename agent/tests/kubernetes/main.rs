@@ -267,7 +267,7 @@ fn a_new_token_is_read_from_its_file() {
     api.cut();
     eventually_failing(&kubernetes, "Kubernetes API refuses");
     assert!(kubernetes.status().to_string().contains("Unauthorized"), "{}", kubernetes.status());
-    api.write_token("secret-2\n");
+    api.write_token("secret-2");
     eventually_connected(&kubernetes);
 }
 

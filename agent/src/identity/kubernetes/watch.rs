@@ -116,11 +116,14 @@ async fn attempt<T: Entered>(
         if began.elapsed() >= LONG {
             progress.failures = 0;
         }
+        let outcome = outcome.and_then(|()| if began.elapsed() < SHORT { Err(ended_at_once()) } else { Ok(()) });
         outcome.map_err(|error| error.at(&url))?;
-        if began.elapsed() < SHORT {
-            return Err(Failure::Unreadable("the watch ends as soon as it begins".into()));
-        }
     }
+}
+
+/// A connection that was cut looks like a watch that has ended. The version is still good.
+fn ended_at_once() -> Failure {
+    Failure::Unreachable("the watch ended as soon as it began".into())
 }
 
 /// Brings in all objects, and returns the version that they are of.
