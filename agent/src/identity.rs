@@ -4,7 +4,8 @@
 //! only what is news.
 
 pub mod conntrack;
-pub(crate) mod local;
+pub mod kubernetes;
+pub mod local;
 mod naming;
 
 use std::{

@@ -7,7 +7,7 @@ mod cli;
 mod doctor;
 mod export;
 mod guard;
-mod identity;
+pub mod identity;
 mod observe;
 mod probe;
 mod reader;

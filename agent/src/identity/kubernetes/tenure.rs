@@ -1,0 +1,342 @@
+//! Who held an address, and from when to when: addresses are used again, names must not be.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::Hash,
+    sync::Arc,
+};
+
+use weir_engine::Identity;
+
+/// What ended is remembered this long: an edge is named seconds after its first packet, a quiet one at its next.
+pub(super) const REMEMBERED_NS: u64 = 600_000_000_000;
+/// Holders of one address that are remembered at once. A pod that fails every ten seconds keeps its address or not,
+/// by its network; 16 hold for the names of two minutes of that.
+const HOLDERS: usize = 16;
+/// Tenures that have ended and are remembered at once, 2 MiB of them.
+const ENDED: usize = 16_384;
+/// How much a node's clock may differ from ours, and the kubelet's seconds from the kernel's nanoseconds.
+const SKEW_NS: u64 = 2_000_000_000;
+
+/// One holder's time with an address.
+#[derive(Clone, Debug)]
+struct Tenure {
+    /// Whose it is.
+    uid: u128,
+    /// Unix time.
+    from_ns: u64,
+    /// `u64::MAX` while it lasts.
+    to_ns: u64,
+    /// The end is when it happened, not when we heard.
+    exact: bool,
+    who: Arc<Identity>,
+}
+
+/// What can be held.
+pub(super) trait Held: Copy + Eq + Hash {
+    /// One holder at a time: who comes ends the tenure of who was there. Of others several may claim, and none is named.
+    fn exclusive(&self) -> bool;
+}
+
+/// The tenures of addresses, by address.
+#[derive(Debug)]
+pub(super) struct Tenures<K> {
+    by_key: HashMap<K, Vec<Tenure>>,
+    /// In the order in which we heard of it: when, of what, whose.
+    ended: VecDeque<(u64, K, u128)>,
+    forgotten_early: u64,
+}
+
+impl<K: Held> Tenures<K> {
+    pub(super) fn new() -> Self {
+        Self { by_key: HashMap::new(), ended: VecDeque::new(), forgotten_early: 0 }
+    }
+
+    /// `uid` has it since `from_ns`. Again with another identity: it is called that now.
+    pub(super) fn begin(&mut self, key: K, uid: u128, from_ns: u64, who: Arc<Identity>) {
+        let holders = self.by_key.get_mut(&key);
+        if let Some(own) = holders.and_then(|all| all.iter_mut().find(|own| own.uid == uid && own.lasts())) {
+            own.who = who;
+            return;
+        }
+        self.insert(key, Tenure { uid, from_ns, to_ns: u64::MAX, exact: false, who });
+    }
+
+    /// `uid` had it in the past, and we hear of it only now.
+    pub(super) fn past(&mut self, key: K, uid: u128, from_ns: u64, to_ns: u64, who: Arc<Identity>) {
+        self.insert(key, Tenure { uid, from_ns, to_ns, exact: true, who });
+    }
+
+    /// `uid` has it no longer. `exact`: the time is when that happened, not when we heard.
+    pub(super) fn end(&mut self, key: K, uid: u128, to_ns: u64, exact: bool) {
+        let holders = self.by_key.get_mut(&key);
+        let own = holders.and_then(|holders| holders.iter_mut().find(|own| own.uid == uid && own.lasts()));
+        let Some(own) = own else {
+            return;
+        };
+        own.to_ns = to_ns.max(own.from_ns);
+        own.exact = exact;
+        self.ended.push_back((own.to_ns, key, uid));
+        self.bound();
+    }
+
+    /// Who had it at that time; the clock of the node that said so may be a little ahead.
+    pub(super) fn at(&self, key: &K, unix_ns: u64) -> Option<&Arc<Identity>> {
+        let holders = self.by_key.get(key)?;
+        let held = |at: u64| holders.iter().filter(move |tenure| tenure.from_ns <= at && at < tenure.to_ns);
+        let at = if held(unix_ns).next().is_some() { unix_ns } else { unix_ns.saturating_add(SKEW_NS) };
+        let mut found = held(at);
+        let first = found.next()?;
+        // Several that agree: two slices of a service's endpoints.
+        found.all(|other| other.who == first.who).then_some(&first.who)
+    }
+
+    /// Forgets what ended before.
+    pub(super) fn forget(&mut self, before_ns: u64) {
+        while self.ended.front().is_some_and(|(ended, ..)| *ended < before_ns) {
+            self.forget_first();
+        }
+    }
+
+    /// Ended tenures that were forgotten before their time, for want of room.
+    pub(super) fn forgotten_early(&self) -> u64 {
+        self.forgotten_early
+    }
+
+    fn insert(&mut self, key: K, mut new: Tenure) {
+        // Most addresses have one holder all their time; a vector would make room for four.
+        let holders = self.by_key.entry(key).or_insert_with(|| Vec::with_capacity(1));
+        if key.exclusive() {
+            for known in holders.iter_mut() {
+                let lasted = known.lasts();
+                hand_over(known, &mut new);
+                if lasted && !known.lasts() {
+                    self.ended.push_back((known.to_ns, key, known.uid));
+                }
+            }
+        }
+        if !new.lasts() {
+            self.ended.push_back((new.to_ns, key, new.uid));
+        }
+        if holders.len() >= HOLDERS {
+            // What ended first; it is not the one that lasts, unless all do.
+            let first = (0..holders.len()).min_by_key(|&at| holders[at].to_ns).unwrap_or(0);
+            holders.remove(first);
+            self.forgotten_early += 1;
+        }
+        holders.push(new);
+        self.bound();
+    }
+
+    fn bound(&mut self) {
+        while self.ended.len() > ENDED {
+            self.forgotten_early += 1;
+            self.forget_first();
+        }
+    }
+
+    fn forget_first(&mut self) {
+        let Some((ended, key, uid)) = self.ended.pop_front() else {
+            return;
+        };
+        let Some(holders) = self.by_key.get_mut(&key) else {
+            return;
+        };
+        holders.retain(|tenure| tenure.uid != uid || tenure.to_ns > ended);
+        if holders.is_empty() {
+            self.by_key.remove(&key);
+        }
+    }
+}
+
+/// Sets the bound between who is known and who comes.
+fn hand_over(known: &mut Tenure, new: &mut Tenure) {
+    if known.to_ns > new.to_ns {
+        // Who comes has been gone before the other began.
+        known.from_ns = known.from_ns.max(new.to_ns);
+    } else if known.from_ns > new.from_ns {
+        // Who comes was there first: news of it is late.
+        new.to_ns = new.to_ns.min(known.from_ns);
+    } else if !known.exact {
+        // News of the end is late: the new holder's beginning is the better bound.
+        known.to_ns = known.to_ns.min(new.from_ns);
+    } else {
+        // The new one was waiting for the address.
+        new.from_ns = new.from_ns.max(known.to_ns);
+    }
+}
+
+impl Tenure {
+    fn lasts(&self) -> bool {
+        self.to_ns == u64::MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use proptest::prelude::*;
+    use weir_engine::Kind;
+
+    use super::*;
+
+    const S: u64 = 1_000_000_000;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    enum Key {
+        Own(u8),
+        Shared(u8),
+    }
+
+    impl Held for Key {
+        fn exclusive(&self) -> bool {
+            matches!(self, Self::Own(_))
+        }
+    }
+
+    const IP: Key = Key::Own(1);
+
+    fn who(name: &str) -> Arc<Identity> {
+        Arc::new(Identity::new(Kind::KubernetesWorkload, name))
+    }
+
+    fn name(tenures: &Tenures<Key>, key: Key, at: u64) -> Option<&str> {
+        tenures.at(&key, at).map(|who| &*who.name)
+    }
+
+    fn assert_named(tenures: &Tenures<Key>, seconds: Range<u64>, expected: Option<&str>) {
+        for at in seconds {
+            assert_eq!(name(tenures, IP, at * S), expected, "at {at} s");
+        }
+    }
+
+    #[test]
+    fn an_address_is_the_holders_of_that_time() {
+        let mut tenures = Tenures::new();
+        tenures.begin(IP, 1, 100 * S, who("old"));
+        tenures.end(IP, 1, 200 * S, true);
+        tenures.begin(IP, 2, 300 * S, who("new"));
+        assert_named(&tenures, 0..98, None);
+        assert_named(&tenures, 98..200, Some("old"));
+        assert_named(&tenures, 200..298, None);
+        assert_named(&tenures, 298..999, Some("new"));
+        assert_eq!(name(&tenures, Key::Own(2), 150 * S), None);
+    }
+
+    #[test]
+    fn who_comes_ends_who_was_there_and_late_news_of_it_changes_nothing() {
+        let mut tenures = Tenures::new();
+        tenures.begin(IP, 1, 100 * S, who("old"));
+        tenures.begin(IP, 2, 300 * S, who("new"));
+        tenures.end(IP, 1, 310 * S, false);
+        assert_named(&tenures, 100..300, Some("old"));
+        assert_named(&tenures, 300..999, Some("new"));
+    }
+
+    #[test]
+    fn an_end_that_was_only_heard_of_gives_way_to_the_beginning() {
+        let mut tenures = Tenures::new();
+        tenures.begin(IP, 1, 100 * S, who("old"));
+        tenures.end(IP, 1, 310 * S, false);
+        tenures.begin(IP, 2, 300 * S, who("new"));
+        assert_named(&tenures, 300..999, Some("new"));
+    }
+
+    #[test]
+    fn one_that_waited_for_the_address_has_it_after_the_end() {
+        let mut tenures = Tenures::new();
+        tenures.begin(IP, 1, 100 * S, who("old"));
+        tenures.end(IP, 1, 310 * S, true);
+        tenures.begin(IP, 2, 300 * S, who("new"));
+        assert_named(&tenures, 100..310, Some("old"));
+        assert_named(&tenures, 310..999, Some("new"));
+    }
+
+    #[test]
+    fn late_news_of_who_was_there_before_takes_nothing() {
+        let mut tenures = Tenures::new();
+        tenures.begin(IP, 2, 300 * S, who("new"));
+        tenures.begin(IP, 1, 100 * S, who("old"));
+        assert_named(&tenures, 100..300, Some("old"));
+        assert_named(&tenures, 300..999, Some("new"));
+    }
+
+    #[test]
+    fn late_news_of_a_past_holder_moves_the_one_that_waited() {
+        let mut tenures = Tenures::new();
+        tenures.begin(IP, 2, 150 * S, who("new"));
+        tenures.past(IP, 1, 100 * S, 200 * S, who("old"));
+        assert_named(&tenures, 100..200, Some("old"));
+        assert_named(&tenures, 200..999, Some("new"));
+        tenures.past(IP, 3, 20 * S, 40 * S, who("first"));
+        assert_named(&tenures, 20..40, Some("first"));
+        assert_named(&tenures, 40..98, None);
+    }
+
+    #[test]
+    fn shared_ones_are_named_when_the_claims_agree() {
+        let mut tenures = Tenures::new();
+        let key = Key::Shared(1);
+        tenures.begin(key, 1, 0, who("a"));
+        tenures.begin(key, 2, 0, who("a"));
+        assert_eq!(name(&tenures, key, S), Some("a"));
+        tenures.begin(key, 3, 0, who("b"));
+        assert_eq!(name(&tenures, key, S), None);
+        tenures.end(key, 3, 5 * S, true);
+        assert_eq!(name(&tenures, key, 4 * S), None);
+        assert_eq!(name(&tenures, key, 6 * S), Some("a"));
+    }
+
+    #[test]
+    fn what_ended_is_forgotten_and_what_lasts_is_not() {
+        let mut tenures = Tenures::new();
+        for holder in 0..5u64 {
+            tenures.begin(IP, holder.into(), holder * 10 * S, who("x"));
+        }
+        tenures.begin(Key::Own(9), 1, S, who("y"));
+        tenures.end(Key::Own(9), 1, 2 * S, true);
+        tenures.forget(35 * S);
+        assert_eq!(name(&tenures, IP, 15 * S), None);
+        assert_eq!(name(&tenures, IP, 35 * S), Some("x"));
+        assert_eq!(name(&tenures, IP, 999 * S), Some("x"));
+        tenures.forget(u64::MAX);
+        assert_eq!(tenures.by_key.values().map(Vec::len).collect::<Vec<_>>(), [1]);
+        assert!(tenures.ended.is_empty());
+    }
+
+    #[test]
+    fn many_that_end_are_bounded_and_the_loss_is_counted() {
+        let mut tenures = Tenures::new();
+        for holder in 0..100_000 {
+            tenures.begin(Key::Own(holder as u8), holder.into(), u64::from(holder) * S, who("x"));
+        }
+        let remembered: usize = tenures.by_key.values().map(Vec::len).sum();
+        assert!(remembered <= 256 * HOLDERS && tenures.ended.len() <= ENDED, "{remembered}");
+        assert!(tenures.forgotten_early() > 0);
+    }
+
+    proptest! {
+        /// Whatever comes in whatever order: at no time has an address of one holder two.
+        #[test]
+        fn never_two_holders(events in prop::collection::vec((0u8..2, 0u128..6, 0u64..50, 0u64..50, any::<[bool; 2]>()), 0..60)) {
+            let mut tenures = Tenures::new();
+            for (key, uid, from, length, [ends, exact]) in events {
+                let key = Key::Own(key);
+                if ends {
+                    tenures.end(key, uid, (from + length) * S, exact);
+                } else if exact {
+                    tenures.past(key, uid, from * S, (from + length) * S, who(&uid.to_string()));
+                } else {
+                    tenures.begin(key, uid, from * S, who(&uid.to_string()));
+                }
+            }
+            for holders in tenures.by_key.values() {
+                for at in 0..100 {
+                    let held = holders.iter().filter(|t| t.from_ns <= at * S && at * S < t.to_ns);
+                    prop_assert!(held.count() <= 1, "at {at}: {holders:?}");
+                }
+            }
+        }
+    }
+}
