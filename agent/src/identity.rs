@@ -1,5 +1,7 @@
 //! Who is at the ends of an edge: what procfs, cgroups, DNS, connection tracking and Kubernetes tell, put together.
 
+pub(crate) mod dns;
+
 use weir_abi::EdgeRecord;
 use weir_engine::Input;
 

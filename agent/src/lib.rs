@@ -15,6 +15,7 @@ mod recording;
 mod timer;
 
 pub use cli::run;
+pub use identity::dns::{Asker, DnsCounts, DnsNames, Known, Told, Transport};
 pub use probe::{
     attach::attach_syscall_exit,
     load::Limits,
