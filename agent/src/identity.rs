@@ -4,59 +4,104 @@
 //! only what is news.
 
 pub mod conntrack;
+pub mod dns;
 pub mod kubernetes;
 pub mod local;
 mod naming;
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
 
-use weir_abi::{CgroupMade, EdgeRecord};
-use weir_engine::{Identity, Input, Named, NamedEnd};
+use weir_abi::{CgroupMade, EdgeKey, EdgeRecord, ROLE_CLIENT, ROLE_SERVER};
+use weir_engine::{Backend, Identity, Input, Kind, Named, NamedEnd};
 
-use local::{LocalLosses, LocalNames, ProcessFacts};
+use conntrack::{Conntrack, Question};
+use dns::{Asker, DnsNames, Told};
+use kubernetes::Kubernetes;
+use local::{LocalNames, ProcessFacts};
+use naming::Tally;
 
 /// New cgroups' containers, and namers that answer late, are looked for this often.
 const LOOK_SPACING_NS: u64 = 1_000_000_000;
+/// A connection of an edge with traffic is looked up in the kernel's connection tracking this often: a service's backends
+/// change.
+const ASK_SPACING_NS: u64 = 30_000_000_000;
+/// Until one connection of the edge was found there or not.
+const FIRST_ASK_SPACING_NS: u64 = 1_000_000_000;
+
 /// Names the ends of edges.
 pub(crate) struct Identities {
     /// None where the host's root cannot be opened: then names are what the kernel half told.
     local: Result<LocalNames, Arc<str>>,
+    dns: DnsNames,
+    conntrack: Conntrack,
+    kubernetes: Kubernetes,
     met: BTreeMap<u32, Met>,
+    /// What the namers knew when all that had been met was last named.
+    known: Generations,
     looked_ns: u64,
+    /// Unix time less monotonic time.
+    unix_offset_ns: u64,
     /// As last told.
-    losses: LocalLosses,
+    tally: Tally,
+}
+
+/// Changes when somebody may have another name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Generations {
+    kubernetes: u64,
+    dns: u64,
 }
 
 /// An edge that was met.
 struct Met {
     facts: ProcessFacts,
+    key: EdgeKey,
+    since_ns: u64,
     own: Option<Arc<Identity>>,
+    far: Option<Arc<Identity>>,
+    unknown: Option<Arc<str>>,
+    /// The local port that connection tracking was last asked with, and when.
+    asked: Option<(u32, u64)>,
+    /// It is known whether connections to this address are translated.
+    answered: bool,
 }
 
 impl Identities {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(cluster: &kubernetes::Config, unix_offset_ns: u64) -> Self {
         Self {
             local: LocalNames::of_host().map_err(|error| error.to_string().into()),
+            dns: DnsNames::default(),
+            conntrack: Conntrack::start(),
+            kubernetes: Kubernetes::start(cluster),
             met: BTreeMap::new(),
+            known: Generations::default(),
             looked_ns: 0,
-            losses: LocalLosses::default(),
+            unix_offset_ns,
+            tally: Tally::default(),
         }
     }
 
     /// An edge is there. The first time is the best to ask who it is.
-    pub(crate) fn meet(&mut self, slot: u32, record: &EdgeRecord, sink: &mut dyn FnMut(Input<'_>)) {
+    pub(crate) fn meet(&mut self, slot: u32, record: &EdgeRecord, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) {
         if let Entry::Vacant(entry) = self.met.entry(slot) {
-            entry.insert(Met::of(record));
-            self.name(slot, sink);
+            entry.insert(Met::of(record, now_ns));
+            self.name(slot, now_ns, sink);
         }
+        self.ask(slot, record, now_ns);
     }
 
     /// An edge is retired.
     pub(crate) fn part(&mut self, slot: u32) {
         self.met.remove(&slot);
+    }
+
+    /// A name server told a process something.
+    pub(crate) fn hear(&mut self, told: &Told) {
+        self.dns.hear(told);
     }
 
     /// A cgroup is there, and with it perhaps a container.
@@ -68,19 +113,39 @@ impl Identities {
 
     /// What has become known since.
     pub(crate) fn tick(&mut self, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) {
-        if now_ns.saturating_sub(self.looked_ns) >= LOOK_SPACING_NS {
+        for answer in self.conntrack.answers() {
+            let Some(met) = self.met.get_mut(&answer.slot).filter(|met| met.dialled() == answer.dialled) else {
+                continue;
+            };
+            met.answered = true;
+            if let Some(address) = answer.backend {
+                sink(Input::Backend(Backend { slot: answer.slot, address }));
+            }
+        }
+        let due = now_ns.saturating_sub(self.looked_ns) >= LOOK_SPACING_NS;
+        if due {
             self.looked_ns = now_ns;
             if let Ok(local) = &mut self.local {
                 local.look_again();
             }
         }
+        let known = Generations { kubernetes: self.kubernetes.generation(), dns: self.dns.counts().learnt };
+        if due && known != self.known {
+            self.known = known;
+            let slots: Vec<u32> = self.met.keys().copied().collect();
+            slots.into_iter().for_each(|slot| self.name(slot, now_ns, sink));
+        }
         self.tell_naming(sink);
     }
 
     /// Says what is news of the names of both ends.
-    fn name(&mut self, slot: u32, sink: &mut dyn FnMut(Input<'_>)) {
-        let Some(facts) = self.met.get(&slot).map(|met| met.facts) else { return };
+    fn name(&mut self, slot: u32, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) {
+        let Some(met) = self.met.get(&slot) else { return };
+        let (facts, key, since_ns) = (met.facts, met.key, met.since_ns);
         let own = self.own(&facts);
+        let has_far_end = Met::has_far_end(&key);
+        let first = has_far_end.then(|| self.far(&facts, &key, since_ns));
+        let now = has_far_end.then(|| self.far(&facts, &key, now_ns)).filter(|_| now_ns != since_ns);
         let Some(met) = self.met.get_mut(&slot) else { return };
         if let Some(own) = own.filter(|own| met.own.as_ref() != Some(own)) {
             // It was the same process before, whatever was known of it.
@@ -88,27 +153,122 @@ impl Identities {
             sink(Input::Named(Named { slot, end: NamedEnd::Own, since_ns: 0, identity }));
             met.own = Some(own);
         }
+        // An address may have changed hands since the edge began: what came before stays with whoever had it then.
+        for (since_ns, far) in [(0, first), (now_ns, now)] {
+            let Some(far) = far else { continue };
+            if let Some(identity) = met.hear_of_far(since_ns, far) {
+                sink(Input::Named(Named { slot, end: NamedEnd::Far, since_ns, identity }));
+            }
+        }
     }
 
     /// Who a process of this host is; none where there is no more than the kernel half told.
     fn own(&mut self, facts: &ProcessFacts) -> Option<Arc<Identity>> {
-        Some(self.local.as_mut().ok()?.name(facts).identity)
+        let local = self.local.as_mut().ok()?.name(facts);
+        let (pod, container) = (local.pod_uid.as_deref(), local.container_id.as_deref());
+        let workload = self.kubernetes.local(pod, container);
+        Some(match workload {
+            // It says its own name; where it runs is known besides.
+            Some(workload) if local.identity.kind == Kind::Declared => Arc::new(Identity {
+                kind: Kind::Declared,
+                name: Arc::clone(&local.identity.name),
+                namespace: local.identity.namespace.clone().or_else(|| workload.namespace.clone()),
+                ..(*workload).clone()
+            }),
+            Some(workload) => workload,
+            None => local.identity,
+        })
+    }
+
+    /// Who was behind an edge's address at that time.
+    fn far(&self, facts: &ProcessFacts, key: &EdgeKey, at_ns: u64) -> Result<Arc<Identity>, Arc<str>> {
+        let address = address(key.address);
+        let asker = Asker { tgid: facts.pid, start_ns: facts.start_ns, cgroup_id: facts.cgroup_id };
+        let dialled = key.role == ROLE_CLIENT;
+        let dns_name = if dialled { self.dns.name(asker, address, at_ns).map(|(name, _)| name) } else { None };
+        let port = if dialled { key.port } else { 0 };
+        if let Some(known) = self.kubernetes.address(address, port, at_ns.wrapping_add(self.unix_offset_ns)) {
+            return Ok(match dns_name {
+                Some(name) => Arc::new(Identity { dns_name: Some(name), ..(*known).clone() }),
+                None => known,
+            });
+        }
+        match dns_name {
+            Some(name) => {
+                Ok(Arc::new(Identity { dns_name: Some(Arc::clone(&name)), ..Identity::new(Kind::DnsName, name) }))
+            }
+            None => Err(naming::why_unknown(dialled, &self.kubernetes.status())),
+        }
+    }
+
+    /// Has connection tracking asked where connections to the address go, by an example of one.
+    fn ask(&mut self, slot: u32, record: &EdgeRecord, now_ns: u64) {
+        let Some(met) = self.met.get_mut(&slot) else { return };
+        let dialled = met.dialled();
+        if record.key.role != ROLE_CLIENT || record.local_port == 0 || dialled.ip().is_loopback() {
+            return;
+        }
+        let spacing = if met.answered { ASK_SPACING_NS } else { FIRST_ASK_SPACING_NS };
+        let is_due = |(port, at_ns): (u32, u64)| {
+            now_ns.saturating_sub(at_ns) >= spacing && (!met.answered || port != record.local_port)
+        };
+        let Ok(port) = u16::try_from(record.local_port) else { return };
+        if met.asked.is_none_or(is_due) {
+            met.asked = Some((record.local_port, now_ns));
+            let client = SocketAddr::new(address(record.local_address), port);
+            let question = Question { slot, pid: record.key.tgid, netns: record.key.netns, client, dialled };
+            // Where too many wait, it is counted there, and asked again.
+            let _ = self.conntrack.ask(question);
+        }
     }
 
     fn tell_naming(&mut self, sink: &mut dyn FnMut(Input<'_>)) {
-        let losses = self.local.as_ref().map_or_else(|_| LocalLosses::default(), LocalNames::losses);
-        if losses != self.losses {
-            self.losses = losses;
-            sink(Input::Naming(naming::of(losses, self.local.as_ref().err())));
+        let tally = Tally::of(self.local.as_ref(), &self.dns, &self.conntrack, &self.kubernetes);
+        if tally != self.tally {
+            sink(Input::Naming(tally.naming(self.local.as_ref().err())));
+            self.tally = tally;
         }
     }
 }
 
 impl Met {
-    fn of(record: &EdgeRecord) -> Self {
+    fn of(record: &EdgeRecord, now_ns: u64) -> Self {
         let EdgeRecord { key, comm, exe, process_start_ns, cgroup_id, .. } = record;
         let facts =
             ProcessFacts { pid: key.tgid, start_ns: *process_start_ns, cgroup_id: *cgroup_id, comm: *comm, exe: *exe };
-        Self { facts, own: None }
+        Self { facts, key: *key, since_ns: now_ns, own: None, far: None, unknown: None, asked: None, answered: false }
     }
+
+    /// Whether anybody but a process of this host may be there.
+    fn has_far_end(key: &EdgeKey) -> bool {
+        key.role != ROLE_SERVER || key.peer_tgid == 0
+    }
+
+    /// What is news of whoever is behind the address.
+    fn hear_of_far(
+        &mut self,
+        since_ns: u64,
+        far: Result<Arc<Identity>, Arc<str>>,
+    ) -> Option<Result<Arc<Identity>, Arc<str>>> {
+        match &far {
+            // Known to begin with, and now by another name: only the present one can tell of a change.
+            Ok(_) if since_ns == 0 && self.far.is_some() => return None,
+            Ok(identity) if self.far.as_ref() == Some(identity) => return None,
+            Ok(identity) => self.far = Some(Arc::clone(identity)),
+            // A name that was known stays until somebody else has the address.
+            Err(_) if self.far.is_some() => return None,
+            Err(reason) if self.unknown.as_ref() == Some(reason) => return None,
+            Err(reason) => self.unknown = Some(Arc::clone(reason)),
+        }
+        Some(far)
+    }
+
+    fn dialled(&self) -> SocketAddr {
+        SocketAddr::new(address(self.key.address), self.key.port)
+    }
+}
+
+fn address(bytes: [u8; 16]) -> IpAddr {
+    let v6 = Ipv6Addr::from(bytes);
+    v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4)
 }

@@ -17,6 +17,7 @@ use crate::{
     bell::Bell,
     cli::CannotRun,
     guard::{Guard, release_heap},
+    identity::kubernetes,
     probe::{
         load::Limits,
         serve::{Probes, Trial},
@@ -50,6 +51,8 @@ pub(crate) struct Plan {
     pub(crate) window: Window,
     /// Have the kernel count and time program runs meanwhile.
     pub(crate) stats: bool,
+    /// The cluster whose names are used, if any.
+    pub(crate) cluster: kubernetes::Config,
     /// What weir itself may use.
     pub(crate) budget: weir_engine::Limits,
 }
@@ -84,7 +87,7 @@ pub(crate) fn observe(
     let _stats = plan.stats.then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime)).transpose().context("--stats")?;
     let silence = silence(&plan);
     let limits = Limits { samples: plan.budget.cpu_share.is_some(), ..plan.limits };
-    let reader = start(limits, &plan.refuse, silence, plan.stats).map_err(CannotRun)?;
+    let reader = start(limits, &plan, silence).map_err(CannotRun)?;
     let tick = tick(&plan, recorder.is_some());
     let engine = Engine::new(plan.window);
     let mut session = Session { reader, engine, recorder, guard: None, tick, ticks: 0 };
@@ -114,9 +117,9 @@ fn silence(plan: &Plan) -> Duration {
     plan.every.map_or(Duration::MAX, |every| Duration::from_secs(60).max(every * 3))
 }
 
-fn start(limits: Limits, refuse: &[String], silence: Duration, stats: bool) -> Result<Reader> {
-    let probes = Probes::start(limits, Trial { refuse, measure: false })?;
-    let reader = Reader::new(probes, limits, silence, stats)?;
+fn start(limits: Limits, plan: &Plan, silence: Duration) -> Result<Reader> {
+    let probes = Probes::start(limits, Trial { refuse: &plan.refuse, measure: false })?;
+    let reader = Reader::new(probes, limits, silence, plan.stats, &plan.cluster)?;
     // The kernel's type information has been parsed and dropped: 20 MiB of heap that would count as ours for good.
     release_heap();
     Ok(reader)

@@ -17,7 +17,7 @@ use weir_abi::{Counter, EdgeRecord, FIRST_SLOT, N_COUNTERS};
 use weir_engine::{Input, Started};
 
 use crate::{
-    identity::Identities,
+    identity::{Identities, kubernetes},
     probe::{control::ControlMap, load::Limits, serve::Probes},
 };
 use cost::CostReader;
@@ -62,7 +62,14 @@ impl Reader {
     ///
     /// # Errors
     /// When the kernel half's maps, or what procfs says of weir itself, cannot be opened.
-    pub fn new(mut probes: Probes, limits: Limits, silence: Duration, counts_runs: bool) -> Result<Self> {
+    pub fn new(
+        mut probes: Probes,
+        limits: Limits,
+        silence: Duration,
+        counts_runs: bool,
+        cluster: &kubernetes::Config,
+    ) -> Result<Self> {
+        let (monotonic_ns, unix_ns) = now();
         let memory = EdgeMemory::map(&probes.ebpf, limits.edges + FIRST_SLOT)?;
         let ring = Ring::open(&mut probes.ebpf)?;
         let counters = probes.ebpf.take_map("COUNTERS").context("the object has no map COUNTERS")?;
@@ -75,7 +82,7 @@ impl Reader {
             retirement,
             told: Vec::new(),
             ring,
-            identities: Identities::new(),
+            identities: Identities::new(cluster, unix_ns.wrapping_sub(monotonic_ns)),
             new_edges: 0,
             counters: Array::try_from(counters)?,
             cost,
@@ -175,7 +182,7 @@ impl Reader {
         }
         self.told[index] = fingerprint;
         if slot >= FIRST_SLOT {
-            self.identities.meet(slot, &self.scratch, sink);
+            self.identities.meet(slot, &self.scratch, now_ns, sink);
         }
         if self.retirement.watch(slot, &self.scratch, now_ns)? {
             sink(Input::Retired { slot });

@@ -9,7 +9,10 @@ use std::{
 };
 
 use allocation_counter::measure;
-use weir_agent::{Limits, Probes, Reader, Recorder, Trial};
+use weir_agent::{
+    Limits, Probes, Reader, Recorder, Trial,
+    identity::kubernetes::{Config, Mode},
+};
 use weir_engine::{Engine, Input, Window};
 
 const CONNECTIONS: usize = 200;
@@ -83,7 +86,8 @@ fn a_steady_tick_allocates_nothing() {
     std::fs::remove_file(&path).expect("unlink the recording");
     let limits = Limits { edges: 4096, sockets: 4096, kernel_log: false, samples: false };
     let probes = Probes::start(limits, Trial::default()).expect("start the probes");
-    let reader = Reader::new(probes, limits, Duration::from_secs(3600), false).expect("a reader");
+    let cluster = Config { mode: Mode::Off, ..Config::default() };
+    let reader = Reader::new(probes, limits, Duration::from_secs(3600), false, &cluster).expect("a reader");
     let mut agent = Agent { reader, engine: Engine::new(Window::Whole), recorder, seen: HashSet::new() };
     agent.reader.begin(&mut |input| agent.engine.take(input)).expect("begin");
 

@@ -5,7 +5,7 @@ use std::{io::IsTerminal as _, process::ExitCode, time::Duration};
 use anyhow::Result;
 use weir_engine::Window;
 
-use super::value::{BudgetArgs, Format, LimitArgs, ViewArgs, duration};
+use super::value::{BudgetArgs, ClusterArgs, Format, LimitArgs, ViewArgs, duration};
 use crate::{
     export::Output,
     observe::{self, Plan, Until},
@@ -32,6 +32,8 @@ pub(crate) struct Args {
     view: ViewArgs,
     #[command(flatten)]
     limits: LimitArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     #[command(flatten)]
     budget: BudgetArgs,
     /// Count and time weir's own programs while it runs (`kernel.bpf_stats_enabled`): costs some 20 ns a run
@@ -70,6 +72,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         every: (!once).then_some(every),
         window,
         stats: args.stats,
+        cluster: args.cluster.config(),
         budget: args.budget.limits(),
     };
     let output = Output::new(format, view, live_table);

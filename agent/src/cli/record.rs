@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::{Context as _, Result};
 use weir_engine::Window;
 
-use super::value::{BudgetArgs, Format, LimitArgs, ViewArgs, duration};
+use super::value::{BudgetArgs, ClusterArgs, Format, LimitArgs, ViewArgs, duration};
 use crate::{
     export::Output,
     observe::{self, Plan, Until},
@@ -31,6 +31,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
+    cluster: ClusterArgs,
+    #[command(flatten)]
     budget: BudgetArgs,
     /// Record while this command runs
     #[arg(last = true, value_name = "COMMAND", conflicts_with = "span")]
@@ -48,6 +50,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         every: None,
         window: Window::Whole,
         stats: false,
+        cluster: args.cluster.config(),
         budget: args.budget.limits(),
     };
     let output = Output::new(format, args.view.view(), false);

@@ -2,7 +2,10 @@
 
 use std::{io::IsTerminal as _, time::Duration};
 
-use crate::probe::load::Limits;
+use crate::{
+    identity::kubernetes::{Config, Mode},
+    probe::load::Limits,
+};
 
 /// What shape the output has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -72,6 +75,29 @@ pub(crate) struct BudgetArgs {
 impl BudgetArgs {
     pub(crate) fn limits(self) -> weir_engine::Limits {
         weir_engine::Limits { cpu_share: self.cpu_budget, memory_bytes: self.memory_limit }
+    }
+}
+
+/// Where names of the cluster come from.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ClusterArgs {
+    /// The Kubernetes cluster whose names to use: `auto` (what KUBECONFIG names, else the cluster whose pod weir is, else
+    /// none), `off`, or the path of a kubeconfig file
+    #[arg(long, value_name = "CLUSTER", default_value = "auto")]
+    kubernetes: String,
+    /// This machine's name in the cluster [default: NODE_NAME, else the node with this machine's boot id]
+    #[arg(long, value_name = "NAME")]
+    node_name: Option<String>,
+}
+
+impl ClusterArgs {
+    pub(crate) fn config(self) -> Config {
+        let mode = match &*self.kubernetes {
+            "auto" => Mode::Auto,
+            "off" => Mode::Off,
+            path => Mode::Kubeconfig(path.into()),
+        };
+        Config { mode, node_name: self.node_name, ..Config::default() }
     }
 }
 

@@ -283,7 +283,7 @@ fn end_of(end: &End) -> Object {
         .maybe("cgroup_id", process.map(|p| p.cgroup_id))
         .maybe("address", address.map(|a| a.to_string()).ok_or("stands for many addresses"));
     identity_of(object, identity)
-        .maybe("unknown_reason", unknown.as_deref().ok_or("it is known"))
+        .with("unknown_reason", unknown.as_deref().map_or(Json::Null, Json::from))
         .with("pids", pids.iter().map(|pid| (*pid).into()).collect::<Vec<Json>>())
 }
 

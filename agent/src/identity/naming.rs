@@ -4,37 +4,138 @@ use std::sync::Arc;
 
 use weir_engine::Naming;
 
-use super::local::{ContainerLosses, LocalLosses};
+use super::{
+    conntrack::{self, Conntrack, Obstacle},
+    dns::{DnsCounts, DnsNames},
+    kubernetes::{self, Kubernetes, Status},
+    local::{ContainerLosses, LocalLosses, LocalNames},
+};
 
-/// All of it.
-pub(super) fn of(local: LocalLosses, unavailable: Option<&Arc<str>>) -> Naming {
-    let mut naming = Naming::default();
-    let mut count = |name: &str, n: u64| naming.counts.push((name.into(), n));
-    let LocalLosses {
-        gone,
-        reused,
-        replaced,
-        unknown_cgroups,
-        malformed_attributes,
-        environments_cut,
-        not_awaited,
-        long_paths,
-        containers: ContainerLosses { unknown, malformed, oversized, unreadable },
-    } = local;
-    count("processes_gone", gone);
-    count("processes_replaced", replaced);
-    count("process_ids_reused", reused);
-    count("cgroups_unknown", unknown_cgroups);
-    count("attributes_malformed", malformed_attributes);
-    count("environments_cut", environments_cut);
-    count("cgroups_not_awaited", not_awaited);
-    count("cgroups_long_paths", long_paths);
-    count("containers_unknown", unknown);
-    count("container_files_malformed", malformed);
-    count("container_files_oversized", oversized);
-    count("container_files_unreadable", unreadable);
-    if let Some(why) = unavailable {
-        naming.unavailable.push(("processes".into(), Arc::clone(why)));
+/// Why an address has no name.
+pub(super) fn why_unknown(dialled: bool, kubernetes: &Status) -> Arc<str> {
+    let asked = if dialled { "no DNS answer with this address was seen" } else { "nothing names addresses of clients" };
+    let cluster = match kubernetes {
+        Status::Off => "no Kubernetes API is configured".to_owned(),
+        Status::Starting => "the Kubernetes API has not answered yet".to_owned(),
+        Status::Connected { .. } => "the Kubernetes API does not know it".to_owned(),
+        Status::Failing { cause, .. } => format!("the Kubernetes API does not answer ({cause})"),
+    };
+    format!("no socket of this peer is tracked on this host; {asked}; {cluster}").into()
+}
+
+/// All that is counted. Compared on every tick, so without allocation.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Tally {
+    local: LocalLosses,
+    dns: DnsCounts,
+    conntrack: conntrack::Counts,
+    obstacle: Option<Obstacle>,
+    kubernetes: kubernetes::Counts,
+    status: Status,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            local: LocalLosses::default(),
+            dns: DnsCounts::default(),
+            conntrack: conntrack::Counts::default(),
+            obstacle: None,
+            kubernetes: kubernetes::Counts::default(),
+            status: Status::Off,
+        }
     }
-    naming
+}
+
+impl Tally {
+    pub(super) fn of(
+        local: Result<&LocalNames, &Arc<str>>,
+        dns: &DnsNames,
+        conntrack: &Conntrack,
+        kubernetes: &Kubernetes,
+    ) -> Self {
+        Self {
+            local: local.map_or_else(|_| LocalLosses::default(), LocalNames::losses),
+            dns: dns.counts(),
+            conntrack: conntrack.counts(),
+            obstacle: conntrack.obstacle(),
+            kubernetes: kubernetes.counts(),
+            status: kubernetes.status(),
+        }
+    }
+
+    /// For the engine. `unreadable`: why processes cannot be looked at.
+    pub(super) fn naming(&self, unreadable: Option<&Arc<str>>) -> Naming {
+        let mut unavailable = Vec::new();
+        if let Some(why) = unreadable {
+            unavailable.push(("processes".into(), Arc::clone(why)));
+        }
+        if let Some(obstacle) = self.obstacle {
+            unavailable.push(("conntrack".into(), obstacle.to_string().into()));
+        }
+        if let Status::Failing { cause, .. } = &self.status {
+            unavailable.push(("kubernetes".into(), Arc::clone(cause)));
+        }
+        let counts = [self.of_processes(), self.of_addresses()].into_iter().flatten();
+        Naming { counts: counts.map(|(name, n)| (name.into(), n)).collect(), unavailable }
+    }
+
+    fn of_processes(&self) -> Vec<(&'static str, u64)> {
+        let LocalLosses {
+            gone,
+            reused,
+            replaced,
+            unknown_cgroups,
+            malformed_attributes,
+            environments_cut,
+            not_awaited,
+            long_paths,
+            containers: ContainerLosses { unknown, malformed, oversized, unreadable },
+        } = self.local;
+        vec![
+            ("processes_gone", gone),
+            ("processes_replaced", replaced),
+            ("process_ids_reused", reused),
+            ("attributes_malformed", malformed_attributes),
+            ("environments_cut", environments_cut),
+            ("cgroups_unknown", unknown_cgroups),
+            ("cgroups_not_awaited", not_awaited),
+            ("cgroups_long_paths", long_paths),
+            ("containers_unknown", unknown),
+            ("container_files_malformed", malformed),
+            ("container_files_oversized", oversized),
+            ("container_files_unreadable", unreadable),
+        ]
+    }
+
+    fn of_addresses(&self) -> Vec<(&'static str, u64)> {
+        // What is no loss is left out.
+        let DnsCounts { learnt, without_address: _, malformed, truncated, cut, too_many_addresses, forgotten } =
+            self.dns;
+        let conntrack::Counts {
+            asked: _,
+            dropped,
+            translated,
+            untranslated: _,
+            untracked: _,
+            unanswered,
+            namespaces_gone,
+        } = self.conntrack;
+        let kubernetes::Counts { over_limit, unreadable, forgotten_early, .. } = self.kubernetes;
+        vec![
+            ("dns_learnt", learnt),
+            ("dns_malformed", malformed),
+            ("dns_truncated", truncated),
+            ("dns_cut", cut),
+            ("dns_too_many_addresses", too_many_addresses),
+            ("dns_forgotten", forgotten),
+            ("conntrack_translated", translated),
+            ("conntrack_dropped", dropped),
+            ("conntrack_unanswered", unanswered),
+            ("conntrack_namespaces_gone", namespaces_gone),
+            ("kubernetes_over_limit", over_limit),
+            ("kubernetes_unreadable", unreadable),
+            ("kubernetes_forgotten_early", forgotten_early),
+        ]
+    }
 }
