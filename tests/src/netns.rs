@@ -1,7 +1,7 @@
 //! Network namespaces of a test's own.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     os::{
         fd::AsRawFd as _,
         unix::{fs::MetadataExt as _, process::CommandExt as _},
@@ -11,6 +11,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
+
+use rustix::mount::{UnmountFlags, unmount};
 
 use crate::{process, tally::wait_until};
 
@@ -27,26 +29,38 @@ pub struct Netns {
 impl Netns {
     /// An empty one.
     pub fn new() -> Self {
-        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let netns = Self { name: format!("{PREFIX}{}-{serial}", std::process::id()) };
+        let netns = Self::named();
         process::run("ip", &["netns", "add", &netns.name]);
         netns.ip("link set lo up");
         netns
     }
 
+    /// A name for one.
+    fn named() -> Self {
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        Self { name: format!("{PREFIX}{}-{serial}", std::process::id()) }
+    }
+
     /// Two, joined by a cable: the first has 10.77.0.1 and fd77::1, the second 10.77.0.2 and fd77::2.
     pub fn pair() -> (Self, Self) {
-        let (one, two) = (Self::new(), Self::new());
+        let (one, two) = (Self::named(), Self::named());
         let [mac_one, mac_two] = ["02:00:00:00:00:01", "02:00:00:00:00:02"];
         let peer = format!("peer name eth0 address {mac_two} netns {}", two.name);
-        one.ip(&format!("link add eth0 address {mac_one} type veth {peer}"));
+        batch(&[
+            format!("netns add {}", one.name),
+            format!("netns add {}", two.name),
+            format!("link add eth0 address {mac_one} netns {} type veth {peer}", one.name),
+        ]);
         for (netns, here, there, mac_there) in [(&one, 1, 2, mac_two), (&two, 2, 1, mac_one)] {
-            netns.ip(&format!("address add 10.77.0.{here}/24 dev eth0"));
-            netns.ip(&format!("address add fd77::{here}/64 dev eth0 nodad"));
-            netns.ip("link set eth0 up");
-            // Neighbours need no discovery: a SYN that waits for it in a queue is not sent again.
-            netns.ip(&format!("neighbour add 10.77.0.{there} lladdr {mac_there} dev eth0 nud permanent"));
-            netns.ip(&format!("neighbour add fd77::{there} lladdr {mac_there} dev eth0 nud permanent"));
+            netns.batch(&[
+                "link set lo up".into(),
+                format!("address add 10.77.0.{here}/24 dev eth0"),
+                format!("address add fd77::{here}/64 dev eth0 nodad"),
+                "link set eth0 up".into(),
+                // Neighbours need no discovery: a SYN that waits for it in a queue is not sent again.
+                format!("neighbour add 10.77.0.{there} lladdr {mac_there} dev eth0 nud permanent"),
+                format!("neighbour add fd77::{there} lladdr {mac_there} dev eth0 nud permanent"),
+            ]);
         }
         one.wait_for_link("eth0");
         two.wait_for_link("eth0");
@@ -72,20 +86,29 @@ impl Netns {
     }
 
     fn around<const N: usize>(network: u8) -> (Self, [Self; N]) {
-        let router = Self::new();
-        router.set("net.ipv4.ip_forward", "1");
-        let ends = std::array::from_fn(|index| {
-            let (end, n) = (Self::new(), index + 1);
-            end.ip(&format!("link add eth0 type veth peer name eth{n} netns {}", router.name));
-            end.ip(&format!("address add 10.{network}.{n}.1/24 dev eth0"));
-            end.ip("link set eth0 up");
-            router.ip(&format!("address add 10.{network}.{n}.254/24 dev eth{n}"));
-            router.ip(&format!("link set eth{n} up"));
-            end.ip(&format!("route add default via 10.{network}.{n}.254"));
+        let (router, ends) = (Self::named(), std::array::from_fn(|_| Self::named()));
+        let mut made = vec![format!("netns add {}", router.name)];
+        made.extend(ends.iter().map(|end: &Self| format!("netns add {}", end.name)));
+        let mut routed = vec!["link set lo up".to_owned()];
+        for (end, n) in ends.iter().zip(1..) {
+            let peer = format!("peer name eth{n} netns {}", router.name);
+            made.push(format!("link add eth0 netns {} type veth {peer}", end.name));
+            routed.push(format!("address add 10.{network}.{n}.254/24 dev eth{n}"));
+            routed.push(format!("link set eth{n} up"));
+        }
+        batch(&made);
+        router.batch(&routed);
+        for (end, n) in ends.iter().zip(1..) {
+            end.batch(&[
+                "link set lo up".into(),
+                format!("address add 10.{network}.{n}.1/24 dev eth0"),
+                "link set eth0 up".into(),
+                format!("route add default via 10.{network}.{n}.254"),
+            ]);
             end.wait_for_link("eth0");
             router.wait_for_link(&format!("eth{n}"));
-            end
-        });
+        }
+        router.set("net.ipv4.ip_forward", "1");
         (router, ends)
     }
 
@@ -93,6 +116,11 @@ impl Netns {
     pub fn ip(&self, arguments: &str) {
         let arguments: Vec<&str> = arguments.split(' ').collect();
         process::run("ip", &[&["-n", &self.name], arguments.as_slice()].concat());
+    }
+
+    /// Several of them, in one process: to start one takes an emulator longer than what it does.
+    fn batch(&self, commands: &[String]) {
+        process::feed(Command::new("ip").args(["-n", &self.name, "-batch", "-"]), commands);
     }
 
     /// Runs a tool in it and returns what it printed.
@@ -139,8 +167,8 @@ impl Netns {
 
     /// Sets a parameter such as `net.ipv4.tcp_syn_retries`.
     pub fn set(&self, name: &str, value: &str) {
-        // `ip netns exec` mounts the namespace's own /sys; /proc/sys/net follows the process.
-        process::run("ip", &["netns", "exec", &self.name, "sysctl", "-q", "-w", &format!("{name}={value}")]);
+        // /proc/sys/net follows the process.
+        self.run("sysctl", &["-q", "-w", &format!("{name}={value}")]);
     }
 
     /// Makes a connect give up after 3 s: one SYN more, at one second, where kernels differ in what they do before.
@@ -207,9 +235,21 @@ impl Default for Netns {
 
 impl Drop for Netns {
     fn drop(&mut self) {
-        // Nothing to be done about a failure here; the next test sweeps.
-        let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
+        delete(&self.name);
     }
+}
+
+/// `ip`, several commands in one process.
+fn batch(commands: &[String]) {
+    process::feed(Command::new("ip").args(["-batch", "-"]), commands);
+}
+
+/// As `ip netns del` does.
+fn delete(name: &str) {
+    let path = Path::new(MOUNTED_AT).join(name);
+    // Nothing to be done about a failure here; the next test sweeps.
+    let _ = unmount(&path, UnmountFlags::DETACH);
+    let _ = fs::remove_file(&path);
 }
 
 /// A counter of the TCP of this process's namespace.
@@ -246,6 +286,6 @@ pub(crate) fn sweep() {
     let Ok(entries) = std::fs::read_dir(MOUNTED_AT) else { return };
     let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
     for name in names.filter(|name| name.starts_with(PREFIX)) {
-        let _ = Command::new("ip").args(["netns", "del", &name]).status();
+        delete(&name);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    io::{BufRead as _, BufReader, Read},
+    io::{BufRead as _, BufReader, Read, Write as _},
     os::unix::process::CommandExt as _,
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::mpsc,
@@ -155,7 +155,11 @@ impl Lines {
 /// # Panics
 /// If it takes longer than `deadline`.
 pub fn output(command: &mut Command, deadline: Duration) -> Output {
-    let mut process = Process::start(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    output_from(command.stdin(Stdio::null()), deadline)
+}
+
+fn output_from(command: &mut Command, deadline: Duration) -> Output {
+    let mut process = Process::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
     let stdout = drain(process.pipes().stdout.take().expect("a pipe"));
     let stderr = drain(process.pipes().stderr.take().expect("a pipe"));
     let status = process.wait(deadline);
@@ -186,7 +190,23 @@ pub fn run(program: impl AsRef<OsStr>, arguments: &[&str]) -> String {
 /// # Panics
 /// If it fails, or takes longer than a minute.
 pub fn succeed(command: &mut Command) -> String {
-    let output = output(command, Duration::from_secs(60));
+    text_of(command.stdin(Stdio::null()))
+}
+
+/// The same for a tool that reads these few lines.
+///
+/// # Panics
+/// If it fails, or takes longer than a minute.
+pub fn feed(command: &mut Command, lines: &[String]) {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    // There is room in the pipe for all of it.
+    writer.write_all((lines.join("\n") + "\n").as_bytes()).expect("fill a pipe");
+    drop(writer);
+    text_of(command.stdin(reader));
+}
+
+fn text_of(command: &mut Command) -> String {
+    let output = output_from(command, Duration::from_secs(60));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}\n{text}\n{errors}", output.status);

@@ -2,7 +2,7 @@
 
 use std::{thread::sleep, time::Duration};
 
-use weir_tests::{Edge, Netns, close, lab, lab::free_port};
+use weir_tests::{Edge, Netns, close, lab, lab::free_port, wait_until};
 
 const DROP_ALL: &[&str] = &["meta l4proto tcp drop"];
 
@@ -12,6 +12,10 @@ fn assert_no_success(edge: &Edge<'_>) {
     assert!(edge.spread("latency_s").is_none(), "a latency without a connection: {edge}");
     assert_eq!((edge.count("open_connections"), edge.count("rounds")), (0, 0), "of {edge}");
     assert_eq!(edge.server_pid(), None, "a server that does not exist: {edge}");
+    // What answers a SYN, or does not, is the connect's outcome and nothing else.
+    assert_eq!(edge.count("resets"), 0, "a refusal is no reset: {edge}");
+    let errors = edge.seen_by("client").value()["errors"].as_object().expect("errors by cause");
+    assert!(errors.values().all(|count| count == 0), "a failed connect is no error of a connection: {edge}");
 }
 
 fn refused(address: &str) {
@@ -140,7 +144,7 @@ fn cancelled(address: &str) {
     client.must("close", "done");
     client.must("start 4", "started 4");
     killed.must("start 3", "started 3");
-    sleep(Duration::from_millis(1500));
+    wait_until(Duration::from_secs(5), "seven SYNs to be sent again", || near.tcp("RetransSegs") >= 7);
     client.must("close", "done");
     killed.kill();
     let document = weir.finish();

@@ -32,12 +32,14 @@ fn old_connections_are_counted_from_then_on() {
 #[test]
 fn idle_connections_are_there() {
     let lab = lab!();
-    for address in ["127.0.0.1", "[::1]"] {
+    let idle = ["127.0.0.1", "[::1]"].map(|address| {
         let server = lab.serve("echo", &format!("{address}:0"));
         let mut client = lab.client(&format!("{address}:{}", server.port()));
         client.must("open 3", "opened 3");
-        let weir = lab.weir(&[]);
-        let document = weir.finish();
+        (server, client)
+    });
+    let document = lab.weir(&[]).finish();
+    for (server, client) in &idle {
         let edge = document.edge(client.pid(), server.port());
         assert_eq!((edge.count("open_connections"), edge.count("rounds")), (3, 0));
         assert_eq!(edge.seen_by("server").count("open_connections"), 3);

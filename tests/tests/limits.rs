@@ -79,20 +79,16 @@ fn more_edges_than_allowed() {
 }
 
 /// 150 connections at once, twice as many sockets, and then ten when there is room again.
-fn more_sockets() -> Document {
-    observe(&["--max-sockets", "128"], 160, |client, _| {
+#[test]
+fn more_sockets_than_allowed() {
+    let document = observe(&["--max-sockets", "128"], 160, |client, _| {
         client.must("open 150", "opened 150");
         client.must("rounds 1 1000", "done");
         client.must("close", "done");
         client.must("open 10", "opened 10");
         client.must("rounds 1 1000", "done");
         client.must("close", "done");
-    })
-}
-
-#[test]
-fn more_sockets_than_allowed() {
-    let document = more_sockets();
+    });
     let over = document.loss("sockets_over_limit");
     assert!((300 - 128..=300).contains(&over), "300 sockets, 128 records, and {over} without");
     assert_eq!(document.coverage("missed"), over);
@@ -101,21 +97,11 @@ fn more_sockets_than_allowed() {
     let in_other = other.seen_by("client").connects("ok") + other.seen_by("server").connects("ok");
     assert_eq!(in_other, over, "each loss is in the rest");
     assert_eq!(sum(&document, |edge| edge.count("open_connections")), 0);
-}
-
-/// The loss that is named must be the one that a larger limit mends.
-#[test]
-fn sockets_beyond_their_limit_are_not_told_as_edges() {
-    assert_eq!(more_sockets().loss("edges_over_limit"), 0);
-}
-
-/// SYN and FIN take sequence numbers and are no bytes.
-#[test]
-fn bytes_of_sockets_beyond_the_limit_are_exact() {
-    let document = more_sockets();
+    // SYN and FIN take sequence numbers and are no bytes.
     for field in ["bytes_sent", "bytes_received"] {
         assert_eq!(sum(&document, |edge| edge.count(field)), 160_000, "{field} of 160 connections, tracked or not");
     }
+    assert_eq!(document.loss("edges_over_limit"), 0, "the loss that is named is the one that a larger limit mends");
 }
 
 #[test]

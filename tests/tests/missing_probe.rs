@@ -78,6 +78,10 @@ fn without_one_that_it_needs_weir_does_not_start() {
     for probe in &required[..if is_slow() { 1 } else { 2 }] {
         let output = weir::run(&["edges", "--for", "1s", "--refuse-probe", probe]);
         assert_fails_plainly(&output, &[probe, "refused on purpose"]);
+        if is_slow() {
+            // Doctor judges by the same list; here it takes longer than all else.
+            continue;
+        }
         let output = weir::run(&["doctor", "-o", "json", "--refuse-probe", probe]);
         assert_eq!(output.status.code(), Some(2));
         let document: Value = serde_json::from_slice(&output.stdout).expect("a document");

@@ -8,9 +8,9 @@ fn every_socket_gives_its_record_back() {
     let lab = lab!();
     let server = lab.serve("echo", "127.0.0.1:0");
     let mut client = lab.client(&format!("127.0.0.1:{}", server.port()));
-    let weir = lab.weir(&["--max-sockets", "256"]);
-    // Several times what there is room for.
-    let short = enough(3000).max(600);
+    let weir = lab.weir(&["--max-sockets", "128"]);
+    // Several times what there is room for, as each has two ends.
+    let short = enough(3000);
     client.must(&format!("short {short}"), "done");
     for _ in 0..20 {
         client.must("open 20", "opened 20");

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use weir_tests::{Document, Lab, Netns, Traffic, lab, machine::enough, wait_until};
+use weir_tests::{
+    Document, Lab, Netns, Traffic, lab,
+    machine::{enough, is_slow},
+    wait_until,
+};
 
 const EVERY_TENTH: &[&str] = &["meta l4proto tcp numgen inc mod 10 == 5 drop"];
 
@@ -50,7 +54,8 @@ fn lossy_traffic(lab: &Lab, near: (&Netns, &str), far: (&Netns, &str)) -> Vec<Tr
     assert_eq!(ping.answer(), "opened 20");
     assert_eq!(reverse.answer(), "opened 10");
     bulk.tell(&format!("write {bulk_bytes}"));
-    ping.tell("rounds 5 1");
+    // One after the other, and each loss is waited for.
+    ping.tell(if is_slow() { "rounds 2 1" } else { "rounds 5 1" });
     reverse.tell("rounds 3 5000");
     for client in [&mut bulk, &mut ping, &mut reverse] {
         assert_eq!(client.answer(), "done");

@@ -2,7 +2,7 @@
 
 use std::{thread::sleep, time::Duration};
 
-use weir_tests::{Netns, lab};
+use weir_tests::{Netns, lab, wait_until};
 
 const SYN_ACK: &str = "tcp flags & (syn | ack) == syn | ack";
 
@@ -44,7 +44,10 @@ fn handshakes_that_never_complete_are_counted_still() {
     let mut client = lab.client_in(&near, &format!("10.77.0.2:{}", server.port()));
     let weir = lab.weir(&[]);
     client.must("start 2", "started 2");
-    sleep(Duration::from_millis(2500));
+    // Both ends try again at one second: without that, giving up is no timeout.
+    wait_until(Duration::from_secs(5), "both ends to try again", || {
+        near.tcp("RetransSegs") >= 2 && far.tcp("RetransSegs") >= 2
+    });
     client.must("close", "done");
     let before = far.tcp("RetransSegs");
     let document = weir.finish();

@@ -19,6 +19,10 @@ const KIND_FUNC: u32 = 12;
 const KIND_FUNC_PROTO: u32 = 13;
 /// typedef, volatile, const, restrict, type tag: names for another type.
 const ALIASES: [u32; 5] = [KIND_TYPEDEF, 9, 10, 11, 18];
+/// How the type of a tracepoint's prototype begins.
+const TRACEPOINT: &str = "btf_trace_";
+/// Bytes of every type, before what its kind adds.
+const HEADER: usize = 12;
 /// Nested aliases and anonymous members end well before this in any real kernel.
 const MAX_DEPTH: u32 = 32;
 
@@ -30,6 +34,14 @@ pub(crate) struct Btf {
     types: Vec<u32>,
     structs: HashMap<String, u32>,
     typedefs: HashMap<String, u32>,
+}
+
+/// A function that the kernel has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Function {
+    id: u32,
+    /// How many it takes.
+    pub(crate) parameters: usize,
 }
 
 /// One type's header.
@@ -66,14 +78,14 @@ impl Btf {
                 KIND_STRUCT => drop(btf.structs.entry(btf.name(found.name)?.to_owned()).or_insert(id)),
                 KIND_TYPEDEF => {
                     let name = btf.name(found.name)?;
-                    if name.starts_with("btf_trace_") {
-                        btf.typedefs.insert(name.to_owned(), id);
+                    if name.starts_with(TRACEPOINT) {
+                        btf.typedefs.entry(name.to_owned()).or_insert(id);
                     }
                 }
                 _ => {}
             }
             btf.types.push(at as u32);
-            at += 12 + trailer(found.kind, found.members)?;
+            at += HEADER + trailer(found.kind, found.members)?;
         }
         Ok(btf)
     }
@@ -97,20 +109,20 @@ impl Btf {
 
     /// Number of parameters of a tracepoint's typed prototype, the context included; none if the kernel lacks it.
     pub(crate) fn tracepoint_parameters(&self, tracepoint: &str) -> Result<Option<usize>> {
-        let Some(&id) = self.typedefs.get(&format!("btf_trace_{tracepoint}")) else { return Ok(None) };
+        let Some(&id) = self.typedefs.get(&format!("{TRACEPOINT}{tracepoint}")) else { return Ok(None) };
         let mut at = self.resolved(id, 0)?;
         if at.kind == KIND_PTR {
             at = self.resolved(at.size_or_type, 0)?;
         }
-        ensure!(at.kind == KIND_FUNC_PROTO, "btf_trace_{tracepoint} is no function");
+        ensure!(at.kind == KIND_FUNC_PROTO, "{TRACEPOINT}{tracepoint} is no function");
         Ok(Some(at.members))
     }
 
-    /// Number of parameters of each of these functions that the kernel has: those that were inlined everywhere, or that
-    /// the compiler changed, are not there.
-    pub(crate) fn functions(&self, wanted: &[&str]) -> Result<HashMap<String, usize>> {
+    /// Each of these functions that the kernel has: those that were inlined everywhere, or that the compiler changed, are
+    /// not there.
+    pub(crate) fn functions(&self, wanted: &[&str]) -> Result<HashMap<String, Function>> {
         let mut found = HashMap::new();
-        for &at in self.types.iter().skip(1) {
+        for (id, &at) in self.types.iter().enumerate().skip(1) {
             let function = self.header(at as usize)?;
             if function.kind != KIND_FUNC {
                 continue;
@@ -119,10 +131,38 @@ impl Btf {
             if wanted.contains(&name) {
                 let prototype = self.resolved(function.size_or_type, 0)?;
                 ensure!(prototype.kind == KIND_FUNC_PROTO, "{name} is no function");
-                found.insert(name.to_owned(), prototype.members);
+                let function = Function { id: id as u32, parameters: prototype.members };
+                found.entry(name.to_owned()).or_insert(function);
             }
         }
         Ok(found)
+    }
+
+    /// A blob with nothing in it but these functions and these tracepoints' prototypes, each at its own id: enough for who
+    /// looks for ids by name, and a fraction of the work of reading all types.
+    pub(crate) fn index(&self, functions: &HashMap<String, Function>, tracepoints: &[&str]) -> Vec<u8> {
+        let typedefs = tracepoints.iter().map(|tracepoint| format!("{TRACEPOINT}{tracepoint}"));
+        let typedefs = typedefs.filter_map(|name| self.typedefs.get(&name).map(|&id| (KIND_TYPEDEF, id, name)));
+        let functions = functions.iter().map(|(name, function)| (KIND_FUNC, function.id, name.clone()));
+        let (mut types, mut strings) = (Vec::new(), vec![0]);
+        for (kind, id, name) in functions.chain(typedefs) {
+            // The first is 1. All zeroes is a type of no kind.
+            let at = HEADER * (id as usize - 1);
+            types.resize(types.len().max(at + HEADER), 0);
+            types[at..at + 4].copy_from_slice(&(strings.len() as u32).to_ne_bytes());
+            types[at + 4..at + 8].copy_from_slice(&(kind << 24).to_ne_bytes());
+            strings.extend(name.bytes().chain([0]));
+        }
+        let (types_length, strings_length) = (types.len() as u32, strings.len() as u32);
+        let mut blob = Vec::with_capacity(24 + types.len() + strings.len());
+        // Magic, version, flags.
+        blob.extend(0xeb9f_u16.to_ne_bytes().into_iter().chain([1, 0]));
+        for word in [24, 0, types_length, types_length, strings_length] {
+            blob.extend(u32::to_ne_bytes(word));
+        }
+        blob.extend(types);
+        blob.extend(strings);
+        blob
     }
 
     /// Size of a structure or union in bytes, if the kernel has it.
@@ -155,7 +195,7 @@ impl Btf {
             return Ok(None);
         }
         for i in 0..parent.members {
-            let at = parent.at + 12 + 12 * i;
+            let at = parent.at + HEADER + 12 * i;
             let (name, member_type, mut offset) = (self.word(at)?, self.word(at + 4)?, self.word(at + 8)?);
             if parent.bitfields {
                 offset &= 0xff_ffff;
@@ -211,7 +251,7 @@ impl Btf {
     }
 }
 
-/// Bytes that follow a type's 12-byte header.
+/// Bytes that follow a type's header.
 fn trailer(kind: u32, members: usize) -> Result<usize> {
     Ok(match kind {
         1 | 14 | 17 => 4,                // INT, VAR, DECL_TAG
@@ -225,6 +265,8 @@ fn trailer(kind: u32, members: usize) -> Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use aya_obj::btf::BtfKind;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -240,6 +282,25 @@ mod tests {
         assert!(missing.to_string().contains("this kernel has no sock.sk_no_such_member"), "{missing}");
     }
 
+    #[test]
+    fn an_index_has_the_kernels_ids() {
+        let (function, tracepoint) = ("tcp_sendmsg", "tcp_destroy_sock");
+        let whole = Btf::of_kernel(Path::new(VMLINUX)).expect("BTF");
+        let functions = whole.functions(&[function, "tcp_recvmsg", "weir_has_no_such_function"]).expect("functions");
+        let blob = whole.index(&functions, &[tracepoint, "weir_has_no_such_tracepoint"]);
+        assert!(blob.len() < whole.data.len() / 2, "{} bytes", blob.len());
+        let aya = |blob: &[u8]| aya::Btf::parse(blob, aya::Endianness::default()).expect("aya's BTF");
+        let (all, few) = (aya(&whole.data), aya(&blob));
+        let typedef = format!("{TRACEPOINT}{tracepoint}");
+        for (name, kind) in [(function, BtfKind::Func), (&typedef, BtfKind::Typedef)] {
+            let expected = all.id_by_type_name_kind(name, kind).expect("a type");
+            assert_eq!(few.id_by_type_name_kind(name, kind).expect("a type"), expected, "{name}");
+        }
+        assert!(few.id_by_type_name_kind("tcp_close", BtfKind::Func).is_err(), "not asked for");
+        let none = whole.index(&HashMap::new(), &[]);
+        assert!(aya(&none).id_by_type_name_kind(function, BtfKind::Func).is_err());
+    }
+
     proptest! {
         #[test]
         fn hostile_bytes_are_an_error(mut bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
@@ -252,7 +313,9 @@ mod tests {
                 bytes[12..16].copy_from_slice(&length.to_ne_bytes());
                 if let Ok(btf) = Btf::parse(bytes) {
                     let _ = btf.offset("sock.sk_err");
-                    let _ = btf.functions(&["f"]);
+                    if let Ok(functions) = btf.functions(&["f"]) {
+                        let _ = btf.index(&functions, &["t"]);
+                    }
                     let _ = btf.size_of("sock");
                     let _ = btf.enumerator("", "");
                 }

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, path::Path};
 
 use anyhow::{Context as _, Result};
-use aya::Btf;
+use aya::{Btf, Endianness};
 use weir_abi::{Features, Offsets};
 
 use super::{
@@ -24,10 +24,10 @@ const STACK_SIZE: u32 = 16 << 10;
 /// The running kernel.
 pub(crate) struct Kernel {
     types: btf::Btf,
-    /// The same for aya, which resolves what programs attach to.
+    /// What programs attach to, for aya, which looks for its ids.
     pub(crate) attach_types: Btf,
-    /// Number of parameters of each function that an entry or a feature depends on, where the kernel has it.
-    functions: HashMap<String, usize>,
+    /// Each function that an entry or a feature depends on, where the kernel has it.
+    functions: HashMap<String, btf::Function>,
 }
 
 impl Kernel {
@@ -35,11 +35,22 @@ impl Kernel {
     /// When the kernel has no BTF, or one that this weir cannot read.
     pub(crate) fn read() -> Result<Self> {
         let types = btf::Btf::of_kernel(Path::new(VMLINUX))?;
-        let parts = PROBES.iter().flat_map(|probe| probe.entries).flat_map(|entry| entry.parts);
-        let targets = parts.filter(|part| is_function(part.hook)).map(|part| part.target);
-        let wanted: Vec<&str> = targets.chain([STORAGE_IN_TRACING, TASK_PT_REGS]).collect();
+        let targets = |wanted: fn(Hook) -> bool| {
+            let parts = PROBES.iter().flat_map(|probe| probe.entries).flat_map(|entry| entry.parts);
+            parts.filter(move |part| wanted(part.hook)).map(|part| part.target)
+        };
+        // aya attaches an iterator to the function that it is known by.
+        let iterators: Vec<_> =
+            targets(|hook| hook == Hook::Iterator).map(|target| format!("bpf_iter_{target}")).collect();
+        let wanted: Vec<&str> = targets(is_function)
+            .chain(iterators.iter().map(String::as_str))
+            .chain([STORAGE_IN_TRACING, TASK_PT_REGS])
+            .collect();
         let functions = types.functions(&wanted)?;
-        let attach_types = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
+        let tracepoints: Vec<&str> = targets(|hook| hook == Hook::TpBtf).collect();
+        // Of all types aya would make 150,000 allocations, and go through them for each program.
+        let index = types.index(&functions, &tracepoints);
+        let attach_types = Btf::parse(&index, Endianness::default()).context("cannot read the kernel's BTF")?;
         Ok(Self { types, attach_types, functions })
     }
 
@@ -90,7 +101,7 @@ impl Kernel {
 
     fn parameters(&self, part: &Part) -> Option<usize> {
         if is_function(part.hook) {
-            self.functions.get(part.target).copied()
+            self.functions.get(part.target).map(|function| function.parameters)
         } else if part.hook == Hook::TpBtf {
             self.types.tracepoint_parameters(part.target).ok().flatten()
         } else {
@@ -134,7 +145,7 @@ mod tests {
     #[test]
     fn functions_are_found_with_their_parameters() {
         let kernel = Kernel::read().expect("BTF");
-        assert_eq!(kernel.functions.get("tcp_sendmsg"), Some(&3));
+        assert_eq!(kernel.functions["tcp_sendmsg"].parameters, 3);
         assert!(!kernel.functions.contains_key("weir_has_no_such_function"));
         assert_eq!(kernel.features().spill_in_map, 0);
         kernel.offsets().expect("offsets");
