@@ -4,6 +4,7 @@
 //! only what is news.
 
 pub mod conntrack;
+pub mod dns;
 pub mod kubernetes;
 pub mod local;
 mod naming;
