@@ -17,6 +17,7 @@ use std::{
 use weir_abi::{CgroupMade, EdgeRecord};
 use weir_engine::{Identity, Input, Named, NamedEnd};
 
+use dns::{DnsNames, Told};
 use local::{LocalLosses, LocalNames, ProcessFacts};
 
 /// New cgroups' containers, and namers that answer late, are looked for this often.
@@ -25,6 +26,7 @@ const LOOK_SPACING_NS: u64 = 1_000_000_000;
 pub(crate) struct Identities {
     /// None where the host's root cannot be opened: then names are what the kernel half told.
     local: Result<LocalNames, Arc<str>>,
+    dns: DnsNames,
     met: BTreeMap<u32, Met>,
     looked_ns: u64,
     /// As last told.
@@ -41,10 +43,16 @@ impl Identities {
     pub(crate) fn new() -> Self {
         Self {
             local: LocalNames::of_host().map_err(|error| error.to_string().into()),
+            dns: DnsNames::default(),
             met: BTreeMap::new(),
             looked_ns: 0,
             losses: LocalLosses::default(),
         }
+    }
+
+    /// A name server told a process something.
+    pub(crate) fn hear(&mut self, told: &Told) {
+        self.dns.hear(told);
     }
 
     /// An edge is there. The first time is the best to ask who it is.
