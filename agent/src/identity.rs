@@ -11,13 +11,14 @@ mod naming;
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
+    net::{IpAddr, Ipv6Addr},
     sync::Arc,
 };
 
-use weir_abi::{CgroupMade, EdgeRecord};
-use weir_engine::{Identity, Input, Named, NamedEnd};
+use weir_abi::{CgroupMade, EdgeRecord, ROLE_CLIENT};
+use weir_engine::{Identity, Input, Kind, Named, NamedEnd};
 
-use dns::{DnsNames, Told};
+use dns::{Asker, DnsCounts, DnsNames, Told};
 use local::{LocalLosses, LocalNames, ProcessFacts};
 
 /// New cgroups' containers, and namers that answer late, are looked for this often.
@@ -30,7 +31,7 @@ pub(crate) struct Identities {
     met: BTreeMap<u32, Met>,
     looked_ns: u64,
     /// As last told.
-    losses: LocalLosses,
+    losses: (LocalLosses, DnsCounts),
 }
 
 /// An edge that was met.
@@ -46,7 +47,7 @@ impl Identities {
             dns: DnsNames::default(),
             met: BTreeMap::new(),
             looked_ns: 0,
-            losses: LocalLosses::default(),
+            losses: Default::default(),
         }
     }
 
@@ -56,10 +57,11 @@ impl Identities {
     }
 
     /// An edge is there. The first time is the best to ask who it is.
-    pub(crate) fn meet(&mut self, slot: u32, record: &EdgeRecord, sink: &mut dyn FnMut(Input<'_>)) {
+    pub(crate) fn meet(&mut self, slot: u32, record: &EdgeRecord, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) {
         if let Entry::Vacant(entry) = self.met.entry(slot) {
             entry.insert(Met::of(record));
             self.name(slot, sink);
+            self.name_far(slot, record, now_ns, sink);
         }
     }
 
@@ -99,16 +101,30 @@ impl Identities {
         }
     }
 
+    /// Says by what name the process asked for the address that it connects to.
+    fn name_far(&mut self, slot: u32, record: &EdgeRecord, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) {
+        let EdgeRecord { key, process_start_ns: start_ns, cgroup_id, .. } = *record;
+        if key.role != ROLE_CLIENT {
+            return;
+        }
+        let asker = Asker { tgid: key.tgid, start_ns, cgroup_id };
+        if let Some((name, _)) = self.dns.name(asker, IpAddr::from(Ipv6Addr::from(key.address)), now_ns) {
+            let identity = Identity { dns_name: Some(Arc::clone(&name)), ..Identity::new(Kind::DnsName, name) };
+            sink(Input::Named(Named { slot, end: NamedEnd::Far, since_ns: 0, identity: Ok(Arc::new(identity)) }));
+        }
+    }
+
     /// Who a process of this host is; none where there is no more than the kernel half told.
     fn own(&mut self, facts: &ProcessFacts) -> Option<Arc<Identity>> {
         Some(self.local.as_mut().ok()?.name(facts).identity)
     }
 
     fn tell_naming(&mut self, sink: &mut dyn FnMut(Input<'_>)) {
-        let losses = self.local.as_ref().map_or_else(|_| LocalLosses::default(), LocalNames::losses);
+        let local = self.local.as_ref().map_or_else(|_| LocalLosses::default(), LocalNames::losses);
+        let losses = (local, self.dns.counts());
         if losses != self.losses {
             self.losses = losses;
-            sink(Input::Naming(naming::of(losses, self.local.as_ref().err())));
+            sink(Input::Naming(naming::of(local, losses.1, self.local.as_ref().err())));
         }
     }
 }

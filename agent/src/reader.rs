@@ -176,7 +176,7 @@ impl Reader {
         }
         self.told[index] = fingerprint;
         if slot >= FIRST_SLOT {
-            self.identities.meet(slot, &self.scratch, sink);
+            self.identities.meet(slot, &self.scratch, now_ns, sink);
         }
         if self.retirement.watch(slot, &self.scratch, now_ns)? {
             sink(Input::Retired { slot });

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use weir_engine::Naming;
 
-use super::local::{ContainerLosses, LocalLosses};
+use super::{
+    dns::DnsCounts,
+    local::{ContainerLosses, LocalLosses},
+};
 
 /// All of it.
-pub(super) fn of(local: LocalLosses, unavailable: Option<&Arc<str>>) -> Naming {
+pub(super) fn of(local: LocalLosses, dns: DnsCounts, unavailable: Option<&Arc<str>>) -> Naming {
     let mut naming = Naming::default();
     let mut count = |name: &str, n: u64| naming.counts.push((name.into(), n));
     let LocalLosses {
@@ -33,6 +36,7 @@ pub(super) fn of(local: LocalLosses, unavailable: Option<&Arc<str>>) -> Naming {
     count("container_files_malformed", malformed);
     count("container_files_oversized", oversized);
     count("container_files_unreadable", unreadable);
+    dns.losses().into_iter().for_each(|(name, n)| count(name, n));
     if let Some(why) = unavailable {
         naming.unavailable.push(("processes".into(), Arc::clone(why)));
     }
