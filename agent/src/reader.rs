@@ -154,6 +154,7 @@ impl Reader {
                         self.read_edge(slot, now_ns, sink)?;
                     }
                 }
+                Heard::DnsReply(told) => self.identities.hear(&told),
             }
         }
         Ok(())

@@ -5,11 +5,12 @@ use weir_abi::{Counter, Event, EventKind};
 
 use crate::{
     edge::count,
-    maps::{EVENTS, LAST_WAKE},
+    maps::{EVENTS, EVENTS_BYTES, LAST_WAKE},
 };
 
 const BPF_RB_NO_WAKEUP: u64 = 1;
 const BPF_RB_FORCE_WAKEUP: u64 = 2;
+const BPF_RB_AVAIL_DATA: u64 = 0;
 /// The reader is woken once in this long at most, and looks again 200 ms after it was: an event of `Wake::Soon` waits that
 /// long and no longer, and a flood of them costs seven wake-ups a second.
 const WAKE_SPACING_NS: u64 = 150_000_000;
@@ -21,6 +22,8 @@ pub(crate) enum Wake {
     Never,
     /// What it tells of may be gone by the next tick.
     Soon,
+    /// There may be many of them until the next tick: once a quarter of the ring is full.
+    BeforeFull,
 }
 
 impl Wake {
@@ -28,7 +31,8 @@ impl Wake {
     fn flags(self) -> u64 {
         match self {
             Self::Soon if is_due() => BPF_RB_FORCE_WAKEUP,
-            Self::Soon | Self::Never => BPF_RB_NO_WAKEUP,
+            Self::BeforeFull if EVENTS.query(BPF_RB_AVAIL_DATA) >= EVENTS_BYTES / 4 && is_due() => BPF_RB_FORCE_WAKEUP,
+            Self::Soon | Self::BeforeFull | Self::Never => BPF_RB_NO_WAKEUP,
         }
     }
 }
@@ -51,15 +55,28 @@ fn is_due() -> bool {
 /// Writes an event; `fill` writes each field of its body. A full ring is a counted loss.
 #[inline(always)]
 pub(crate) fn tell<T: 'static>(kind: EventKind, wake: Wake, fill: impl FnOnce(*mut T)) {
+    tell_if(kind, wake, |body| {
+        fill(body);
+        true
+    });
+}
+
+/// The same, unless `fill` finds that there is nothing to tell.
+#[inline(always)]
+pub(crate) fn tell_if<T: 'static>(kind: EventKind, wake: Wake, fill: impl FnOnce(*mut T) -> bool) {
     let Some(mut entry) = EVENTS.reserve::<Event<T>>(0) else {
         count(Counter::RingFull);
         return;
     };
     let event = entry.as_mut_ptr();
     // SAFETY: reserved memory of this type, written before it is read.
-    unsafe {
+    let wanted = unsafe {
         (&raw mut (*event).kind).write(kind as u64);
-        fill(&raw mut (*event).body);
+        fill(&raw mut (*event).body)
+    };
+    if wanted {
+        entry.submit(wake.flags());
+    } else {
+        entry.discard(BPF_RB_NO_WAKEUP);
     }
-    entry.submit(wake.flags());
 }

@@ -13,13 +13,14 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_probe_read_kernel};
 use weir_ebpf::socket::Positions;
 
-use offsets::{load, offset};
+use offsets::{load, offset, probe_read};
 use pointer::{Pointer, Typed, Untyped};
 pub(crate) use task::{Cgroup, Task};
 
 pub(crate) const AF_INET: u16 = 2;
 pub(crate) const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
+const IPPROTO_UDP: u16 = 17;
 /// Bit of `sk_flags` that `tcp_fin` sets (`enum sock_flags`, unchanged since 2.6).
 const SOCK_DONE: u64 = 1 << 1;
 
@@ -53,6 +54,12 @@ impl<P: Pointer> Sock<P> {
     pub(crate) fn is_tcp(self) -> bool {
         let family = load!(self.0, skc_family, u16);
         (family == AF_INET || family == AF_INET6) && load!(self.0, sk_protocol, u16) == IPPROTO_TCP
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_udp(self) -> bool {
+        let family = load!(self.0, skc_family, u16);
+        (family == AF_INET || family == AF_INET6) && load!(self.0, sk_protocol, u16) == IPPROTO_UDP
     }
 
     #[inline(always)]
@@ -128,6 +135,18 @@ impl<P: Pointer> Sock<P> {
     #[inline(always)]
     pub(crate) fn has_unread(self) -> bool {
         load!(self.0, sk_receive_queue_len, u32) != 0
+    }
+
+    /// The port that the newest unread datagram of a UDP socket came from, host order; 0 where there is none.
+    #[inline(always)]
+    pub(crate) fn newest_source_port(self) -> u16 {
+        if !self.has_unread() {
+            return 0;
+        }
+        let newest = self.0.follow(offset!(sk_receive_queue_last));
+        let header = load!(newest, skb_head, u64).wrapping_add(u64::from(load!(newest, skb_transport_header, u16)));
+        // The header's first field. If a reader was faster the queue is empty, and this is no buffer of the kernel's.
+        probe_read(header as *const u16).map_or(0, u16::from_be)
     }
 
     /// `Tcp::last_packet_ns`, where that is all one wants to know.

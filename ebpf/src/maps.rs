@@ -71,11 +71,21 @@ pub(crate) static COUNTERS: Array<u64> = Array::with_max_entries(N_COUNTERS, 0);
 
 /// Rare events. Bound: 256 KiB, 3,200 failed connects between two looks of user space; a full ring is a counted loss.
 #[map]
-pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(256 << 10, 0);
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES as u32, 0);
+pub(crate) const EVENTS_BYTES: u64 = 256 << 10;
 
 /// When the ring's reader was last woken.
 #[map]
 pub(crate) static LAST_WAKE: Array<u64> = Array::with_max_entries(1, 0);
+
+/// UDP sockets without a fixed peer that got something from a name server's port (`crate::dns`), by address. LRU: nothing
+/// tells of their end. Bound: 1,024 sockets that wait for a reply at once.
+#[map]
+pub(crate) static DNS_SOCKETS: LruHashMap<u64, u32> = LruHashMap::with_max_entries(1024, 0);
+
+/// How many replies of name servers were told lately.
+#[map]
+pub(crate) static DNS_RATE: Array<Rate> = Array::with_max_entries(1, 0);
 
 /// Where a sampled request is looked at: too large for the 512-byte stack.
 #[map]
@@ -95,4 +105,12 @@ pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 pub(crate) struct Listener {
     pub(crate) netns: u32,
     pub(crate) port: u32,
+}
+
+/// What was told since a point in time.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Rate {
+    pub(crate) since_ns: u64,
+    pub(crate) told: u64,
 }

@@ -11,6 +11,7 @@ pub mod document;
 pub mod forbidden;
 pub mod lab;
 pub mod machine;
+pub mod nameserver;
 pub mod netns;
 pub mod process;
 pub mod server;

@@ -42,6 +42,7 @@ const TEST_PACKAGES: &[Package] = &[
     Package { name: "redis-tools", programs: &["redis-cli"], service: None },
     Package { name: "postgresql", programs: &["postgres", "initdb", "psql"], service: Some("postgresql.service") },
     Package { name: "curl", programs: &["curl"], service: None },
+    Package { name: "dnsmasq-base", programs: &["dnsmasq"], service: None },
     Package { name: "openssl", programs: &["openssl"], service: None },
     Package { name: "bpftool", programs: &["bpftool"], service: None },
     Package { name: "python3", programs: &["python3"], service: None },

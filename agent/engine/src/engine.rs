@@ -308,6 +308,8 @@ impl Engine {
             listeners_over_limit: counted(Counter::ListenersOverLimit),
             unreadable_connects: counted(Counter::UnreadableConnects),
             sends_missed: counted(Counter::SendsMissed),
+            dns_replies_dropped: counted(Counter::DnsRepliesDropped),
+            dns_replies_unread: counted(Counter::DnsRepliesUnread),
             recursion_misses: misses.fold(0, u64::wrapping_add),
             services_over_limit: self.latest.services_over_limit.wrapping_sub(self.from.1.services_over_limit),
         }

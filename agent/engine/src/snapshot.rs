@@ -60,6 +60,10 @@ pub struct Losses {
     pub unreadable_connects: u64,
     /// Sends whose return was not seen (kretprobe only).
     pub sends_missed: u64,
+    /// Name servers' replies beyond what is read in a second: names are missing, counts are not affected.
+    pub dns_replies_dropped: u64,
+    /// Name servers' replies whose bytes were not found, likewise.
+    pub dns_replies_unread: u64,
     /// Program runs skipped by recursion.
     pub recursion_misses: u64,
     /// Retired edges that were folded into `other`, because too many services had some.
@@ -68,7 +72,7 @@ pub struct Losses {
 
 impl Losses {
     /// Every loss with its name.
-    pub fn named(&self) -> [(&'static str, u64); 10] {
+    pub fn named(&self) -> [(&'static str, u64); 12] {
         let Self {
             ring_full,
             edges_over_limit,
@@ -78,6 +82,8 @@ impl Losses {
             listeners_over_limit,
             unreadable_connects,
             sends_missed,
+            dns_replies_dropped,
+            dns_replies_unread,
             recursion_misses,
             services_over_limit,
         } = *self;
@@ -90,6 +96,8 @@ impl Losses {
             ("listeners_over_limit", listeners_over_limit),
             ("unreadable_connects", unreadable_connects),
             ("sends_missed", sends_missed),
+            ("dns_replies_dropped", dns_replies_dropped),
+            ("dns_replies_unread", dns_replies_unread),
             ("recursion_misses", recursion_misses),
             ("services_over_limit", services_over_limit),
         ]

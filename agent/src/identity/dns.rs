@@ -30,7 +30,7 @@ pub struct Asker {
     pub tgid: u32,
     /// When it began: ids come again.
     pub start_ns: u64,
-    /// Its cgroup; 0 if it is not known.
+    /// Its cgroup in the v2 hierarchy; 0 if it is not known.
     pub cgroup_id: u64,
 }
 
@@ -86,6 +86,19 @@ pub struct DnsCounts {
     pub forgotten: u64,
 }
 
+impl DnsCounts {
+    /// What was lost or not understood, by name.
+    pub fn losses(&self) -> [(&'static str, u64); 4] {
+        let Self { learnt: _, without_address: _, malformed, truncated: _, cut, too_many_addresses, forgotten } = *self;
+        [
+            ("dns_replies_malformed", malformed),
+            ("dns_replies_cut", cut),
+            ("dns_addresses_left_out", too_many_addresses),
+            ("dns_names_forgotten", forgotten),
+        ]
+    }
+}
+
 /// Names of addresses, by who asked for them. Bounded; time is an input.
 #[derive(Debug, Default)]
 pub struct DnsNames {
@@ -132,9 +145,9 @@ impl DnsNames {
         if address.is_loopback() {
             return None;
         }
-        if asker.cgroup_id != 0 && valid().any(|asked| asked.asker.cgroup_id == asker.cgroup_id) {
-            let name = agreed(valid().filter(|asked| asked.asker.cgroup_id == asker.cgroup_id))?;
-            return Some((name, Known::InCgroup));
+        let neighbours = || valid().filter(move |asked| asked.asker.is_neighbour(asker));
+        if neighbours().next().is_some() {
+            return Some((agreed(neighbours())?, Known::InCgroup));
         }
         Some((agreed(valid())?, Known::OnHost))
     }
@@ -247,7 +260,14 @@ fn agreed<'a>(mut asked: impl Iterator<Item = &'a Asked>) -> Option<Arc<str>> {
 
 // === impl Asker ===
 
+/// The root of the v2 hierarchy: where that is not used, everybody's.
+const ROOT_CGROUP: u64 = 1;
+
 impl Asker {
+    fn is_neighbour(self, other: Self) -> bool {
+        self.cgroup_id > ROOT_CGROUP && self.cgroup_id == other.cgroup_id
+    }
+
     fn is_process(self, other: Self) -> bool {
         (self.tgid, self.start_ns) == (other.tgid, other.start_ns)
     }

@@ -7,7 +7,9 @@ use aya::{
     Ebpf,
     maps::{MapData, RingBuf},
 };
-use weir_abi::{CgroupMade, ConnectFailed, Event, EventKind, NewEdge};
+use weir_abi::{CgroupMade, ConnectFailed, DNS_LONG, DNS_SHORT, DnsReply, Event, EventKind, NewEdge};
+
+use crate::identity::dns::{Asker, Told, Transport};
 
 /// The kernel half's `EVENTS`.
 pub(super) struct Ring(RingBuf<MapData>);
@@ -20,6 +22,8 @@ pub(super) enum Heard {
     NewEdge(u32),
     /// A cgroup was made: on the heap, since it is seven times as long as the others, and as rare as containers.
     CgroupMade(Box<CgroupMade>),
+    /// A name server told a process something.
+    DnsReply(Told),
 }
 
 impl Ring {
@@ -52,6 +56,21 @@ fn decode(item: &[u8]) -> Option<Heard> {
         EventKind::ConnectFailed => body(item).map(Heard::ConnectFailed),
         EventKind::NewEdge => body(item).map(|NewEdge { slot, .. }| Heard::NewEdge(slot)),
         EventKind::CgroupMade => body(item).map(|made| Heard::CgroupMade(Box::new(made))),
+        EventKind::DnsReply => body::<DnsReply<DNS_SHORT>>(item)
+            .map(|reply| told(&reply))
+            .or_else(|| body::<DnsReply<DNS_LONG>>(item).map(|reply| told(&reply)))
+            .map(Heard::DnsReply),
+    }
+}
+
+/// A reply, without the bytes behind its end.
+fn told<const N: usize>(reply: &DnsReply<N>) -> Told {
+    let DnsReply { at_ns, process_start_ns, cgroup_id, tgid, length, stream, ref bytes } = *reply;
+    Told {
+        asker: Asker { tgid, start_ns: process_start_ns, cgroup_id },
+        transport: if stream == 0 { Transport::Udp } else { Transport::Tcp },
+        at_ns,
+        bytes: bytes[..usize::from(length).min(N)].into(),
     }
 }
 

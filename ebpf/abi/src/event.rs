@@ -12,6 +12,8 @@ pub enum EventKind {
     NewEdge = 2,
     /// `CgroupMade`: wakes the reader, so that its container can be asked for while its files are there.
     CgroupMade = 3,
+    /// `DnsReply`, of either length.
+    DnsReply = 4,
 }
 
 impl EventKind {
@@ -21,6 +23,7 @@ impl EventKind {
             1 => Some(Self::ConnectFailed),
             2 => Some(Self::NewEdge),
             3 => Some(Self::CgroupMade),
+            4 => Some(Self::DnsReply),
             _ => None,
         }
     }
@@ -94,4 +97,31 @@ pub struct ConnectFailed {
     pub _pad: u32,
 }
 
+/// What a process was told by a name server: the reader's, and the head of the message.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DnsReply<const N: usize> {
+    /// Monotonic nanoseconds: when it was read.
+    pub at_ns: u64,
+    /// Start of the process, nanoseconds since boot.
+    pub process_start_ns: u64,
+    /// Its cgroup in the v2 hierarchy.
+    pub cgroup_id: u64,
+    /// The process.
+    pub tgid: u32,
+    /// Bytes that it read, of which the first `N` are here. The rest of `bytes` means nothing.
+    pub length: u16,
+    /// 0 for a message, 1 for a piece of a TCP stream.
+    pub stream: u16,
+    /// The bytes.
+    pub bytes: [u8; N],
+}
+
+/// Room for nearly all replies with a few addresses.
+pub const DNS_SHORT: usize = 224;
+/// What name servers send by UDP at most, as a rule (DNS flag day 2020).
+pub const DNS_LONG: usize = 1232;
+
+const _: () = assert!(size_of::<DnsReply<0>>() == 32, "ring records have no implicit padding");
+const _: () = assert!(DNS_SHORT % 8 == 0 && DNS_LONG % 8 == 0, "nor at their end");
 const _: () = assert!(size_of::<ConnectFailed>() == 72, "ring records have no implicit padding");

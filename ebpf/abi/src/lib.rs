@@ -21,7 +21,7 @@ pub use edge::{
     N_CONNECT_OUTCOMES, N_SOCKET_ERRORS, OTHER_CLIENT, OTHER_SERVER_LOCAL, OTHER_SERVER_REMOTE, ROLE_CLIENT, ROLE_NONE,
     ROLE_SERVER, SLOT_FREE, SLOT_LIVE, SocketError,
 };
-pub use event::{CGROUP_PATH_LEN, CgroupMade, ConnectFailed, Event, EventKind, NewEdge};
+pub use event::{CGROUP_PATH_LEN, CgroupMade, ConnectFailed, DNS_LONG, DNS_SHORT, DnsReply, Event, EventKind, NewEdge};
 pub use features::Features;
 pub use histogram::{BUCKETS, Histogram, MIN_EXPONENT, OCTAVES, SCALE, UNIT_EXPONENT};
 pub use offsets::Offsets;

@@ -1,6 +1,8 @@
 //! The registers with which a process entered its system call (`struct pt_regs`, per architecture).
 
-use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_task_pt_regs};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_user, bpf_task_pt_regs,
+};
 
 use super::{Task, offsets::frozen};
 
@@ -79,7 +81,7 @@ mod layout {
 }
 
 /// How a call names its data.
-pub(crate) enum Data {
+enum Data {
     /// A pointer to the bytes.
     Buffer(u64),
     /// A pointer to an array of `struct iovec`.
@@ -88,10 +90,25 @@ pub(crate) enum Data {
     Message(u64),
 }
 
+/// `msg_iov` in `struct msghdr`, which is the same for every 64-bit architecture.
+const MSGHDR_IOV: u64 = 16;
+
 impl Call {
+    /// Where the first of the `length` bytes that the call moves are in the process's memory, and how many of them are
+    /// together. Of a vector only the first element: what lies behind it in memory is another's.
+    #[inline(always)]
+    pub(crate) fn moved(&self, length: u32) -> Option<(u64, u32)> {
+        let (buffer, room) = match self.data()? {
+            Data::Buffer(buffer) => (buffer, self.third()?),
+            Data::Vector(vector) => read_iovec(vector)?,
+            Data::Message(message) => read_iovec(read_user(message.wrapping_add(MSGHDR_IOV))?)?,
+        };
+        Some((buffer, if room < u64::from(length) { room as u32 } else { length }))
+    }
+
     /// The second argument of the calls that move data on a socket; none for others (io_uring among them).
     #[inline(always)]
-    pub(crate) fn data(&self) -> Option<Data> {
+    fn data(&self) -> Option<Data> {
         let number = self.number()?;
         let pointer = self.second()?;
         let is = |known: &[u64]| known.contains(&number);
@@ -105,4 +122,17 @@ impl Call {
             None
         }
     }
+}
+
+#[inline(always)]
+fn read_iovec(from: u64) -> Option<(u64, u64)> {
+    Some((read_user(from)?, read_user(from.wrapping_add(8))?))
+}
+
+#[inline(always)]
+fn read_user(from: u64) -> Option<u64> {
+    let mut value = 0u64;
+    // SAFETY: the destination is a live local of 8 bytes; the helper checks the source.
+    let failed = unsafe { bpf_probe_read_user((&raw mut value).cast(), 8, from as *const _) } != 0;
+    if failed { None } else { Some(value) }
 }

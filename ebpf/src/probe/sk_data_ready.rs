@@ -3,20 +3,23 @@
 //! Data reached the socket, in softirq: the arrival that a read's queue wait is counted from. It fires for a FIN too;
 //! the read that returns 0 takes that back.
 //!
+//! Of datagrams, only which sockets get a name server's is noticed: on the way of those that have no record.
+//!
 //! Before 6.3: `sock_def_readable`, which it calls.
 
 use crate::{
-    follow,
+    dns, follow,
     kernel::{Sock, pointer::Pointer},
     sockets,
 };
 
 #[inline(always)]
 pub(crate) fn run(sk: Sock<impl Pointer>) {
-    if follow::sampled(sk).is_none() {
+    let socket = if follow::sampled(sk).is_some() { sockets::get(sk) } else { None };
+    let Some(socket) = socket else {
+        dns::arrived(sk);
         return;
-    }
-    let Some(socket) = sockets::get(sk) else { return };
+    };
     if socket.arrived_ns == 0
         && let Some(tcp) = sk.tcp()
     {

@@ -1,6 +1,7 @@
 //! `void sock_recv_length(struct sock *sk, int ret, int flags)`, since 6.3.
 //!
 //! Every receive path of the socket layer but splice, in the caller's context. Peeks and error-queue reads count nothing.
+//! What name servers reply is told too, from the reader's memory.
 //!
 //! Before 6.3: the tracepoint in the midst of `tcp_recvmsg`. Not the function's exit: nobody who was inside when weir
 //! attached would pass it.
@@ -8,7 +9,7 @@
 use weir_ebpf::socket::{RESOLVED, Socket, UNMOVED};
 
 use crate::{
-    edge, follow,
+    dns, edge, follow,
     kernel::{self, Sock, pointer::Pointer},
     sockets,
     track::{self, Books},
@@ -19,10 +20,16 @@ const MSG_ERRQUEUE: i32 = 0x2000;
 
 #[inline(always)]
 pub(crate) fn run(sk: Sock<impl Pointer>, result: i32, flags: i32) {
-    let Some(sampling) = follow::sampled(sk) else { return };
-    let Some(socket) = sockets::get(sk).or_else(|| track::adopt(sk)) else { return };
-    follow::renew(sampling, socket);
     let bytes = if result > 0 && flags & (MSG_PEEK | MSG_ERRQUEUE) == 0 { result as u32 } else { 0 };
+    let Some(sampling) = follow::sampled(sk) else {
+        dns::received(sk, bytes);
+        return;
+    };
+    let Some(socket) = sockets::get(sk).or_else(|| track::adopt(sk)) else {
+        dns::received(sk, bytes);
+        return;
+    };
+    follow::renew(sampling, socket);
     if socket.resolution != RESOLVED && !track::prepare(sk, socket, bytes) {
         return;
     }
@@ -33,6 +40,7 @@ pub(crate) fn run(sk: Sock<impl Pointer>, result: i32, flags: i32) {
         return;
     }
     take(sk, socket, bytes, sk.has_unread());
+    dns::received_by_tcp(sk, bytes);
 }
 
 /// `void tcp_rcv_space_adjust(struct sock *sk)`, since 4.16: what lay in one buffer has been read. How much, the position

@@ -24,6 +24,7 @@ const PACKAGES: &[&str] = &[
     "coreutils",
     "curl",
     "dash",
+    "dnsmasq-base",
     "iproute2",
     "nftables",
     "nginx",
@@ -55,6 +56,7 @@ const FILES: &[(&str, &str)] = &[
     ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
     ("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
     ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
+    ("etc/resolv.conf", ""),
 ];
 /// Where programs are, for the guest's first process and all that it starts.
 pub(crate) const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use simple_dns::{CLASS, Name, Packet, QTYPE, TYPE, rdata::RData};
 
-/// As many addresses of one reply are kept; a client tries the first few.
-pub(super) const MAX_ADDRESSES: usize = 32;
+/// As many addresses of one reply are kept; the bytes that are copied of a long reply hold 75.
+pub(super) const MAX_ADDRESSES: usize = 64;
 /// A chain of aliases that is longer is a loop or an attack: resolvers themselves give up after 8 to 16.
 const MAX_ALIASES: usize = 16;
 /// A name in text, without its last dot (RFC 1035, 2.3.4).

@@ -61,6 +61,13 @@ fn the_process_that_asked_comes_first() {
 }
 
 #[test]
+fn the_root_cgroup_makes_no_neighbours() {
+    let mut names = DnsNames::default();
+    asked(&mut names, Asker { cgroup_id: 1, ..APP }, "app.example", 1, 5);
+    assert_eq!(name(&names, Asker { cgroup_id: 1, ..SIBLING }, 1, 9), known("app.example", Known::OnHost));
+}
+
+#[test]
 fn a_process_id_that_came_again_is_another_process() {
     let mut names = DnsNames::default();
     asked(&mut names, APP, "app.example", 1, 5);
