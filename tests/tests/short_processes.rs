@@ -11,8 +11,11 @@ use weir_tests::{Document, Lab, Traffic, Weir, lab, machine::enough, netns::own_
 
 const AT_ONCE: u32 = 8;
 const LIFE_MS: u32 = 20;
-/// What may differ in memory for reasons of the allocator.
+/// What the allocator may add from wave to wave: it keeps what the first one made it fetch, and gives out other pieces of
+/// it each time. Measured: 0.1 to 0.3 MiB a wave, and none after the eighth.
 const SLACK: u64 = 1 << 20;
+/// As with as many edges that live (`memory.rs`).
+const MOST: u64 = 16 << 20;
 
 struct Pond {
     server: Traffic,
@@ -120,5 +123,5 @@ fn none_is_remembered() {
     let documents: Vec<Document> = lines.lines().map(Document::parse).collect();
     assert_eq!(pond.connects(&documents), [3 * processes; 2], "at the clients' ends, and at the server's");
     documents.iter().for_each(Document::assert_lossless);
-    assert!(memory[2] <= memory[0] + SLACK, "memory after each wave: {memory:?}");
+    assert!(memory[2] <= memory[0] + SLACK && memory[2] < MOST, "memory after each wave: {memory:?}");
 }

@@ -58,6 +58,7 @@ const VARIANTS: &[&str] = &[
     "record_replay::",
     "short_connections::over_ipv4_",
     "short_connections::over_ipv6",
+    "short_processes::none_is_",
     "sock_recv_length::readv",
     "sock_recv_length::peek_after",
     "sock_recv_length::recvmsg",
