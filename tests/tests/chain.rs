@@ -2,7 +2,7 @@
 //! application finds by DNS. Every edge, by the names that people say, and no other.
 
 use weir_tests::{
-    Document, Edge, lab,
+    Document, Edge, Weir, lab,
     shop::{APPLICATION, PROVIDER, PROVIDER_ADDRESS, PROVIDER_PORT, Shop, texts},
 };
 
@@ -62,7 +62,7 @@ fn assert_provider(shop: &Shop, document: &Document) {
 fn every_edge_with_both_names() {
     let lab = lab!();
     let shop = Shop::open(&lab, APPLICATION);
-    let weir = lab.weir(&[]);
+    let weir = Weir::start_by_service(&[]);
     shop.visit(REQUESTS as u32);
     let document = weir.finish();
     assert_eq!(shop.calls(&document), expected(8000));
@@ -83,7 +83,7 @@ fn with_a_virtual_address_between() {
         "table ip t {{ chain c {{ type nat hook prerouting priority -100; \
          ip daddr 10.96.0.20 tcp dport 80 dnat to {APPLICATION}; }}; }}"
     ));
-    let weir = lab.weir(&[]);
+    let weir = Weir::start_by_service(&[]);
     shop.visit(REQUESTS as u32);
     let document = weir.finish();
     assert_eq!(shop.calls(&document), expected(80));
@@ -100,7 +100,7 @@ fn with_a_virtual_address_between() {
 fn no_duplicates_over_time() {
     let lab = lab!();
     let shop = Shop::open(&lab, APPLICATION);
-    let weir = lab.weir(&[]);
+    let weir = Weir::start_by_service(&[]);
     for _ in 0..4 {
         // A process of its own each time.
         shop.visit(5);

@@ -34,6 +34,8 @@ const DOCUMENT: &[(&str, Kind)] = &[
     ("losses.unknown_sockets", Number),
     ("losses.listeners_over_limit", Number),
     ("losses.unreadable_connects", Number),
+    ("losses.dns_replies_dropped", Number),
+    ("losses.dns_replies_unread", Number),
     ("losses.sends_missed", Number),
     ("losses.recursion_misses", Number),
     ("losses.services_over_limit", Number),

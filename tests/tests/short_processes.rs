@@ -11,8 +11,11 @@ use weir_tests::{Document, Lab, Traffic, Weir, lab, machine::enough, netns::own_
 
 const AT_ONCE: u32 = 8;
 const LIFE_MS: u32 = 20;
-/// What may differ in memory for reasons of the allocator.
+/// What the allocator may add from wave to wave: it keeps what the first one made it fetch, and gives out other pieces of
+/// it each time. Measured: 0.1 to 0.3 MiB a wave, and none after the eighth.
 const SLACK: u64 = 1 << 20;
+/// As with as many edges that live (`memory.rs`).
+const MOST: u64 = 16 << 20;
 
 struct Pond {
     server: Traffic,
@@ -42,10 +45,18 @@ impl Pond {
         let mut sums = [0; 2];
         for document in documents {
             for edge in document.edges_where(|edge| edge.port() == Some(self.server.port())) {
-                let names = (edge.text("client", "name"), edge.text("server", "name"));
-                assert_eq!(names, ("mayfly", "pond"), "of {edge}");
-                sums[0] += edge.seen_by("client").connects("ok");
-                sums[1] += edge.seen_by("server").connects("ok");
+                assert_eq!(edge.text("client", "name"), "mayfly", "of {edge}");
+                let clients = edge.seen_by("client").connects("ok");
+                sums[0] += clients;
+                match edge.view("server") {
+                    Some(server) => {
+                        assert_eq!(edge.text("server", "name"), "pond", "of {edge}");
+                        sums[1] += server.connects("ok");
+                    }
+                    // Where a window ends between a connect and the server's first read, that one's server is not known
+                    // in it.
+                    None => assert!(clients <= u64::from(AT_ONCE), "without a server: {edge}"),
+                }
             }
         }
         sums
@@ -57,7 +68,7 @@ fn each_is_counted_under_its_name() {
     let processes = enough(2000);
     let lab = lab!();
     let mut pond = Pond::of(&lab);
-    let weir = lab.weir(&[]);
+    let weir = Weir::start_by_service(&[]);
     pond.swarm(processes);
     let document = weir.finish();
     let edge = document.only("to the pond", |edge| edge.port() == Some(pond.server.port()));
@@ -112,5 +123,5 @@ fn none_is_remembered() {
     let documents: Vec<Document> = lines.lines().map(Document::parse).collect();
     assert_eq!(pond.connects(&documents), [3 * processes; 2], "at the clients' ends, and at the server's");
     documents.iter().for_each(Document::assert_lossless);
-    assert!(memory[2] <= memory[0] + SLACK, "memory after each wave: {memory:?}");
+    assert!(memory[2] <= memory[0] + SLACK && memory[2] < MOST, "memory after each wave: {memory:?}");
 }

@@ -61,6 +61,7 @@ const VARIANTS: &[&str] = &[
     "short_connections::over_ipv4_",
     "short_connections::over_ipv6",
     "short_connections::while_a_command_runs",
+    "short_processes::none_is_",
     "sys_exit_connect::a_route_",
     "tcp_destroy_sock::failed_",
     "tcp_receive_reset::a_refusal_",

@@ -109,9 +109,6 @@ impl Tally {
     }
 
     fn of_addresses(&self) -> Vec<(&'static str, u64)> {
-        // What is no loss is left out.
-        let DnsCounts { learnt, without_address: _, malformed, truncated, cut, too_many_addresses, forgotten } =
-            self.dns;
         let conntrack::Counts {
             asked: _,
             dropped,
@@ -122,13 +119,7 @@ impl Tally {
             namespaces_gone,
         } = self.conntrack;
         let kubernetes::Counts { over_limit, unreadable, forgotten_early, .. } = self.kubernetes;
-        vec![
-            ("dns_learnt", learnt),
-            ("dns_malformed", malformed),
-            ("dns_truncated", truncated),
-            ("dns_cut", cut),
-            ("dns_too_many_addresses", too_many_addresses),
-            ("dns_forgotten", forgotten),
+        let of_the_rest = [
             ("conntrack_translated", translated),
             ("conntrack_dropped", dropped),
             ("conntrack_unanswered", unanswered),
@@ -136,6 +127,7 @@ impl Tally {
             ("kubernetes_over_limit", over_limit),
             ("kubernetes_unreadable", unreadable),
             ("kubernetes_forgotten_early", forgotten_early),
-        ]
+        ];
+        self.dns.losses().into_iter().chain(of_the_rest).collect()
     }
 }

@@ -123,5 +123,5 @@ pub const DNS_SHORT: usize = 224;
 pub const DNS_LONG: usize = 1232;
 
 const _: () = assert!(size_of::<DnsReply<0>>() == 32, "ring records have no implicit padding");
-const _: () = assert!(DNS_SHORT % 8 == 0 && DNS_LONG % 8 == 0, "nor at their end");
+const _: () = assert!(DNS_SHORT.is_multiple_of(8) && DNS_LONG.is_multiple_of(8), "nor at their end");
 const _: () = assert!(size_of::<ConnectFailed>() == 72, "ring records have no implicit padding");

@@ -41,7 +41,9 @@ const MODULES: &[&str] = &[
     "nft_masq",
     "nft_chain_nat",
     "nft_synproxy",
+    "nf_conntrack_netlink",
     "sch_netem",
+    "tun",
 ];
 
 /// A kernel in the cache.
