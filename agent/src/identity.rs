@@ -26,11 +26,10 @@ use naming::Tally;
 
 /// New cgroups' containers, and namers that answer late, are looked for this often.
 const LOOK_SPACING_NS: u64 = 1_000_000_000;
-/// A connection of an edge with traffic is looked up in the kernel's connection tracking this often: a service's backends
-/// change.
-const ASK_SPACING_NS: u64 = 30_000_000_000;
-/// Until one connection of the edge was found there or not.
+/// A connection of an edge is looked up in the kernel's connection tracking at most this often, and after each time half as
+/// often, as it has more of them: a service has several backends, and they change.
 const FIRST_ASK_SPACING_NS: u64 = 1_000_000_000;
+const ASK_SPACING_NS: u64 = 32_000_000_000;
 
 /// Names the ends of edges.
 pub(crate) struct Identities {
@@ -66,6 +65,8 @@ struct Met {
     unknown: Option<Arc<str>>,
     /// The local port that connection tracking was last asked with, and when.
     asked: Option<(u32, u64)>,
+    /// How long after that it is asked again.
+    spacing_ns: u64,
     /// It is known whether connections to this address are translated.
     answered: bool,
 }
@@ -96,7 +97,10 @@ impl Identities {
 
     /// An edge is retired.
     pub(crate) fn part(&mut self, slot: u32) {
-        self.met.remove(&slot);
+        let met = self.met.remove(&slot);
+        if let (Some(met), Ok(local)) = (met, &mut self.local) {
+            local.forget(&met.facts);
+        }
     }
 
     /// A name server told a process something.
@@ -208,12 +212,12 @@ impl Identities {
         if record.key.role != ROLE_CLIENT || record.local_port == 0 || dialled.ip().is_loopback() {
             return;
         }
-        let spacing = if met.answered { ASK_SPACING_NS } else { FIRST_ASK_SPACING_NS };
         let is_due = |(port, at_ns): (u32, u64)| {
-            now_ns.saturating_sub(at_ns) >= spacing && (!met.answered || port != record.local_port)
+            now_ns.saturating_sub(at_ns) >= met.spacing_ns && (!met.answered || port != record.local_port)
         };
         let Ok(port) = u16::try_from(record.local_port) else { return };
         if met.asked.is_none_or(is_due) {
+            met.spacing_ns = (2 * met.spacing_ns).clamp(FIRST_ASK_SPACING_NS, ASK_SPACING_NS);
             met.asked = Some((record.local_port, now_ns));
             let client = SocketAddr::new(address(record.local_address), port);
             let question = Question { slot, pid: record.key.tgid, netns: record.key.netns, client, dialled };
@@ -236,7 +240,17 @@ impl Met {
         let EdgeRecord { key, comm, exe, process_start_ns, cgroup_id, .. } = record;
         let facts =
             ProcessFacts { pid: key.tgid, start_ns: *process_start_ns, cgroup_id: *cgroup_id, comm: *comm, exe: *exe };
-        Self { facts, key: *key, since_ns: now_ns, own: None, far: None, unknown: None, asked: None, answered: false }
+        Self {
+            facts,
+            key: *key,
+            since_ns: now_ns,
+            own: None,
+            far: None,
+            unknown: None,
+            asked: None,
+            spacing_ns: 0,
+            answered: false,
+        }
     }
 
     /// Whether anybody but a process of this host may be there.

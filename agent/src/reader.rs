@@ -17,6 +17,7 @@ use weir_abi::{Counter, EdgeRecord, FIRST_SLOT, N_COUNTERS};
 use weir_engine::{Input, Started};
 
 use crate::{
+    guard::release_heap,
     identity::{Identities, kubernetes},
     probe::{control::ControlMap, load::Limits, serve::Probes},
 };
@@ -42,6 +43,8 @@ pub struct Reader {
     identities: Identities,
     /// Edges heard of since the last reading.
     new_edges: u32,
+    /// Edges retired since the heap was last given back.
+    retired: u32,
     counters: Array<MapData, u64>,
     cost: CostReader,
 }
@@ -84,6 +87,7 @@ impl Reader {
             ring,
             identities: Identities::new(cluster, unix_ns.wrapping_sub(monotonic_ns)),
             new_edges: 0,
+            retired: 0,
             counters: Array::try_from(counters)?,
             cost,
         })
@@ -121,6 +125,11 @@ impl Reader {
         self.new_edges = 0;
         self.read_edges(monotonic_ns, sink)?;
         self.identities.tick(monotonic_ns, sink);
+        if self.retired >= CROWD {
+            // A crowd has gone: what was known of it is a few MiB that the heap would keep.
+            self.retired = 0;
+            release_heap();
+        }
         let counters = self.read_counters()?;
         sink(Input::Counters(counters));
         let spent = self.cost.read(sink)?;
@@ -188,6 +197,7 @@ impl Reader {
         if self.retirement.watch(slot, &self.scratch, now_ns)? {
             sink(Input::Retired { slot });
             self.identities.part(slot);
+            self.retired += 1;
             self.told[index] = 0;
         }
         Ok(())

@@ -27,4 +27,6 @@ pub use distribution::{Distribution, bounds_s};
 pub use engine::{Engine, Window};
 pub use identity::{Backend, Identity, Kind, Named, NamedEnd};
 pub use input::{AgentCost, Input, Naming, ProbeState, ProgramCost, Started};
-pub use snapshot::{Absent, Cost, Coverage, Edge, End, Failure, LittlesLaw, Losses, Process, ServerProcess, Snapshot};
+pub use snapshot::{
+    Absent, Cost, Coverage, Edge, End, Failure, LittlesLaw, Losses, Process, ServerProcess, Snapshot, program_name,
+};

@@ -207,15 +207,20 @@ pub struct Process {
 }
 
 impl Process {
-    /// The name people use: the executable's, unless the process was started under another one. Scripts (`gunicorn`,
-    /// run by `python3.11`) and links to multi-call programs (`redis-server`, a link to `redis-check-rdb`) show that
-    /// name as their comm; a comm that merely shortens the executable's name says nothing new, and runtimes that
-    /// rename their main thread say less.
+    /// The name people use.
     pub fn name(&self) -> &str {
-        const RENAMED: &[&str] = &["MainThread", "main"];
-        let says_more = !self.comm.is_empty() && !RENAMED.contains(&self.comm.as_str());
-        if self.exe.is_empty() || (says_more && !self.exe.starts_with(&self.comm)) { &self.comm } else { &self.exe }
+        program_name(&self.comm, &self.exe)
     }
+}
+
+/// The name people use of a program: the executable's, unless the process was started under another one. Scripts
+/// (`gunicorn`, run by `python3.11`) and links to multi-call programs (`redis-server`, a link to `redis-check-rdb`) show
+/// that name as their comm; a comm that merely shortens the executable's name says nothing new, and runtimes that rename
+/// their main thread say less.
+pub fn program_name<'n>(comm: &'n str, exe: &'n str) -> &'n str {
+    const RENAMED: &[&str] = &["MainThread", "main"];
+    let says_more = !comm.is_empty() && !RENAMED.contains(&comm);
+    if exe.is_empty() || (says_more && !exe.starts_with(comm)) { comm } else { exe }
 }
 
 /// One server process's share of an edge.

@@ -18,7 +18,7 @@ mod text;
 use std::{collections::VecDeque, io, path::Path, sync::Arc};
 
 use weir_abi::{CGROUP_ROOT, COMM_LEN, CgroupMade, EXE_LEN};
-use weir_engine::{Identity, Kind};
+use weir_engine::{Identity, Kind, program_name};
 
 use crate::probe::hierarchy::Hierarchy;
 use cgroup::Place;
@@ -179,6 +179,11 @@ impl LocalNames {
         local
     }
 
+    /// A process of which an edge is retired: it may have ended, and if not, is asked again at its next edge.
+    pub fn forget(&mut self, process: &ProcessFacts) {
+        self.known.remove(process);
+    }
+
     /// What was not to be had so far.
     pub fn losses(&self) -> LocalLosses {
         LocalLosses { containers: self.containers.losses, ..self.losses }
@@ -258,7 +263,8 @@ fn local(process: &ProcessFacts, seen: Seen, place: &Place<'_>, found: Option<&C
     let found = found.cloned().unwrap_or_default();
     let ContainerNames { name: container, image, pod, namespace, pod_uid } = found;
     let unit = place.unit.filter(cgroup::Unit::is_service);
-    let program = [seen.script, seen.exe, Some(clean_bytes(&process.exe)), Some(clean_bytes(&process.comm))];
+    let (comm, exe) = (clean_bytes(&process.comm), seen.exe.unwrap_or_else(|| clean_bytes(&process.exe)));
+    let program = seen.script.unwrap_or_else(|| program_name(&comm, &exe).to_owned());
     let (kind, name) = if let Some(declared) = seen.declared.name {
         (Kind::Declared, declared.into())
     } else if let Some(container) = &container {
@@ -266,8 +272,8 @@ fn local(process: &ProcessFacts, seen: Seen, place: &Place<'_>, found: Option<&C
     } else if let Some(unit) = unit {
         (Kind::Unit, text::clean(&unit.service_name()).into())
     } else {
-        let program = program.into_iter().flatten().find(|name| !name.is_empty());
-        (Kind::Executable, program.map_or_else(|| format!("process {}", process.pid).into(), Into::into))
+        let program = if program.is_empty() { format!("process {}", process.pid) } else { program };
+        (Kind::Executable, program.into())
     };
     let short_id = || place.container.map(|container| container.id.chars().take(12).collect::<String>().into());
     let mut identity = Identity::new(kind, name);

@@ -9,7 +9,7 @@ use crate::{Edge, Engine, Identity, Input, Kind, Named, NamedEnd, Started, View,
 
 const S: u64 = 1_000_000_000;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     /// So many connections of a client process to an address that this server process serves.
     Connect { client: u32, address: u8, server: u32, n: u64 },
