@@ -4,6 +4,7 @@ mod bench;
 mod budget;
 mod command;
 mod dist;
+mod kubernetes;
 mod run;
 mod setup;
 mod test;
@@ -120,6 +121,11 @@ enum Task {
     /// needed, and never root. Prints, for each kernel, every probe with its entry, its state and what the verifier
     /// made of it, and the tests. A test may be absent only where the kernel is older than the hook it tests.
     Vm(vm::Options),
+    /// Test names from Kubernetes against a real API server (Debian 12)
+    ///
+    /// Builds the API server from Debian's source once, some 10 minutes of processor time, and keeps it in target/.
+    /// It listens on the loopback only, and is gone after the test.
+    Kubernetes,
     /// Check what the compiler cannot: file lengths, leftovers, probes without a test, dead links
     ///
     /// Each finding names the file and the fix.
@@ -160,6 +166,7 @@ fn run_task(task: Task) -> Result<()> {
         Task::Bench { args } => bench::bench(&args),
         Task::Dist => dist::dist(),
         Task::Vm(options) => vm::vm(&options),
+        Task::Kubernetes => kubernetes::kubernetes(),
         Task::Tidy => tidy::tidy(),
     }
 }

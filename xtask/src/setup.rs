@@ -22,6 +22,8 @@ pub(crate) enum Extra {
     Dist,
     /// The same, and what runs virtual machines.
     Vm,
+    /// What builds and runs a Kubernetes API server.
+    Kubernetes,
 }
 
 /// A package of servers or tools.
@@ -68,6 +70,18 @@ const BENCH_PACKAGES: &[Package] = &[
     Package { name: "bpftrace", programs: &["bpftrace"], service: None },
 ];
 
+/// gcc compiles for one architecture, clang for all.
+const DIST_PACKAGES: &[Package] = &[Package { name: "clang", programs: &["clang"], service: None }];
+
+const KUBERNETES_PACKAGES: &[Package] = &[
+    Package { name: "golang-1.19-go", programs: &["go"], service: None },
+    Package { name: "etcd-server", programs: &["etcd"], service: Some("etcd.service") },
+    Package { name: "rsync", programs: &["rsync"], service: None },
+    Package { name: "make", programs: &["make"], service: None },
+    Package { name: "dpkg-dev", programs: &["dpkg-source"], service: None },
+    Package { name: "debian-archive-keyring", programs: &["apt-get"], service: None },
+];
+
 /// Only what boots and fills a guest; its kernel and programs are fetched by `cargo xtask vm`.
 const VM_PACKAGES: &[Package] = &[
     Package { name: "qemu-system-x86", programs: &["qemu-system-x86_64"], service: None },
@@ -86,9 +100,15 @@ pub(crate) fn setup(extra: Extra) -> Result<()> {
         Extra::None => Ok(()),
         Extra::Tests => packages(TEST_PACKAGES, "the kernel tests"),
         Extra::Bench => packages(BENCH_PACKAGES, "the benches"),
-        Extra::Dist => targets(),
-        Extra::Vm => targets().and_then(|()| packages(VM_PACKAGES, "virtual machines")),
+        Extra::Dist => static_builds(),
+        Extra::Kubernetes => packages(KUBERNETES_PACKAGES, "a Kubernetes API server"),
+        Extra::Vm => static_builds().and_then(|()| packages(VM_PACKAGES, "virtual machines")),
     }
+}
+
+fn static_builds() -> Result<()> {
+    targets()?;
+    packages(DIST_PACKAGES, "static binaries")
 }
 
 fn bpf_linker() -> Result<()> {

@@ -10,6 +10,7 @@
 
 mod access;
 mod claim;
+mod entered;
 mod names;
 mod object;
 mod shared;
@@ -33,9 +34,10 @@ use tokio::{
 use weir_engine::Identity;
 
 use access::Access;
+use entered::{Locality, What};
 use object::{EndpointSlice, Node, Pod, Service};
 use shared::{Shared, now_ns};
-use table::{Locality, Table, What};
+use table::Table;
 use watch::{Resource, keep};
 
 const NODES: Resource = Resource { name: "nodes", paths: &["/api/v1/nodes"], labels: None };

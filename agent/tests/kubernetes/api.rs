@@ -1,6 +1,8 @@
 //! A small API server over HTTPS, for what a real one cannot be made to do at a given moment: lists in pages, watches with
 //! bookmarks, tokens, 410, nonsense, and being gone. Its answers have the shapes that Kubernetes' has.
 
+mod answer;
+
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -20,14 +22,7 @@ use rustls::{
 };
 use serde_json::{Value, json};
 
-/// A resource's path and what its lists are called.
-const RESOURCES: [(&str, &str); 5] = [
-    ("/api/v1/nodes", "NodeList"),
-    ("/api/v1/pods", "PodList"),
-    ("/api/v1/services", "ServiceList"),
-    ("/apis/discovery.k8s.io/v1/endpointslices", "EndpointSliceList"),
-    ("/apis/discovery.k8s.io/v1beta1/endpointslices", "EndpointSliceList"),
-];
+use answer::{RESOURCES, Request, resource, status};
 
 pub(crate) struct Api {
     address: SocketAddr,
@@ -66,12 +61,6 @@ pub(crate) struct State {
     pub(crate) bookmarks: usize,
     /// Paths with their parameters.
     pub(crate) requests: Vec<String>,
-}
-
-struct Request {
-    path: String,
-    parameters: BTreeMap<String, String>,
-    token: Option<String>,
 }
 
 type Stream = StreamOwned<ServerConnection, TcpStream>;
@@ -337,71 +326,12 @@ impl Shared {
     }
 }
 
-impl State {
-    /// `None`: a watch is opened.
-    fn answer(&mut self, request: &Request) -> Option<(u16, String)> {
-        let path = request.path.as_str();
-        if request.token.as_deref() != Some(&self.token) {
-            return Some((401, status(401, "Unauthorized", "Unauthorized")));
-        }
-        let Some((_, kind)) = RESOURCES.iter().find(|(known, _)| *known == path && Some(*known) != self.unknown) else {
-            return Some((404, "404 page not found\n".into()));
-        };
-        if self.forbidden == Some(path) {
-            let what = path.rsplit('/').next().expect("a name");
-            let message = format!(
-                "{what} is forbidden: User \"system:serviceaccount:weir:weir\" cannot list resource \"{what}\" \
-                 in API group \"\" at the cluster scope"
-            );
-            return Some((403, status(403, "Forbidden", &message)));
-        }
-        let number = |name: &str| request.parameters.get(name).map(|text| text.parse::<usize>().expect("a number"));
-        if request.parameters.get("watch").is_some_and(|watch| watch == "true") {
-            return None;
-        }
-        if let Some(nonsense) = self.nonsense {
-            return Some((200, nonsense.into()));
-        }
-        let start = number("continue").unwrap_or(0);
-        if start > 0 && std::mem::take(&mut self.expire_continue) {
-            let message = "The provided continue parameter is too old to display a consistent list result.";
-            return Some((410, status(410, "Expired", message)));
-        }
-        let of_path = |key: &str| resource(key) == resource(path);
-        let all = self.objects.iter().filter(|((of, _), _)| of_path(of)).map(|(_, text)| text.as_str());
-        let limit = number("limit").unwrap_or(usize::MAX);
-        let mut rest = all.skip(start).peekable();
-        let page: Vec<_> = rest.by_ref().take(limit).collect();
-        let mut meta = json!({"resourceVersion": self.version.to_string()});
-        if rest.peek().is_some() {
-            meta["continue"] = (start + limit).to_string().into();
-        }
-        // Go's empty list.
-        let items = if page.is_empty() { "null".to_owned() } else { format!("[{}]", page.join(",")) };
-        let api = if path.contains("discovery") { "discovery.k8s.io/v1" } else { "v1" };
-        Some((200, format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{api}\",\"metadata\":{meta},\"items\":{items}}}\n")))
-    }
-}
-
 /// Whether the client has ended a connection on which it has nothing more to say.
 fn has_gone(stream: &mut Stream) -> bool {
     stream.sock.set_nonblocking(true).expect("a mode");
     let read = stream.read(&mut [0]);
     stream.sock.set_nonblocking(false).expect("a mode");
     !matches!(read, Err(error) if error.kind() == ErrorKind::WouldBlock)
-}
-
-/// Both versions of slices are the same objects.
-fn resource(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
-}
-
-fn status(code: u16, reason: &str, message: &str) -> String {
-    json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": message, "reason": reason, "code": code,
-    })
-    .to_string()
 }
 
 /// `None` when the client has gone.

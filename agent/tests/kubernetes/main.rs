@@ -3,6 +3,7 @@
 mod api;
 mod load;
 mod objects;
+mod real;
 
 use std::{
     net::IpAddr,

@@ -11,8 +11,9 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
+    entered::{Entered, What},
     status::{Status, Watches},
-    table::{Entered, Table, What},
+    table::Table,
 };
 
 pub(super) struct Shared {

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::table::What;
+use super::entered::What;
 
 /// How it stands with the Kubernetes API.
 #[derive(Clone, Debug, PartialEq, Eq)]

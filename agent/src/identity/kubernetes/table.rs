@@ -1,53 +1,25 @@
 //! Everything that is known of the cluster, and the two questions to it: whose container, and whose address.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     net::IpAddr,
     sync::Arc,
 };
 
-use weir_engine::{Identity, Kind};
+use weir_engine::Identity;
 
 use super::{
     Counts,
-    claim::{Claim, Claims, ended},
-    names::{Names, shortened},
-    object::{ContainerStatus, EndpointSlice, Meta, Node, Object, Pod, Service, uid},
+    claim::Claim,
+    entered::{Entered, Locality, Naming, What},
+    object::uid,
     tenure::{REMEMBERED_NS, Tenures},
-    workload::workload,
 };
 
 /// A pod's address is believed this long after the last news: a node that is cut off from the API does not hear that
 /// an address has been given to another pod. Where the whole API is down, nothing is given to anybody; but the two
 /// look the same from here.
 const BELIEVED_NS: u64 = 600_000_000_000;
-
-/// The kinds of objects that weir watches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum What {
-    Node,
-    Pod,
-    Service,
-    EndpointSlice,
-}
-
-/// What the table takes from one kind of object.
-pub(super) trait Entered: Object {
-    const WHAT: What;
-
-    /// Who it is, and what it claims.
-    fn read(&self, table: &mut Table) -> Option<(Arc<Identity>, Claims)>;
-
-    /// Its containers, where they are looked for.
-    fn containers(&self, _table: &mut Table, _identity: &Arc<Identity>) -> Vec<(Box<str>, Arc<Identity>)> {
-        Vec::new()
-    }
-
-    /// When it really ended, if its last words tell.
-    fn ended_ns(&self) -> Option<u64> {
-        None
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Table {
@@ -59,8 +31,7 @@ pub(super) struct Table {
     aliases: HashMap<u128, u128>,
     /// Local pods that are gone, and when.
     departed: VecDeque<(u64, u128)>,
-    names: Names,
-    locality: Locality,
+    naming: Naming,
     /// Which list a kind's objects were last seen in.
     rounds: [u32; 4],
     /// Since when no news of pods can come.
@@ -68,16 +39,6 @@ pub(super) struct Table {
     limit: usize,
     over_limit: u64,
     unreadable: u64,
-}
-
-/// Which nodes are this machine.
-#[derive(Debug, Default)]
-pub(super) struct Locality {
-    /// What the user or the pod's environment says.
-    node_name: Option<String>,
-    /// This kernel's; a node tells its own. It needs no configuration, and is right where a host plays several nodes.
-    boot_id: String,
-    by_boot_id: HashSet<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -99,8 +60,7 @@ impl Table {
             containers: HashMap::new(),
             aliases: HashMap::new(),
             departed: VecDeque::new(),
-            names: Names::default(),
-            locality,
+            naming: Naming::new(locality),
             rounds: [0; 4],
             deaf_since_ns: None,
             limit,
@@ -164,7 +124,7 @@ impl Table {
             self.over_limit += 1;
             return false;
         }
-        let Some((identity, claims)) = object.read(self) else {
+        let Some((identity, claims)) = object.read(&mut self.naming) else {
             return self.leave(uid, now_ns, false, now_ns);
         };
         let from_ns = claims.from_ns.unwrap_or(now_ns).min(now_ns);
@@ -259,7 +219,7 @@ impl Table {
         identity: &Arc<Identity>,
         old: &[Box<str>],
     ) -> Box<[Box<str>]> {
-        let found = object.containers(self, identity);
+        let found = object.containers(&mut self.naming, identity);
         let ids: Box<[Box<str>]> = found.iter().map(|(id, _)| id.clone()).collect();
         for gone in old.iter().filter(|id| !ids.contains(id)) {
             self.containers.remove(gone);
@@ -296,114 +256,5 @@ impl Table {
         if let Some(alias) = entry.alias {
             self.aliases.remove(&alias);
         }
-    }
-
-    fn identity(&mut self, kind: Kind, meta: &Meta, name: &str) -> Identity {
-        Identity { namespace: self.names.some(&meta.namespace), ..Identity::new(kind, self.names.get(name)) }
-    }
-}
-
-// === impl Locality ===
-
-impl Locality {
-    pub(super) fn new(node_name: Option<String>, boot_id: String) -> Self {
-        Self { node_name, boot_id, by_boot_id: HashSet::new() }
-    }
-
-    fn see(&mut self, node: &Node, name: &Arc<str>) {
-        if !self.boot_id.is_empty() && node.status.node_info.boot_id == self.boot_id {
-            self.by_boot_id.insert(name.clone());
-        }
-    }
-
-    /// Whether a pod of that node runs on this machine. Where nothing tells, all do: that costs memory, not names.
-    fn has(&self, node: &str) -> bool {
-        if self.node_name.as_deref() == Some(node) || self.by_boot_id.contains(node) {
-            return true;
-        }
-        self.node_name.is_none() && self.by_boot_id.is_empty() && !node.is_empty()
-    }
-}
-
-// === impl Entered ===
-
-impl Entered for Pod {
-    const WHAT: What = What::Pod;
-
-    fn read(&self, table: &mut Table) -> Option<(Arc<Identity>, Claims)> {
-        let workload = workload(self);
-        let identity = table.identity(Kind::KubernetesWorkload, &self.metadata, &workload.name);
-        let workload = table.names.get(&format!("{}/{}", workload.kind, workload.name));
-        let pod = Some(shortened(&self.metadata.name).into());
-        Some((Arc::new(Identity { workload: Some(workload), pod, ..identity }), Claims::of_pod(self)))
-    }
-
-    fn containers(&self, table: &mut Table, identity: &Arc<Identity>) -> Vec<(Box<str>, Arc<Identity>)> {
-        if !table.locality.has(&self.spec.node_name) {
-            return Vec::new();
-        }
-        let status = &self.status;
-        let all = [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
-        let mut found = Vec::new();
-        for container in all.into_iter().flatten() {
-            let who = Arc::new(Identity {
-                container: table.names.some(&container.name),
-                image: table.names.some(self.image(container)),
-                ..(**identity).clone()
-            });
-            found.extend(container.ids().map(|id| (id.into(), who.clone())));
-        }
-        found
-    }
-
-    fn ended_ns(&self) -> Option<u64> {
-        ended(self)
-    }
-}
-
-impl Pod {
-    /// As it was asked for; the status has what that turned out to be, such as a digest.
-    fn image<'a>(&'a self, container: &'a ContainerStatus) -> &'a str {
-        let asked = self.spec.containers.iter().chain(&self.spec.init_containers);
-        asked.into_iter().find(|spec| spec.name == container.name).map_or(&container.image, |spec| &spec.image)
-    }
-}
-
-impl ContainerStatus {
-    /// Now and before its last restart, without the runtime's name in front.
-    fn ids(&self) -> impl Iterator<Item = &str> {
-        let ended = [&self.state, &self.last_state].into_iter().filter_map(|state| state.terminated.as_ref());
-        let ids = ended.map(|terminated| &terminated.container_id).chain([&self.container_id]);
-        ids.filter_map(|id| id.split_once("://")).map(|(_, id)| shortened(id)).filter(|id| !id.is_empty())
-    }
-}
-
-impl Entered for Service {
-    const WHAT: What = What::Service;
-
-    fn read(&self, table: &mut Table) -> Option<(Arc<Identity>, Claims)> {
-        let identity = table.identity(Kind::KubernetesService, &self.metadata, &self.metadata.name);
-        Some((Arc::new(identity), Claims::of_service(self)))
-    }
-}
-
-impl Entered for Node {
-    const WHAT: What = What::Node;
-
-    fn read(&self, table: &mut Table) -> Option<(Arc<Identity>, Claims)> {
-        let identity = table.identity(Kind::KubernetesNode, &self.metadata, &self.metadata.name);
-        table.locality.see(self, &identity.name);
-        Some((Arc::new(identity), Claims::of_node(self)))
-    }
-}
-
-impl Entered for EndpointSlice {
-    const WHAT: What = What::EndpointSlice;
-
-    /// `None` for slices of pods alone, and of no service.
-    fn read(&self, table: &mut Table) -> Option<(Arc<Identity>, Claims)> {
-        let claims = Claims::of_slice(self);
-        let service = self.metadata.labels.service_name.as_deref().filter(|_| !claims.claims.is_empty())?;
-        Some((Arc::new(table.identity(Kind::KubernetesService, &self.metadata, service)), claims))
     }
 }

@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn many_that_end_are_bounded_and_the_loss_is_counted() {
         let mut tenures = Tenures::new();
-        for holder in 0..100_000 {
+        for holder in 0..100_000u32 {
             tenures.begin(Key::Own(holder as u8), holder.into(), u64::from(holder) * S, who("x"));
         }
         let remembered: usize = tenures.by_key.values().map(Vec::len).sum();

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::{AsyncReadExt as _, TryStreamExt as _};
+use futures_util::{AsyncBufReadExt as _, TryStreamExt as _};
 use kube::{
     Client, Error,
     core::{
@@ -23,16 +23,16 @@ use tokio::time::{sleep, timeout, timeout_at};
 
 use super::{
     access::Access,
+    entered::Entered,
     object::Page,
     shared::{Shared, now_ns},
-    table::Entered,
 };
 
 /// Objects in a page. A pod is some 8 KiB of JSON: a page of 200 is 1.6 MiB for a moment. All at once, as a watch cache
 /// would give them without pages, would be 40 MiB for 5,000 pods.
 const PAGE: u32 = 200;
 /// A page of the largest objects that etcd takes (1.5 MiB each) would be larger; then something is wrong.
-const LARGEST_PAGE: u64 = 64 << 20;
+const LARGEST_PAGE: usize = 64 << 20;
 const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the server is asked to keep a watch open, at least: it ends them at different times for different clients.
 const WATCH_S: u32 = 240;
@@ -84,7 +84,7 @@ pub(super) async fn keep<T: Entered>(access: &Access, shared: &Shared, resource:
     loop {
         let Err(failure) = attempt::<T>(access, shared, resource, &mut progress).await;
         progress.failures += 1;
-        if failure.needs_list() || progress.failures % TRIES == 0 {
+        if failure.needs_list() || progress.failures.is_multiple_of(TRIES) {
             progress.version = None;
         }
         // That a version is too old is Kubernetes' way to ask for a list.
@@ -159,9 +159,17 @@ async fn list<T: Entered>(
 async fn page<T: Entered>(client: &Client, path: &str, params: &ListParams) -> Result<Page<T>, Failure> {
     let request = Request::new(path).list(params).map_err(Error::BuildRequest)?;
     let read = async {
-        let body = client.request_stream(request).await?;
+        let mut body = pin!(client.request_stream(request).await?);
         let mut text = Vec::new();
-        body.take(LARGEST_PAGE).read_to_end(&mut text).await.map_err(Error::ReadEvents)?;
+        while text.len() < LARGEST_PAGE {
+            let part = body.fill_buf().await.map_err(Error::ReadEvents)?;
+            if part.is_empty() {
+                break;
+            }
+            text.extend_from_slice(part);
+            let read = part.len();
+            body.consume_unpin(read);
+        }
         Ok::<_, Error>(text)
     };
     let text = timeout(PAGE_TIMEOUT, read).await.map_err(|_| Failure::Unreachable("no answer in 60 s".into()))??;
