@@ -13,6 +13,8 @@ use std::{
     collections::{BTreeMap, btree_map::Entry},
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use weir_abi::{CgroupMade, EdgeKey, EdgeRecord, ROLE_CLIENT, ROLE_SERVER};
@@ -26,10 +28,14 @@ use naming::Tally;
 
 /// New cgroups' containers, and namers that answer late, are looked for this often.
 const LOOK_SPACING_NS: u64 = 1_000_000_000;
-/// A connection of an edge is looked up in the kernel's connection tracking at most this often, and after each time half as
-/// often, as it has more of them: a service has several backends, and they change.
+/// A connection of an edge is looked up in the kernel's connection tracking at most this often: a service has several
+/// backends.
 const FIRST_ASK_SPACING_NS: u64 = 1_000_000_000;
-const ASK_SPACING_NS: u64 = 32_000_000_000;
+/// After so many times, this often: they change.
+const FIRST_ASKS: u8 = 8;
+const ASK_SPACING_NS: u64 = 30_000_000_000;
+/// How long the last answers of a window are waited for: a question takes 10 us, and waits for its turn.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Names the ends of edges.
 pub(crate) struct Identities {
@@ -65,8 +71,8 @@ struct Met {
     unknown: Option<Arc<str>>,
     /// The local port that connection tracking was last asked with, and when.
     asked: Option<(u32, u64)>,
-    /// How long after that it is asked again.
-    spacing_ns: u64,
+    /// How many times.
+    asks: u8,
     /// It is known whether connections to this address are translated.
     answered: bool,
 }
@@ -112,6 +118,14 @@ impl Identities {
     pub(crate) fn cgroup_made(&mut self, made: &CgroupMade) {
         if let Ok(local) = &mut self.local {
             local.cgroup_made(made);
+        }
+    }
+
+    /// Waits for answers that are on their way, where a window ends.
+    pub(crate) fn wait(&self) {
+        let until = Instant::now() + PATIENCE;
+        while !self.conntrack.has_answered() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -212,12 +226,13 @@ impl Identities {
         if record.key.role != ROLE_CLIENT || record.local_port == 0 || dialled.ip().is_loopback() {
             return;
         }
+        let spacing_ns = if met.asks < FIRST_ASKS { FIRST_ASK_SPACING_NS } else { ASK_SPACING_NS };
         let is_due = |(port, at_ns): (u32, u64)| {
-            now_ns.saturating_sub(at_ns) >= met.spacing_ns && (!met.answered || port != record.local_port)
+            now_ns.saturating_sub(at_ns) >= spacing_ns && (!met.answered || port != record.local_port)
         };
         let Ok(port) = u16::try_from(record.local_port) else { return };
         if met.asked.is_none_or(is_due) {
-            met.spacing_ns = (2 * met.spacing_ns).clamp(FIRST_ASK_SPACING_NS, ASK_SPACING_NS);
+            met.asks = met.asks.saturating_add(1);
             met.asked = Some((record.local_port, now_ns));
             let client = SocketAddr::new(address(record.local_address), port);
             let question = Question { slot, pid: record.key.tgid, netns: record.key.netns, client, dialled };
@@ -248,7 +263,7 @@ impl Met {
             far: None,
             unknown: None,
             asked: None,
-            spacing_ns: 0,
+            asks: 0,
             answered: false,
         }
     }

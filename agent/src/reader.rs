@@ -43,6 +43,8 @@ pub struct Reader {
     identities: Identities,
     /// Edges heard of since the last reading.
     new_edges: u32,
+    /// Their slots, since the ring was last heard.
+    fresh: Vec<u32>,
     /// Edges retired since the heap was last given back.
     retired: u32,
     counters: Array<MapData, u64>,
@@ -87,6 +89,7 @@ impl Reader {
             ring,
             identities: Identities::new(cluster, unix_ns.wrapping_sub(monotonic_ns)),
             new_edges: 0,
+            fresh: Vec::new(),
             retired: 0,
             counters: Array::try_from(counters)?,
             cost,
@@ -123,7 +126,11 @@ impl Reader {
         let (monotonic_ns, unix_ns) = now();
         self.read_events(monotonic_ns, sink)?;
         self.new_edges = 0;
+        self.fresh.clear();
         self.read_edges(monotonic_ns, sink)?;
+        if settle {
+            self.identities.wait();
+        }
         self.identities.tick(monotonic_ns, sink);
         if self.retired >= CROWD {
             // A crowd has gone: what was known of it is a few MiB that the heap would keep.
@@ -159,6 +166,7 @@ impl Reader {
                 Heard::CgroupMade(made) => self.identities.cgroup_made(&made),
                 Heard::NewEdge(slot) => {
                     self.new_edges = self.new_edges.wrapping_add(1);
+                    self.fresh.push(slot);
                     if self.memory.look_at(slot)? {
                         self.read_edge(slot, now_ns, sink)?;
                     }
@@ -169,14 +177,18 @@ impl Reader {
         Ok(())
     }
 
+    /// Servers' ends first: a client's record is there before its server's, so whoever serves somebody of this host is
+    /// never told of without that client.
     fn read_edges(&mut self, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
-        let mut slot = 0;
-        while self.memory.may_hold(slot) {
-            let live = self.memory.look_at(slot)?;
-            if live || slot < FIRST_SLOT {
-                self.read_edge(slot, now_ns, sink)?;
+        for servers in [true, false] {
+            let mut slot = 0;
+            while self.memory.may_hold(slot) {
+                let live = self.memory.look_at(slot)?;
+                if (live || slot < FIRST_SLOT) && self.memory.is_server(slot) == servers {
+                    self.read_edge(slot, now_ns, sink)?;
+                }
+                slot += 1;
             }
-            slot += 1;
         }
         Ok(())
     }
@@ -210,6 +222,12 @@ impl Reader {
     /// When a map that was open cannot be read.
     pub fn hear(&mut self, sink: &mut dyn FnMut(Input<'_>)) -> Result<u32> {
         let (now_ns, _) = now();
+        // Those that were new the last time: their first connection has its port by now.
+        for slot in std::mem::take(&mut self.fresh) {
+            if self.memory.look_at(slot)? {
+                self.read_edge(slot, now_ns, sink)?;
+            }
+        }
         let before = self.new_edges;
         self.read_events(now_ns, sink)?;
         self.identities.tick(now_ns, sink);

@@ -126,6 +126,8 @@ struct Tally {
     untracked: AtomicU64,
     unanswered: AtomicU64,
     namespaces_gone: AtomicU64,
+    /// Questions that are done with, whatever came of them.
+    answered: AtomicU64,
     /// The latest `Obstacle`, encoded; 0 where there is none.
     obstacle: AtomicU64,
 }
@@ -183,10 +185,16 @@ impl Conntrack {
         self.waiting
     }
 
+    /// Whether every question has its answer.
+    pub fn has_answered(&self) -> bool {
+        self.tally.answered.load(Ordering::Acquire) >= self.asked
+    }
+
     /// What became of all questions so far.
     pub fn counts(&self) -> Counts {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let Tally { translated, untranslated, untracked, unanswered, namespaces_gone, obstacle: _ } = &*self.tally;
+        let Tally { translated, untranslated, untracked, unanswered, namespaces_gone, answered: _, obstacle: _ } =
+            &*self.tally;
         Counts {
             asked: self.asked,
             dropped: self.dropped,

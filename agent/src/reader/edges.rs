@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use aya::{Ebpf, maps::Map};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
-use weir_abi::{EdgeRecord, FIRST_SLOT, SLOT_LIVE};
+use weir_abi::{EdgeKey, EdgeRecord, FIRST_SLOT, ROLE_SERVER, SLOT_LIVE};
 
 /// Slots mapped at once: 0.4 MiB.
 const WINDOW: u32 = 128;
@@ -86,6 +86,13 @@ impl EdgeMemory {
         let state = self.at(slot).cast::<u8>().wrapping_add(offset_of!(EdgeRecord, state)).cast::<u32>();
         // SAFETY: inside the mapping, aligned; volatile because the kernel writes it.
         unsafe { std::ptr::read_volatile(state) == SLOT_LIVE }
+    }
+
+    /// Whether the edge in a slot that was looked at is a server's.
+    pub(super) fn is_server(&self, slot: u32) -> bool {
+        const ROLE: usize = offset_of!(EdgeRecord, key) + offset_of!(EdgeKey, role);
+        // SAFETY: inside the mapping; volatile because the kernel writes it.
+        unsafe { std::ptr::read_volatile(self.at(slot).cast::<u8>().wrapping_add(ROLE)) == ROLE_SERVER }
     }
 
     /// Copies a record, word by word: each counter is whole, though not all of one instant. Returns a fingerprint of

@@ -59,7 +59,9 @@ impl Worker {
                     Finding::Unanswered
                 }
             };
-            if self.answers.try_send(self.answer(&question, &finding)).is_err() {
+            let told = self.answers.try_send(self.answer(&question, &finding));
+            self.tally.answered.fetch_add(1, Ordering::Release);
+            if told.is_err() {
                 // Nobody takes answers any more: there is room for all that are waited for.
                 return;
             }
