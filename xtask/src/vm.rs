@@ -33,6 +33,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("bytes::curl_over_tls", "compares with the client's clock, which an emulator makes as slow as the client"),
     ("chain::", "PostgreSQL's libraries are larger than all else in a guest"),
     ("budget::", "the budget of program sizes is kept for real machines; the table shows each kernel's"),
+    ("containers::", "podman and runc with their libraries are larger than all else in a guest"),
     ("idle_cost::", "measures cost, which means nothing in an emulator"),
     ("memory::", "watches memory for minutes, which does not depend on the kernel"),
     ("self_protection::", "drives weir over a CPU budget, which an emulator does at rest"),
