@@ -63,7 +63,9 @@ fn facts(pid: u32, exe: &str) -> ProcessFacts {
         comm: [0; COMM_LEN],
         exe: [0; EXE_LEN],
     };
-    facts.comm[..6].copy_from_slice(b"thread");
+    let comm = if exe.is_empty() { "thread" } else { exe };
+    let kept = comm.len().min(COMM_LEN - 1);
+    facts.comm[..kept].copy_from_slice(&comm.as_bytes()[..kept]);
     let kept = exe.len().min(EXE_LEN - 1);
     facts.exe[..kept].copy_from_slice(&exe.as_bytes()[..kept]);
     facts
@@ -130,8 +132,11 @@ fn a_process_that_is_gone_keeps_what_the_kernel_knows() {
     assert_eq!(kind_and_name(&local), (Kind::Executable, "curl"));
     let local = names.name(&ProcessFacts { cgroup_id: CGROUP_ROOT, ..facts(9, "") });
     assert_eq!(kind_and_name(&local), (Kind::Executable, "thread"));
+    // A link to a multi-call program goes by its own name.
+    let link = ProcessFacts { comm: facts(9, "redis-server").comm, ..facts(9, "redis-check-rdb") };
+    assert_eq!(kind_and_name(&names.name(&ProcessFacts { cgroup_id: CGROUP_ROOT, ..link })).1, "redis-server");
     let losses = names.losses();
-    assert_eq!((losses.gone, losses.reused, losses.unknown_cgroups), (3, 0, 1));
+    assert_eq!((losses.gone, losses.reused, losses.unknown_cgroups), (4, 0, 1));
 }
 
 #[test]
