@@ -17,6 +17,9 @@ pub(crate) struct Header {
     pub(crate) peer_netns: u32,
 }
 
+/// Bytes that most edges come to; more are made room for once.
+const USUAL: usize = 128;
+
 /// A record, made small.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Compact {
@@ -29,7 +32,8 @@ macro_rules! codec {
     (numbers: $($number:ident)*; arrays: $($array:ident)*; histograms: $($histogram:ident)*;) => {
         impl Compact {
             pub(crate) fn of(record: &EdgeRecord) -> Self {
-                Self::within(record, Vec::new())
+                // An edge is met when it is new, with nothing counted: this is what it will come to.
+                Self::within(record, Vec::with_capacity(USUAL))
             }
 
             /// Makes it anew in the memory it has.
