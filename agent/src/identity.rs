@@ -215,8 +215,15 @@ impl Identities {
             Some(name) => {
                 Ok(Arc::new(Identity { dns_name: Some(Arc::clone(&name)), ..Identity::new(Kind::DnsName, name) }))
             }
-            None => Err(naming::why_unknown(dialled, &self.kubernetes.status())),
+            None => Err(self.why_unknown(dialled)),
         }
+    }
+
+    /// Shared by all of whom as little is known.
+    fn why_unknown(&self, dialled: bool) -> Arc<str> {
+        let reason = naming::why_unknown(dialled, &self.kubernetes.status());
+        let known = self.met.values().rev().take(8).filter_map(|met| met.unknown.as_ref());
+        known.into_iter().find(|known| ***known == *reason).map_or_else(|| reason.into(), Arc::clone)
     }
 
     /// Has connection tracking asked where connections to the address go, by an example of one.

@@ -65,16 +65,19 @@ struct Slot {
 pub(crate) struct Names {
     slots: BTreeMap<u32, Slot>,
     dials: BTreeMap<Dialled, Dial>,
+    /// The last program that appeared, and why far ends are not known to begin with: a thousand edges share them.
+    last_program: Option<Arc<Identity>>,
+    not_here: Option<Arc<str>>,
 }
 
 impl Names {
     /// A slot that was not known has a record.
     pub(crate) fn appeared(&mut self, slot: u32, header: &Header, now_ns: u64) {
-        let own = process(header);
-        let own = Arc::new(Identity::new(Kind::Executable, own.name()));
+        let own = self.executable(process(header).name());
         let far_address = address(header.key.address);
         let far = Arc::new(nameless(header.key.role == ROLE_SERVER, far_address));
-        let unknown = Some(Arc::from(Absent::NotOnThisHost.reason()));
+        let reason = self.not_here.get_or_insert_with(|| Arc::from(Absent::NotOnThisHost.reason()));
+        let unknown = Some(Arc::clone(reason));
         let far_is_named = false;
         let backends = Vec::new();
         let known = Slot { own, far, unknown, far_is_named, backends, first_seen_ns: now_ns, alone: false };
@@ -85,6 +88,13 @@ impl Names {
             dial.servers.insert(slot);
         } else {
             dial.client = Some(slot);
+        }
+    }
+
+    fn executable(&mut self, name: &str) -> Arc<Identity> {
+        match &self.last_program {
+            Some(last) if &*last.name == name => Arc::clone(last),
+            _ => Arc::clone(self.last_program.insert(Arc::new(Identity::new(Kind::Executable, name)))),
         }
     }
 

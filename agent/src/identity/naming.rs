@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Why an address has no name.
-pub(super) fn why_unknown(dialled: bool, kubernetes: &Status) -> Arc<str> {
+pub(super) fn why_unknown(dialled: bool, kubernetes: &Status) -> String {
     let asked = if dialled { "no DNS answer with this address was seen" } else { "nothing names addresses of clients" };
     let cluster = match kubernetes {
         Status::Off => "no Kubernetes API is configured".to_owned(),
@@ -20,7 +20,7 @@ pub(super) fn why_unknown(dialled: bool, kubernetes: &Status) -> Arc<str> {
         Status::Connected { .. } => "the Kubernetes API does not know it".to_owned(),
         Status::Failing { cause, .. } => format!("the Kubernetes API does not answer ({cause})"),
     };
-    format!("no socket of this peer is tracked on this host; {asked}; {cluster}").into()
+    format!("no socket of this peer is tracked on this host; {asked}; {cluster}")
 }
 
 /// All that is counted. Compared on every tick, so without allocation.
