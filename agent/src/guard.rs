@@ -157,6 +157,16 @@ fn memory(reading: &Reading) -> u64 {
     reading.spent.memory_bytes.saturating_add(reading.sockets.saturating_mul(SOCKET_BYTES))
 }
 
+/// One heap for all threads: a second one, for the few questions of a thread, would keep memory of its own. To be called
+/// before there are any.
+pub(crate) fn share_heap() {
+    // SAFETY: sets a number.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 /// Gives the kernel back what the heap has kept of freed memory.
 pub(crate) fn release_heap() {
     // SAFETY: no arguments that could be wrong.

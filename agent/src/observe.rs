@@ -16,7 +16,7 @@ use weir_engine::{Engine, Input, Snapshot, Window};
 use crate::{
     bell::Bell,
     cli::CannotRun,
-    guard::{Guard, release_heap},
+    guard::{Guard, release_heap, share_heap},
     identity::kubernetes,
     probe::{
         load::Limits,
@@ -118,6 +118,7 @@ fn silence(plan: &Plan) -> Duration {
 }
 
 fn start(limits: Limits, plan: &Plan, silence: Duration) -> Result<Reader> {
+    share_heap();
     let probes = Probes::start(limits, Trial { refuse: &plan.refuse, measure: false })?;
     let reader = Reader::new(probes, limits, silence, plan.stats, &plan.cluster)?;
     // The kernel's type information has been parsed and dropped: 20 MiB of heap that would count as ours for good.
