@@ -116,6 +116,11 @@ impl View {
         }
     }
 
+    /// One in which nothing happened.
+    pub fn nothing() -> Self {
+        Self::between(&EdgeRecord::EMPTY, &EdgeRecord::EMPTY, 0, 0)
+    }
+
     /// Connects that did not succeed.
     pub fn failed_connects(&self) -> u64 {
         self.connects[1..].iter().fold(0, |sum, n| sum.wrapping_add(*n))

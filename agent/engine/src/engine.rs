@@ -11,7 +11,7 @@ use crate::{
     identity::{Identity, Named, NamedEnd},
     input::{AgentCost, Input, Naming, ProbeState, ProgramCost, Started},
     join,
-    names::{Learned, Names},
+    names::Names,
     snapshot::{Cost, Coverage, Losses, Snapshot},
 };
 
@@ -161,25 +161,24 @@ impl Engine {
 
     /// A name. Where an edge goes on under another one, what it has counted so far stays with the old.
     fn learn(&mut self, named: Named) {
-        let slot = named.slot;
-        let Learned::Another { end, old } = self.names.learn(named) else { return };
+        let (slot, end) = (named.slot, named.end);
+        let Some(old) = self.names.learn(named) else { return };
         let Some(record) = self.latest.edges.get(&slot).cloned() else { return };
         let header = &record.header;
         let (own, far) = match end {
             NamedEnd::Own => (Some(&old), None),
             NamedEnd::Far => (None, Some(&old)),
         };
-        let reached = fold::reached(slot, header, &self.names, &self.latest.folded);
         let destination = Destination::of(slot, header, &self.names, &self.latest.folded).with(own, far);
+        let shared = destination.shared;
         self.part(slot, destination);
         if header.key.role == ROLE_SERVER {
             return;
         }
         // Its servers' counts go with its own, or they would be taken for those of what follows.
-        let shared = reached.len() > 1;
         for server in self.names.server_slots(header) {
             let between = Between::called(slot, header, &self.names.own(server), &self.names);
-            self.part(server, Destination::of_behind(between, shared).with_client(own));
+            self.part(server, Destination::of_behind(between, shared).with(None, own));
         }
         self.release(slot, header, shared, own);
     }
@@ -209,7 +208,6 @@ impl Engine {
         self.evicted += 1;
         let Some(record) = self.latest.edges.get(&slot).cloned() else { return };
         let header = &record.header;
-        let reached = fold::reached(slot, header, &self.names, &self.latest.folded);
         let mut destination = Destination::of(slot, header, &self.names, &self.latest.folded);
         let silent = self.from.1.edges.get(&slot) == Some(&record);
         if !silent {
@@ -222,9 +220,8 @@ impl Engine {
                 destination.add(&mut cumulative.folded, &record);
             }
         }
-        let shared = header.key.role != ROLE_SERVER && reached.len() > 1;
-        self.release(slot, header, shared, None);
-        self.names.vanished(slot, header, shared);
+        self.release(slot, header, destination.shared, None);
+        self.names.vanished(slot, header, destination.shared);
         // The example of a failure goes with the slot: the edge it stood for is no more.
         self.failures.remove(&header.key);
     }
@@ -234,7 +231,7 @@ impl Engine {
         let behind = fold::behind(slot, &self.latest.folded).map(|(server, key)| (Arc::clone(server), Rc::clone(key)));
         for (server, key) in behind.collect::<Vec<_>>() {
             let between = Between::called(slot, header, &server, &self.names);
-            let mut destination = Destination::of_behind(between, shared).with_client(named);
+            let mut destination = Destination::of_behind(between, shared).with(None, named);
             self.latest.services_over_limit += u64::from(destination.make_room(&self.latest.folded));
             for cumulative in [&mut self.latest, &mut self.from.1, &mut self.next.1] {
                 if let Some(sum) = cumulative.folded.remove(&key) {

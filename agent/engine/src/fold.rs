@@ -7,8 +7,10 @@ use weir_abi::{EdgeRecord, ROLE_SERVER};
 
 use crate::{
     compact::{Compact, Header},
+    delta::View,
     ends::address,
     identity::{Identity, Kind},
+    join::Span,
     names::{Names, nobody},
 };
 
@@ -79,22 +81,23 @@ impl Between {
     }
 }
 
-/// Where a slot's record belongs when it is retired, and whether only its failures do.
+/// Where a slot's record belongs when it is retired.
 pub(crate) struct Destination {
     key: Rc<FoldKey>,
-    failures_only: bool,
+    /// A client's that found several services behind one address: only its failures belong anywhere.
+    pub(crate) shared: bool,
 }
 
 impl Destination {
     pub(crate) fn of(slot: u32, header: &Header, names: &Names, folded: &Folded) -> Self {
         if header.key.role == ROLE_SERVER {
-            return Self { key: Rc::new(Self::of_server(slot, header, names)), failures_only: false };
+            return Self { key: Rc::new(Self::of_server(slot, header, names)), shared: false };
         }
         let reached = reached(slot, header, names, folded);
         let (far, _) = names.far(slot);
         let server = if let [one] = &reached[..] { one } else { &far };
         let between = Between::called(slot, header, server, names);
-        Self { key: Rc::new(FoldKey::Between(between, Side::Client)), failures_only: reached.len() > 1 }
+        Self { key: Rc::new(FoldKey::Between(between, Side::Client)), shared: reached.len() > 1 }
     }
 
     fn of_server(slot: u32, header: &Header, names: &Names) -> FoldKey {
@@ -111,17 +114,7 @@ impl Destination {
     /// Where what is behind a client goes when that client's own record is retired.
     pub(crate) fn of_behind(between: Between, shared: bool) -> Self {
         let side = if shared { Side::ServerAlone } else { Side::Server };
-        Self { key: Rc::new(FoldKey::Between(between, side)), failures_only: false }
-    }
-
-    /// The same with another name of the client.
-    pub(crate) fn with_client(mut self, client: Option<&Arc<Identity>>) -> Self {
-        let mut key = (*self.key).clone();
-        if let (FoldKey::Between(between, _), Some(client)) = (&mut key, client) {
-            between.client = without_pod(client);
-        }
-        self.key = Rc::new(key);
-        self
+        Self { key: Rc::new(FoldKey::Between(between, side)), shared: false }
     }
 
     /// The same with another name at one end, where the name changes while the edge goes on.
@@ -159,7 +152,7 @@ impl Destination {
 
     /// Adds what the slot had counted.
     pub(crate) fn add(&self, folded: &mut Folded, record: &Compact) {
-        let reduced = self.failures_only.then(|| Compact::of(&failures(&record.record())));
+        let reduced = self.shared.then(|| Compact::of(&failures(&record.record())));
         let record = reduced.as_ref().unwrap_or(record);
         let sum = folded.get(&self.key).map_or_else(|| record.clone(), |sum| sum.plus(record));
         folded.insert(Rc::clone(&self.key), Rc::new(sum));
@@ -176,6 +169,12 @@ pub(crate) fn reached(slot: u32, header: &Header, names: &Names, folded: &Folded
         }
     }
     reached
+}
+
+/// What a sum has come to between two times.
+pub(crate) fn view(key: &FoldKey, (before, after): (&Folded, &Folded), span: &Span) -> View {
+    let record = |folded: &Folded| folded.get(key).map_or(EdgeRecord::EMPTY, |sum| sum.record());
+    View::between(&record(before), &record(after), span.from_ns, span.to_ns)
 }
 
 /// What is folded behind a client's slot.

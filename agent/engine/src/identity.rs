@@ -100,6 +100,20 @@ impl Identity {
 pub(crate) type ServiceKey = (Kind, Option<Arc<str>>, Arc<str>);
 
 impl Identity {
+    /// What is known besides kind and name, by its name in documents.
+    pub fn details(&self) -> [(&'static str, Option<&str>); 7] {
+        let Self { kind: _, namespace, name: _, workload, pod, container, image, unit, dns_name } = self;
+        [
+            ("namespace", namespace.as_deref()),
+            ("workload", workload.as_deref()),
+            ("pod", pod.as_deref()),
+            ("container", container.as_deref()),
+            ("image", image.as_deref()),
+            ("unit", unit.as_deref()),
+            ("dns_name", dns_name.as_deref()),
+        ]
+    }
+
     pub(crate) fn service(&self) -> ServiceKey {
         (self.kind, self.namespace.clone(), Arc::clone(&self.name))
     }

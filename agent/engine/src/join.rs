@@ -122,12 +122,9 @@ struct Call<'a> {
     failure: Option<Failure>,
 }
 
-fn ended_behind(slot: u32, (before, after): (&Folded, &Folded), span: &Span) -> Vec<(Arc<Identity>, View)> {
-    let view = |key| {
-        let record = |folded: &Folded| folded.get(key).map_or(EdgeRecord::EMPTY, |sum| sum.record());
-        View::between(&record(before), &record(after), span.from_ns, span.to_ns)
-    };
-    fold::behind(slot, after).map(|(server, key)| (Arc::clone(server), view(key))).collect()
+fn ended_behind(slot: u32, folded: (&Folded, &Folded), span: &Span) -> Vec<(Arc<Identity>, View)> {
+    let sums = fold::behind(slot, folded.1);
+    sums.map(|(server, key)| (Arc::clone(server), fold::view(key, folded, span))).collect()
 }
 
 /// An edge whose client is here, with all local processes that serve it; none when all were silent.
@@ -167,15 +164,11 @@ fn called(call: Call<'_>, reached: Option<&Arc<Identity>>, names: &Names, span: 
             server.backends.push(address);
         }
     }
+    let server_view = server_view.ok_or(Absent::NotOnThisHost);
     Some(Edge {
-        client: own_end(&client, names),
-        server,
         server_processes: shares,
-        client_view: Ok(client_view),
-        server_view: server_view.ok_or(Absent::NotOnThisHost),
-        unpaired_view: None,
         last_failure: failure,
-        is_other: false,
+        ..Edge::new(own_end(&client, names), server, Ok(client_view), server_view)
     })
 }
 
@@ -183,36 +176,23 @@ fn called(call: Call<'_>, reached: Option<&Arc<Identity>>, names: &Names, span: 
 /// no server counted, failures, belongs to the address.
 fn shared(call: Call<'_>, names: &Names, span: &Span) -> Vec<Edge> {
     let Call { client, servers, ended, failure } = call;
-    let alone = |edge| Edge { client: own_end(&client, names), client_view: Err(Absent::Shared), ..edge };
-    let live = servers.into_iter().filter_map(|server| server.heard(span)).map(|heard| alone(served(heard, names)));
+    let live = servers.into_iter().filter_map(|server| server.heard(span)).map(|heard| Edge {
+        client: own_end(&client, names),
+        client_view: Err(Absent::Shared),
+        ..served(heard, names)
+    });
     let ended = ended.into_iter().filter(|(_, view)| !view.is_silent()).map(|(identity, view)| {
         let place = far_end(&client, names);
-        alone(Edge {
-            client: own_end(&client, names),
-            server: End { address: place.address, port: place.port, ..End::elsewhere(identity, Absent::Ended) },
-            server_processes: Vec::new(),
-            client_view: Err(Absent::Shared),
-            server_view: Ok(view),
-            unpaired_view: None,
-            last_failure: None,
-            is_other: false,
-        })
+        let server = End { address: place.address, port: place.port, ..End::elsewhere(identity, Absent::Ended) };
+        Edge::new(own_end(&client, names), server, Err(Absent::Shared), Ok(view))
     });
     let mut edges: Vec<Edge> = live.chain(ended).collect();
     let failures = client.view_of(span, |record| fold::failures(&record));
     if !failures.is_silent() {
         let mut server = far_end(&client, names);
         server.unknown = Some(Arc::from(Absent::Shared.reason()));
-        edges.push(Edge {
-            client: own_end(&client, names),
-            server,
-            server_processes: Vec::new(),
-            client_view: Ok(failures),
-            server_view: Err(Absent::Shared),
-            unpaired_view: None,
-            last_failure: failure,
-            is_other: false,
-        });
+        let edge = Edge::new(own_end(&client, names), server, Ok(failures), Err(Absent::Shared));
+        edges.push(Edge { last_failure: failure, ..edge });
     }
     edges
 }
@@ -260,30 +240,23 @@ fn served((server, view): (Reading<'_>, View), names: &Names) -> Edge {
     own.address = Some(address(if here { key.address } else { header.local_address }));
     own.port = Some(key.listen_port);
     own.backends = behind(header).filter(|_| here).into_iter().collect();
-    Edge {
-        client: End {
-            unknown,
-            address: (!here).then(|| address(key.address)),
-            ..End::elsewhere(identity, if here { Absent::Ended } else { Absent::NotOnThisHost })
-        },
-        server: own,
-        server_processes: vec![share(header, &view)],
-        // What a client of this host counted is with its retired edge.
-        client_view: if here && !names.is_alone(server.slot) { Ok(nothing()) } else { Err(Absent::NotOnThisHost) },
-        server_view: Ok(view),
-        unpaired_view: None,
-        last_failure: None,
-        is_other: false,
-    }
+    let client = End {
+        unknown,
+        address: (!here).then(|| address(key.address)),
+        ..End::elsewhere(identity, if here { Absent::Ended } else { Absent::NotOnThisHost })
+    };
+    // What a client of this host counted is with its retired edge.
+    let counted = here && !names.is_alone(server.slot);
+    let client_view = if counted { Ok(View::nothing()) } else { Err(Absent::NotOnThisHost) };
+    Edge { server_processes: vec![share(header, &view)], ..Edge::new(client, own, client_view, Ok(view)) }
 }
 
 /// What retired edges did in the window.
-fn retired((before, after): (&Folded, &Folded), span: &Span) -> Vec<Edge> {
+fn retired(folded: (&Folded, &Folded), span: &Span) -> Vec<Edge> {
     let mut edges: BTreeMap<(&Between, Option<Absent>), Edge> = BTreeMap::new();
-    for (key, sum) in after {
+    for key in folded.1.keys() {
         let FoldKey::Between(between, side) = &**key else { continue };
-        let earlier = before.get(key).map_or(EdgeRecord::EMPTY, |sum| sum.record());
-        let view = View::between(&earlier, &sum.record(), span.from_ns, span.to_ns);
+        let view = fold::view(key, folded, span);
         if view.is_silent() {
             continue;
         }
@@ -305,20 +278,11 @@ fn retired((before, after): (&Folded, &Folded), span: &Span) -> Vec<Edge> {
 fn ended(between: &Between, alone: Option<Absent>) -> Edge {
     let Between { client, server, client_address, server_address, port } = between;
     let absent = alone.filter(|absent| *absent == Absent::NotOnThisHost).unwrap_or(Absent::Ended);
-    Edge {
-        client: End { address: *client_address, ..End::elsewhere(Arc::clone(client), absent) },
-        server: End { address: *server_address, port: *port, ..End::elsewhere(Arc::clone(server), Absent::Ended) },
-        server_processes: Vec::new(),
-        client_view: alone.map_or_else(|| Ok(nothing()), Err),
-        server_view: Err(Absent::NotOnThisHost),
-        unpaired_view: None,
-        last_failure: None,
-        is_other: client.kind == Kind::Other,
-    }
-}
-
-fn nothing() -> View {
-    View::between(&EdgeRecord::EMPTY, &EdgeRecord::EMPTY, 0, 0)
+    let is_other = client.kind == Kind::Other;
+    let client = End { address: *client_address, ..End::elsewhere(Arc::clone(client), absent) };
+    let server = End { address: *server_address, port: *port, ..End::elsewhere(Arc::clone(server), Absent::Ended) };
+    let client_view = alone.map_or_else(|| Ok(View::nothing()), Err);
+    Edge { is_other, ..Edge::new(client, server, client_view, Err(Absent::NotOnThisHost)) }
 }
 
 /// What lies beyond the limits: the edges whose client is here as one, those whose client is elsewhere as another.
@@ -333,23 +297,14 @@ fn other(readings: &[Reading<'_>], span: &Span) -> Vec<Edge> {
     }
     // Servers here whose clients all have edges of their own: the connections are counted there.
     let from_here = (client.is_some() || local.is_some())
-        .then(|| other_edge(Ok(client.unwrap_or_else(nothing)), local.ok_or(Absent::ManyInOne)));
+        .then(|| other_edge(Ok(client.unwrap_or_else(View::nothing)), local.ok_or(Absent::ManyInOne)));
     let from_elsewhere = remote.map(|view| other_edge(Err(Absent::NotOnThisHost), Ok(view)));
     from_here.into_iter().chain(from_elsewhere).collect()
 }
 
 fn other_edge(client_view: Result<View, Absent>, server_view: Result<View, Absent>) -> Edge {
     let end = || End::elsewhere(nobody(), Absent::ManyInOne);
-    Edge {
-        client: end(),
-        server: end(),
-        server_processes: Vec::new(),
-        client_view,
-        server_view,
-        unpaired_view: None,
-        last_failure: None,
-        is_other: true,
-    }
+    Edge { is_other: true, ..Edge::new(end(), end(), client_view, server_view) }
 }
 
 fn share(header: &Header, view: &View) -> ServerProcess {

@@ -122,9 +122,9 @@ impl Names {
         }
     }
 
-    /// Takes a name.
-    pub(crate) fn learn(&mut self, named: Named) -> Learned {
-        let Some(slot) = self.slots.get_mut(&named.slot) else { return Learned::Nothing };
+    /// Takes a name. Returns the one that it replaces where that holds for what has been.
+    pub(crate) fn learn(&mut self, named: Named) -> Option<Arc<Identity>> {
+        let slot = self.slots.get_mut(&named.slot)?;
         let (known, is_named) = match named.end {
             NamedEnd::Own => (&mut slot.own, true),
             NamedEnd::Far => (&mut slot.far, slot.far_is_named),
@@ -133,7 +133,7 @@ impl Names {
             Ok(identity) => identity,
             Err(reason) => {
                 slot.unknown = Some(reason);
-                return Learned::Nothing;
+                return None;
             }
         };
         let other = is_named && known.service() != identity.service() && named.since_ns > slot.first_seen_ns;
@@ -142,7 +142,7 @@ impl Names {
             slot.far_is_named = true;
             slot.unknown = None;
         }
-        if other { Learned::Another { end: named.end, old } } else { Learned::Name }
+        other.then_some(old)
     }
 
     /// Takes a translated address.
@@ -195,16 +195,6 @@ impl Names {
     pub(crate) fn servers(&self, header: &Header) -> Vec<Arc<Identity>> {
         self.server_slots(header).into_iter().map(|slot| self.own(slot)).collect()
     }
-}
-
-/// What a name changed.
-pub(crate) enum Learned {
-    /// No name was given.
-    Nothing,
-    /// It names all that the edge has done.
-    Name,
-    /// It holds for what comes: what has been belongs to the old one.
-    Another { end: NamedEnd, old: Arc<Identity> },
 }
 
 /// An end that is an address. Public addresses of clients are legion, and say nothing: they are one service.

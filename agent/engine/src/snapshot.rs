@@ -160,6 +160,27 @@ pub struct Edge {
     pub is_other: bool,
 }
 
+impl Edge {
+    /// One of which no more is known than its ends and what they saw.
+    pub(crate) fn new(
+        client: End,
+        server: End,
+        client_view: Result<View, Absent>,
+        server_view: Result<View, Absent>,
+    ) -> Self {
+        Self {
+            client,
+            server,
+            server_processes: Vec::new(),
+            client_view,
+            server_view,
+            unpaired_view: None,
+            last_failure: None,
+            is_other: false,
+        }
+    }
+}
+
 /// One end of an edge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct End {

@@ -289,20 +289,9 @@ fn end_of(end: &End) -> Object {
 
 /// Names that do not apply are null without a reason each: the kind says it.
 fn identity_of(object: Object, identity: &Identity) -> Object {
-    let Identity { kind, namespace, name: _, workload, pod, container, image, unit, dns_name } = identity;
-    let optional = [
-        ("namespace", namespace),
-        ("workload", workload),
-        ("pod", pod),
-        ("container", container),
-        ("image", image),
-        ("unit", unit),
-        ("dns_name", dns_name),
-    ];
-    let object = object.with("kind", kind.name());
-    optional
-        .into_iter()
-        .fold(object, |object, (name, value)| object.with(name, value.as_deref().map_or(Json::Null, Json::from)))
+    let object = object.with("kind", identity.kind.name());
+    let details = identity.details().into_iter();
+    details.fold(object, |object, (name, detail)| object.with(name, detail.map_or(Json::Null, Json::from)))
 }
 
 fn server_of(end: &End, processes: &[ServerProcess]) -> Object {

@@ -1,6 +1,5 @@
 //! What an edge comes to, where its two ends know different things of it.
 
-use weir_abi::EdgeRecord;
 use weir_engine::{Distribution, Edge, View};
 
 /// An edge's numbers, from the view that knows each best.
@@ -32,20 +31,20 @@ pub(super) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     pub(super) fn of(edge: &'a Edge) -> Self {
-        static NOTHING: std::sync::LazyLock<View> =
-            std::sync::LazyLock::new(|| View::between(&EdgeRecord::EMPTY, &EdgeRecord::EMPTY, 0, 0));
+        static NOTHING: std::sync::LazyLock<View> = std::sync::LazyLock::new(View::nothing);
         let client = edge.client_view.as_ref().ok();
         let server = edge.server_view.as_ref().ok();
         // Of a service with clients elsewhere too: what only its servers counted.
         let alone = edge.unpaired_view.as_ref().filter(|_| client.is_some());
         let near = client.or(server).unwrap_or(&NOTHING);
         let sum = |f: fn(&View) -> u64| f(near).wrapping_add(alone.map_or(0, f));
-        let from_server = client.is_none();
-        let (bytes_sent, bytes_received) = if from_server {
-            (near.bytes_received, near.bytes_sent)
-        } else {
-            let alone = alone.map_or((0, 0), |view| (view.bytes_received, view.bytes_sent));
-            (near.bytes_sent.wrapping_add(alone.0), near.bytes_received.wrapping_add(alone.1))
+        let by_server = |view: &View| (view.bytes_received, view.bytes_sent);
+        let (bytes_sent, bytes_received) = match client {
+            Some(view) => {
+                let (sent, received) = alone.map_or((0, 0), by_server);
+                (view.bytes_sent.wrapping_add(sent), view.bytes_received.wrapping_add(received))
+            }
+            None => by_server(near),
         };
         let any = |f: fn(&View) -> bool| client.is_some_and(f) || server.is_some_and(f);
         let pipelined = any(is_pipelined);

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, net::IpAddr, str::FromStr};
 
-use weir_engine::{Edge, End, Identity};
+use weir_engine::{Edge, End};
 
 use super::facts::Facts;
 
@@ -164,9 +164,8 @@ impl Filter {
 }
 
 fn names(end: &End, text: &str) -> bool {
-    let Identity { kind: _, namespace, name, workload, pod, container, image, unit, dns_name } = &*end.identity;
-    let known = [namespace, workload, pod, container, image, unit, dns_name].into_iter().flatten();
-    if known.chain([name]).any(|known| known.to_lowercase().contains(text)) {
+    let details = end.identity.details().into_iter().filter_map(|(_, detail)| detail);
+    if details.chain([&*end.identity.name]).any(|known| known.to_lowercase().contains(text)) {
         return true;
     }
     let process = end.process.as_ref().is_ok_and(|p| {
