@@ -7,13 +7,9 @@ use tokio::io::unix::AsyncFd;
 
 use crate::timer::Timer;
 
-/// After it was heard it is let be this long, and then looked at again whether it rang or not: the kernel half does not
-/// ring twice in 150 ms.
-const REST: Duration = Duration::from_millis(200);
-
 pub(crate) struct Bell {
     ring: AsyncFd<OwnedFd>,
-    rest: Timer,
+    again: Timer,
     resting: bool,
 }
 
@@ -23,21 +19,24 @@ impl Bell {
         // SAFETY: an owned descriptor of a kind that epoll takes, closed only when the AsyncFd is dropped.
         let ring = unsafe { AsyncFd::register(ring) };
         let ring = ring.map_err(std::io::Error::from).context("wait for the ring")?;
-        Ok(Self { ring, rest: Timer::after(REST)?, resting: true })
+        // It may have rung before.
+        Ok(Self { ring, again: Timer::after(Duration::from_millis(1))?, resting: true })
     }
 
     /// Waits until there may be something to hear.
     pub(crate) async fn rung(&self) -> Result<()> {
-        if self.resting {
-            return self.rest.fired().await;
+        tokio::select! {
+            ready = self.ring.readable() => {
+                ready.context("wait for the ring")?.clear_ready();
+                Ok(())
+            }
+            fired = self.again.fired(), if self.resting => fired,
         }
-        self.ring.readable().await.context("wait for the ring")?.clear_ready();
-        Ok(())
     }
 
-    /// It has been listened to: with news, there may be more soon.
-    pub(crate) fn heard(&mut self, news: bool) -> Result<()> {
-        self.resting = news;
-        if news { self.rest.once(REST) } else { Ok(()) }
+    /// It has been listened to; when to listen again, should it not ring before.
+    pub(crate) fn heard(&mut self, again: Option<Duration>) -> Result<()> {
+        self.resting = again.is_some();
+        again.map_or(Ok(()), |delay| self.again.once(delay))
     }
 }

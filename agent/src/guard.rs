@@ -9,6 +9,7 @@ use aya::sys::{Stats, enable_stats};
 use weir_engine::{Budget, CPU_STEPS, Degraded, MEMORY_STEPS, TICK_NS, Usage};
 
 use crate::{
+    memory::release_heap,
     probe::load::Limits,
     reader::{Reader, Reading},
 };
@@ -155,23 +156,4 @@ fn percent(ppm: Option<u32>) -> f64 {
 
 fn memory(reading: &Reading) -> u64 {
     reading.spent.memory_bytes.saturating_add(reading.sockets.saturating_mul(SOCKET_BYTES))
-}
-
-/// One heap for all threads: a second one, for the few questions of a thread, would keep memory of its own. To be called
-/// before there are any.
-pub(crate) fn share_heap() {
-    // SAFETY: sets a number.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 1);
-    }
-}
-
-/// Gives the kernel back what the heap has kept of freed memory.
-pub(crate) fn release_heap() {
-    // SAFETY: no arguments that could be wrong.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }

@@ -11,7 +11,7 @@ mod naming;
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{Ipv6Addr, SocketAddr},
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -22,12 +22,12 @@ use weir_engine::{Backend, Identity, Input, Kind, Named, NamedEnd};
 
 use conntrack::{Conntrack, Question};
 use dns::{Asker, DnsNames, Told};
-use kubernetes::Kubernetes;
+use kubernetes::{Kubernetes, Status};
 use local::{LocalNames, ProcessFacts};
-use naming::Tally;
+use naming::{Reasons, Tally};
 
-/// New cgroups' containers, and namers that answer late, are looked for this often.
-const LOOK_SPACING_NS: u64 = 1_000_000_000;
+/// Names that became known late are given to those who were met before at most this often.
+const RENAME_SPACING_NS: u64 = 1_000_000_000;
 /// A connection of an edge is looked up in the kernel's connection tracking at most this often: a service has several
 /// backends.
 const FIRST_ASK_SPACING_NS: u64 = 1_000_000_000;
@@ -47,7 +47,8 @@ pub(crate) struct Identities {
     met: BTreeMap<u32, Met>,
     /// What the namers knew when all that had been met was last named.
     known: Generations,
-    looked_ns: u64,
+    reasons: Reasons,
+    renamed_ns: u64,
     /// Unix time less monotonic time.
     unix_offset_ns: u64,
     /// As last told.
@@ -57,6 +58,7 @@ pub(crate) struct Identities {
 /// Changes when somebody may have another name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Generations {
+    containers: u64,
     kubernetes: u64,
     dns: u64,
 }
@@ -86,7 +88,8 @@ impl Identities {
             kubernetes: Kubernetes::start(cluster),
             met: BTreeMap::new(),
             known: Generations::default(),
-            looked_ns: 0,
+            reasons: Reasons::with(Status::Off),
+            renamed_ns: 0,
             unix_offset_ns,
             tally: Tally::default(),
         }
@@ -115,10 +118,15 @@ impl Identities {
     }
 
     /// A cgroup is there, and with it perhaps a container.
-    pub(crate) fn cgroup_made(&mut self, made: &CgroupMade) {
+    pub(crate) fn cgroup_made(&mut self, made: &CgroupMade, now_ns: u64) {
         if let Ok(local) = &mut self.local {
-            local.cgroup_made(made);
+            local.cgroup_made(made, now_ns);
         }
+    }
+
+    /// When to look for files that are still to come, where some are.
+    pub(crate) fn due_ns(&self) -> Option<u64> {
+        self.local.as_ref().ok()?.due_ns()
     }
 
     /// Waits for answers that are on their way, where a window ends.
@@ -140,20 +148,25 @@ impl Identities {
                 sink(Input::Backend(Backend { slot: answer.slot, address }));
             }
         }
-        let due = now_ns.saturating_sub(self.looked_ns) >= LOOK_SPACING_NS;
-        if due {
-            self.looked_ns = now_ns;
-            if let Ok(local) = &mut self.local {
-                local.look_again();
-            }
+        if let Ok(local) = &mut self.local {
+            local.look_again(now_ns);
         }
-        let known = Generations { kubernetes: self.kubernetes.generation(), dns: self.dns.counts().learnt };
-        if due && known != self.known {
+        let known = self.generations();
+        if known != self.known && now_ns.saturating_sub(self.renamed_ns) >= RENAME_SPACING_NS {
             self.known = known;
+            self.renamed_ns = now_ns;
             let slots: Vec<u32> = self.met.keys().copied().collect();
             slots.into_iter().for_each(|slot| self.name(slot, now_ns, sink));
         }
         self.tell_naming(sink);
+    }
+
+    fn generations(&self) -> Generations {
+        Generations {
+            containers: self.local.as_ref().map_or(0, LocalNames::found_late),
+            kubernetes: self.kubernetes.generation(),
+            dns: self.dns.counts().learnt,
+        }
     }
 
     /// Says what is news of the names of both ends.
@@ -161,9 +174,10 @@ impl Identities {
         let Some(met) = self.met.get(&slot) else { return };
         let (facts, key, since_ns) = (met.facts, met.key, met.since_ns);
         let own = self.own(&facts);
+        self.reasons.update(self.kubernetes.status());
         let has_far_end = Met::has_far_end(&key);
         let first = has_far_end.then(|| self.far(&facts, &key, since_ns));
-        let now = has_far_end.then(|| self.far(&facts, &key, now_ns)).filter(|_| now_ns != since_ns);
+        let now = (has_far_end && now_ns != since_ns).then(|| self.far(&facts, &key, now_ns));
         let Some(met) = self.met.get_mut(&slot) else { return };
         if let Some(own) = own.filter(|own| met.own.as_ref() != Some(own)) {
             // It was the same process before, whatever was known of it.
@@ -200,7 +214,7 @@ impl Identities {
 
     /// Who was behind an edge's address at that time.
     fn far(&self, facts: &ProcessFacts, key: &EdgeKey, at_ns: u64) -> Result<Arc<Identity>, Arc<str>> {
-        let address = address(key.address);
+        let address = Ipv6Addr::from(key.address).to_canonical();
         let asker = Asker { tgid: facts.pid, start_ns: facts.start_ns, cgroup_id: facts.cgroup_id };
         let dialled = key.role == ROLE_CLIENT;
         let dns_name = if dialled { self.dns.name(asker, address, at_ns).map(|(name, _)| name) } else { None };
@@ -215,15 +229,8 @@ impl Identities {
             Some(name) => {
                 Ok(Arc::new(Identity { dns_name: Some(Arc::clone(&name)), ..Identity::new(Kind::DnsName, name) }))
             }
-            None => Err(self.why_unknown(dialled)),
+            None => Err(self.reasons.of(dialled)),
         }
-    }
-
-    /// Shared by all of whom as little is known.
-    fn why_unknown(&self, dialled: bool) -> Arc<str> {
-        let reason = naming::why_unknown(dialled, &self.kubernetes.status());
-        let known = self.met.values().rev().take(8).filter_map(|met| met.unknown.as_ref());
-        known.into_iter().find(|known| ***known == *reason).map_or_else(|| reason.into(), Arc::clone)
     }
 
     /// Has connection tracking asked where connections to the address go, by an example of one.
@@ -241,7 +248,7 @@ impl Identities {
         if met.asked.is_none_or(is_due) {
             met.asks = met.asks.saturating_add(1);
             met.asked = Some((record.local_port, now_ns));
-            let client = SocketAddr::new(address(record.local_address), port);
+            let client = SocketAddr::new(Ipv6Addr::from(record.local_address).to_canonical(), port);
             let question = Question { slot, pid: record.key.tgid, netns: record.key.netns, client, dialled };
             // Where too many wait, it is counted there, and asked again.
             let _ = self.conntrack.ask(question);
@@ -300,11 +307,6 @@ impl Met {
     }
 
     fn dialled(&self) -> SocketAddr {
-        SocketAddr::new(address(self.key.address), self.key.port)
+        SocketAddr::new(Ipv6Addr::from(self.key.address).to_canonical(), self.key.port)
     }
-}
-
-fn address(bytes: [u8; 16]) -> IpAddr {
-    let v6 = Ipv6Addr::from(bytes);
-    v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4)
 }

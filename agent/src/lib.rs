@@ -8,6 +8,7 @@ mod doctor;
 mod export;
 mod guard;
 pub mod identity;
+mod memory;
 mod observe;
 mod probe;
 mod reader;
@@ -15,8 +16,6 @@ mod recording;
 mod timer;
 
 pub use cli::run;
-pub use identity::conntrack;
-pub use identity::local::{ContainerLosses, Local, LocalLosses, LocalNames, ProcessFacts};
 pub use probe::{
     attach::attach_syscall_exit,
     load::Limits,

@@ -16,8 +16,9 @@ use weir_engine::{Engine, Input, Snapshot, Window};
 use crate::{
     bell::Bell,
     cli::CannotRun,
-    guard::{Guard, release_heap, share_heap},
+    guard::Guard,
     identity::kubernetes,
+    memory::{release_start, share_heap},
     probe::{
         load::Limits,
         serve::{Probes, Trial},
@@ -121,8 +122,7 @@ fn start(limits: Limits, plan: &Plan, silence: Duration) -> Result<Reader> {
     share_heap();
     let probes = Probes::start(limits, Trial { refuse: &plan.refuse, measure: false })?;
     let reader = Reader::new(probes, limits, silence, plan.stats, &plan.cluster)?;
-    // The kernel's type information has been parsed and dropped: 20 MiB of heap that would count as ours for good.
-    release_heap();
+    release_start();
     Ok(reader)
 }
 
@@ -232,16 +232,16 @@ impl Session {
         outcome
     }
 
-    /// Between ticks. True when there was news.
-    fn hear(&mut self) -> Result<bool> {
+    /// Between ticks. Returns when to listen again, should the bell not ring before.
+    fn hear(&mut self) -> Result<Option<Duration>> {
         let Self { reader, engine, recorder, .. } = self;
         let mut outcome = Ok(());
-        let news = reader.hear(&mut |input| pass(input, engine, recorder, &mut outcome))?;
+        let again = reader.hear(&mut |input| pass(input, engine, recorder, &mut outcome))?;
         outcome?;
         if self.reader.is_crowded() {
             self.read(false)?;
         }
-        Ok(news > 0)
+        Ok(again)
     }
 
     /// One tick. `shown`: a window ends with it, so what is idle or gathered must come out.

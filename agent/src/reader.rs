@@ -17,8 +17,8 @@ use weir_abi::{Counter, EdgeRecord, FIRST_SLOT, N_COUNTERS};
 use weir_engine::{Input, Started};
 
 use crate::{
-    guard::release_heap,
     identity::{Identities, kubernetes},
+    memory::release_heap,
     probe::{control::ControlMap, load::Limits, serve::Probes},
 };
 use cost::CostReader;
@@ -28,6 +28,10 @@ pub use edges::EdgeMemory;
 use retire::Retirement;
 use ring::{Heard, Ring};
 
+/// The kernel half does not ring for another edge within 150 ms, nor for another cgroup within 20: the ring is listened to
+/// again this long after it told of one.
+const AFTER_AN_EDGE_NS: u64 = 200_000_000;
+const AFTER_A_CGROUP_NS: u64 = 25_000_000;
 /// New edges that make a reading due before its time: an eighth of the slots there are by default.
 const CROWD: u32 = 512;
 
@@ -45,6 +49,8 @@ pub struct Reader {
     new_edges: u32,
     /// Their slots, since the ring was last heard.
     fresh: Vec<u32>,
+    /// Until when there may be edges, and cgroups, of which the ring did not ring.
+    unrung_until_ns: [u64; 2],
     /// Edges retired since the heap was last given back.
     retired: u32,
     counters: Array<MapData, u64>,
@@ -90,6 +96,7 @@ impl Reader {
             identities: Identities::new(cluster, unix_ns.wrapping_sub(monotonic_ns)),
             new_edges: 0,
             fresh: Vec::new(),
+            unrung_until_ns: [0; 2],
             retired: 0,
             counters: Array::try_from(counters)?,
             cost,
@@ -160,11 +167,16 @@ impl Reader {
     }
 
     fn read_events(&mut self, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
+        let [edges_until_ns, cgroups_until_ns] = [now_ns + AFTER_AN_EDGE_NS, now_ns + AFTER_A_CGROUP_NS];
         while let Some(heard) = self.ring.next() {
             match heard {
                 Heard::ConnectFailed(event) => sink(Input::ConnectFailed(event)),
-                Heard::CgroupMade(made) => self.identities.cgroup_made(&made),
+                Heard::CgroupMade(made) => {
+                    self.unrung_until_ns[1] = cgroups_until_ns;
+                    self.identities.cgroup_made(&made, now_ns);
+                }
                 Heard::NewEdge(slot) => {
+                    self.unrung_until_ns[0] = edges_until_ns;
                     self.new_edges = self.new_edges.wrapping_add(1);
                     self.fresh.push(slot);
                     if self.memory.look_at(slot)? {
@@ -216,11 +228,11 @@ impl Reader {
     }
 
     /// What the ring tells, and who the ends of new edges are, before the next reading: a process may be gone by then.
-    /// Returns how many edges are new.
+    /// Returns when to listen again, should the ring not ring before.
     ///
     /// # Errors
     /// When a map that was open cannot be read.
-    pub fn hear(&mut self, sink: &mut dyn FnMut(Input<'_>)) -> Result<u32> {
+    pub fn hear(&mut self, sink: &mut dyn FnMut(Input<'_>)) -> Result<Option<Duration>> {
         let (now_ns, _) = now();
         // Those that were new the last time: their first connection has its port by now.
         for slot in std::mem::take(&mut self.fresh) {
@@ -228,10 +240,16 @@ impl Reader {
                 self.read_edge(slot, now_ns, sink)?;
             }
         }
-        let before = self.new_edges;
         self.read_events(now_ns, sink)?;
         self.identities.tick(now_ns, sink);
-        Ok(self.new_edges.wrapping_sub(before))
+        Ok(self.listen_again_in(now_ns))
+    }
+
+    fn listen_again_in(&self, now_ns: u64) -> Option<Duration> {
+        let unrung = self.unrung_until_ns.into_iter().filter(|until_ns| *until_ns > now_ns);
+        let awaited = self.identities.due_ns().map(|due_ns| due_ns.max(now_ns + AFTER_A_CGROUP_NS));
+        let next_ns = unrung.chain(awaited).min()?;
+        Some(Duration::from_nanos(next_ns - now_ns))
     }
 
     /// Whether so many edges are new since the last reading that those of ended processes should be retired.

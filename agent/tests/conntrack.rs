@@ -13,7 +13,7 @@ use rustix::{
     net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with},
     thread::{CapabilitySet, capabilities, set_capabilities},
 };
-use weir_agent::conntrack::{Answer, Conntrack, Counts, Obstacle, Options, Question};
+use weir_agent::identity::conntrack::{Answer, Conntrack, Counts, Obstacle, Options, Question};
 use weir_tests::{Lab, Netns, process::Process, wait_until};
 
 /// The client's port, everywhere.

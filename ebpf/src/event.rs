@@ -13,7 +13,17 @@ const BPF_RB_FORCE_WAKEUP: u64 = 2;
 const BPF_RB_AVAIL_DATA: u64 = 0;
 /// The reader is woken once in this long at most, and looks again 200 ms after it was: an event of `Wake::Soon` waits that
 /// long and no longer, and a flood of them costs seven wake-ups a second.
-const WAKE_SPACING_NS: u64 = 150_000_000;
+const SOON: Spacing = Spacing { of: 0, ns: 150_000_000 };
+/// The same for `Wake::AtOnce`, where the reader looks again after 25 ms.
+const AT_ONCE: Spacing = Spacing { of: 1, ns: 20_000_000 };
+
+/// The least time between two wake-ups of a kind.
+#[derive(Clone, Copy)]
+struct Spacing {
+    /// Where `LAST_WAKE` has the last one.
+    of: u32,
+    ns: u64,
+}
 
 /// Whether somebody waits for it.
 #[derive(Clone, Copy)]
@@ -22,6 +32,8 @@ pub(crate) enum Wake {
     Never,
     /// What it tells of may be gone by the next tick.
     Soon,
+    /// What it tells of may be gone within 100 ms.
+    AtOnce,
     /// There may be many of them until the next tick: once a quarter of the ring is full.
     BeforeFull,
 }
@@ -30,21 +42,27 @@ impl Wake {
     #[inline(always)]
     fn flags(self) -> u64 {
         match self {
-            Self::Soon if is_due() => BPF_RB_FORCE_WAKEUP,
-            Self::BeforeFull if EVENTS.query(BPF_RB_AVAIL_DATA) >= EVENTS_BYTES / 4 && is_due() => BPF_RB_FORCE_WAKEUP,
-            Self::Soon | Self::BeforeFull | Self::Never => BPF_RB_NO_WAKEUP,
+            Self::AtOnce if is_due(AT_ONCE) => BPF_RB_FORCE_WAKEUP,
+            Self::Soon if is_due(SOON) => BPF_RB_FORCE_WAKEUP,
+            Self::BeforeFull if is_filling() && is_due(SOON) => BPF_RB_FORCE_WAKEUP,
+            Self::AtOnce | Self::Soon | Self::BeforeFull | Self::Never => BPF_RB_NO_WAKEUP,
         }
     }
 }
 
+#[inline(always)]
+fn is_filling() -> bool {
+    EVENTS.query(BPF_RB_AVAIL_DATA) >= EVENTS_BYTES / 4
+}
+
 /// Whether the reader has been left alone long enough. Two processors at once wake it twice, which is harmless.
 #[inline(always)]
-fn is_due() -> bool {
-    let Some(last) = LAST_WAKE.get_ptr_mut(0) else { return true };
+fn is_due(spacing: Spacing) -> bool {
+    let Some(last) = LAST_WAKE.get_ptr_mut(spacing.of) else { return true };
     // SAFETY: a helper without arguments, and an aligned map value.
     unsafe {
         let now = bpf_ktime_get_ns();
-        let due = now.wrapping_sub(core::ptr::read_volatile(last)) >= WAKE_SPACING_NS;
+        let due = now.wrapping_sub(core::ptr::read_volatile(last)) >= spacing.ns;
         if due {
             core::ptr::write_volatile(last, now);
         }

@@ -92,17 +92,17 @@ fn assert_all_there(document: &Document) {
 
 #[test]
 fn one_window_as_json() {
-    assert_all_there(&Document::parse(&observe(&["edges", "--for", "60s", "-o", "json"], 0)));
+    assert_all_there(&Document::parse(&observe(&["edges", "--instances", "--for", "60s", "-o", "json"], 0)));
 }
 
 #[test]
 fn one_window_as_a_table() {
-    assert!(observe(&["edges", "--for", "60s", "-o", "table"], 0).lines().count() as u64 > EDGES);
+    assert!(observe(&["edges", "--instances", "--for", "60s", "-o", "table"], 0).lines().count() as u64 > EDGES);
 }
 
 #[test]
 fn window_after_window_as_lines() {
-    let printed = observe(&["edges", "--every", "5s", "-o", "jsonl"], 3);
+    let printed = observe(&["edges", "--instances", "--every", "5s", "-o", "jsonl"], 3);
     let windows: Vec<_> = printed.lines().map(Document::parse).collect();
     assert!(windows.len() >= 3, "{} windows", windows.len());
     windows[1..3].iter().for_each(assert_all_there);
@@ -110,10 +110,10 @@ fn window_after_window_as_lines() {
 
 #[test]
 fn window_after_window_as_tables() {
-    observe(&["edges", "--every", "5s", "-o", "table"], 2);
+    observe(&["edges", "--instances", "--every", "5s", "-o", "table"], 2);
 }
 
 #[test]
 fn a_recording() {
-    assert_all_there(&Document::parse(&observe(&["record", "FILE", "--for", "60s", "-o", "jsonl"], 0)));
+    assert_all_there(&Document::parse(&observe(&["record", "FILE", "--instances", "--for", "60s", "-o", "jsonl"], 0)));
 }

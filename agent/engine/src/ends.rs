@@ -22,6 +22,5 @@ fn text(bytes: &[u8]) -> String {
 }
 
 pub(crate) fn address(bytes: [u8; 16]) -> IpAddr {
-    let v6 = Ipv6Addr::from(bytes);
-    v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4)
+    Ipv6Addr::from(bytes).to_canonical()
 }

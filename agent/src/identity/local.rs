@@ -34,8 +34,10 @@ use text::clean_bytes;
 const REMEMBERED: usize = 4096;
 /// New cgroups whose container has not been written down yet.
 const MAX_AWAITED: usize = 256;
-/// Looks at each of them: at one a second, a runtime that is slower has failed.
-const LOOKS: u8 = 5;
+/// Each of them is looked for after this long, then after twice as long, and so on: runtimes write within milliseconds.
+const FIRST_LOOK_NS: u64 = 25_000_000;
+/// So often: six seconds in all. A runtime that is slower has failed.
+const LOOKS: u32 = 8;
 /// `/proc/cgroups`.
 const MAX_CGROUPS: usize = 64 << 10;
 
@@ -88,6 +90,13 @@ pub struct LocalLosses {
     pub containers: ContainerLosses,
 }
 
+/// A new cgroup whose container has not been written down yet.
+struct Awaited {
+    path: Arc<str>,
+    looks: u32,
+    due_ns: u64,
+}
+
 /// The processes of this host.
 pub struct LocalNames {
     root: Root,
@@ -95,7 +104,9 @@ pub struct LocalNames {
     cgroups: Cgroups,
     containers: Containers,
     known: Recent<ProcessFacts, Local>,
-    awaited: VecDeque<(Arc<str>, u8)>,
+    awaited: VecDeque<Awaited>,
+    /// Containers found after they had been awaited.
+    found_late: u64,
     losses: LocalLosses,
 }
 
@@ -123,6 +134,7 @@ impl LocalNames {
             containers: Containers::below(root)?,
             known: Recent::of(REMEMBERED),
             awaited: VecDeque::new(),
+            found_late: 0,
             losses: LocalLosses::default(),
         };
         names.walk_cgroups();
@@ -137,7 +149,7 @@ impl LocalNames {
 
     /// A cgroup was made just now. Its container is looked up at once, since the files of one that is removed when it ends
     /// (`podman run --rm`) may be gone by the time its first edge is heard of.
-    pub fn cgroup_made(&mut self, made: &CgroupMade) {
+    pub fn cgroup_made(&mut self, made: &CgroupMade, now_ns: u64) {
         let Some(path) = made.path() else {
             self.losses.long_paths += 1;
             return;
@@ -151,19 +163,36 @@ impl LocalNames {
         if self.awaited.len() >= MAX_AWAITED {
             self.losses.not_awaited += 1;
         } else {
-            self.awaited.push_back((path.as_ref().into(), LOOKS));
+            let due_ns = now_ns.saturating_add(FIRST_LOOK_NS);
+            self.awaited.push_back(Awaited { path: path.as_ref().into(), looks: 0, due_ns });
         }
     }
 
     /// Looks again for the containers of new cgroups: runtimes make the cgroup first, and write some of their files later.
-    /// To be called about once a second.
-    pub fn look_again(&mut self) {
+    pub fn look_again(&mut self, now_ns: u64) {
         for _ in 0..self.awaited.len() {
-            let Some((path, looks)) = self.awaited.pop_front() else { return };
-            if self.container_of(&cgroup::parse(&path), &path).is_none() && looks > 1 {
-                self.awaited.push_back((path, looks - 1));
+            let Some(awaited) = self.awaited.pop_front() else { return };
+            if awaited.due_ns > now_ns {
+                self.awaited.push_back(awaited);
+                continue;
+            }
+            let looks = awaited.looks + 1;
+            if self.container_of(&cgroup::parse(&awaited.path), &awaited.path).is_some() {
+                self.found_late += 1;
+            } else if looks < LOOKS {
+                self.awaited.push_back(Awaited { looks, due_ns: now_ns + (FIRST_LOOK_NS << looks), ..awaited });
             }
         }
+    }
+
+    /// When to look again, where some new cgroup's container has not been written down yet.
+    pub fn due_ns(&self) -> Option<u64> {
+        self.awaited.iter().map(|awaited| awaited.due_ns).min()
+    }
+
+    /// Containers found after they had been awaited: whoever was named before may have a better name now.
+    pub fn found_late(&self) -> u64 {
+        self.found_late
     }
 
     /// Who the process of an edge is. Best first: what it says itself (OpenTelemetry's variables), its container, its

@@ -11,16 +11,40 @@ use super::{
     local::{ContainerLosses, LocalLosses, LocalNames},
 };
 
-/// Why an address has no name.
-pub(super) fn why_unknown(dialled: bool, kubernetes: &Status) -> String {
-    let asked = if dialled { "no DNS answer with this address was seen" } else { "nothing names addresses of clients" };
-    let cluster = match kubernetes {
-        Status::Off => "no Kubernetes API is configured".to_owned(),
-        Status::Starting => "the Kubernetes API has not answered yet".to_owned(),
-        Status::Connected { .. } => "the Kubernetes API does not know it".to_owned(),
-        Status::Failing { cause, .. } => format!("the Kubernetes API does not answer ({cause})"),
-    };
-    format!("no socket of this peer is tracked on this host; {asked}; {cluster}")
+/// Why addresses have no names: kept, since all of whom as little is known share it.
+pub(super) struct Reasons {
+    kubernetes: Status,
+    dialled: Arc<str>,
+    accepted: Arc<str>,
+}
+
+impl Reasons {
+    pub(super) fn with(kubernetes: Status) -> Self {
+        let cluster = match &kubernetes {
+            Status::Off => "no Kubernetes API is configured".to_owned(),
+            Status::Starting => "the Kubernetes API has not answered yet".to_owned(),
+            Status::Connected { .. } => "the Kubernetes API does not know it".to_owned(),
+            Status::Failing { cause, .. } => format!("the Kubernetes API does not answer ({cause})"),
+        };
+        let reason = |asked| format!("no socket of this peer is tracked on this host; {asked}; {cluster}").into();
+        Self {
+            dialled: reason("no DNS answer with this address was seen"),
+            accepted: reason("nothing names addresses of clients"),
+            kubernetes,
+        }
+    }
+
+    /// As it stands with the Kubernetes API now.
+    pub(super) fn update(&mut self, kubernetes: Status) {
+        if kubernetes != self.kubernetes {
+            *self = Self::with(kubernetes);
+        }
+    }
+
+    /// Of an address that a process of this host dialled, or of one that connected to it.
+    pub(super) fn of(&self, dialled: bool) -> Arc<str> {
+        Arc::clone(if dialled { &self.dialled } else { &self.accepted })
+    }
 }
 
 /// All that is counted. Compared on every tick, so without allocation.

@@ -43,6 +43,7 @@ on_tracepoint_by_type! {
     empty_tcp_send_reset count_tcp_send_reset
     empty_inet_sk_error_report count_inet_sk_error_report
     empty_tcp_destroy_sock count_tcp_destroy_sock
+    empty_cgroup_mkdir count_cgroup_mkdir
 }
 
 #[tracepoint]

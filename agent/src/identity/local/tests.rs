@@ -124,7 +124,7 @@ fn a_process_that_is_gone_keeps_what_the_kernel_knows() {
     let host = Host::new();
     host.docker("web", "nginx:1");
     let mut names = host.names();
-    names.cgroup_made(&made(77, &format!("/docker/{ID}")));
+    names.cgroup_made(&made(77, &format!("/docker/{ID}")), 0);
     let local = names.name(&facts(9, "curl"));
     assert_eq!((kind_and_name(&local), local.container_id.as_deref()), ((Kind::Container, "web"), Some(ID)));
     // Of a cgroup that nobody told of.
@@ -187,22 +187,40 @@ fn a_container_without_files_is_told_apart_by_its_id_until_they_come() {
 fn a_container_is_looked_up_while_its_files_are_there() {
     let host = Host::new();
     let mut names = host.names();
-    names.cgroup_made(&made(77, &format!("/docker/{ID}")));
-    names.look_again();
+    names.cgroup_made(&made(77, &format!("/docker/{ID}")), 0);
+    assert_eq!(names.due_ns(), Some(25_000_000));
+    names.look_again(25_000_000);
+    assert_eq!(names.due_ns(), Some(75_000_000));
     host.docker("web", "nginx:1");
-    names.look_again();
+    names.look_again(74_999_999);
+    assert_eq!(names.found_late(), 0, "not due yet");
+    names.look_again(75_000_000);
+    assert_eq!((names.due_ns(), names.found_late()), (None, 1));
     fs::remove_dir_all(host.root.join("var")).expect("removed");
     assert_eq!(kind_and_name(&names.name(&facts(9, "nginx"))), (Kind::Container, "web"));
+}
+
+#[test]
+fn a_container_that_is_never_written_down_is_given_up() {
+    let host = Host::new();
+    let mut names = host.names();
+    names.cgroup_made(&made(77, &format!("/docker/{ID}")), 0);
+    let mut looks = Vec::new();
+    while let Some(due_ns) = names.due_ns() {
+        looks.push(due_ns / 1_000_000);
+        names.look_again(due_ns);
+    }
+    assert_eq!(looks, [25, 75, 175, 375, 775, 1575, 3175, 6375]);
 }
 
 #[test]
 fn a_path_that_was_cut_is_counted_and_not_kept() {
     let host = Host::new();
     let mut names = host.names();
-    names.cgroup_made(&made(77, &"/a".repeat(CGROUP_PATH_LEN)));
-    names.cgroup_made(&CgroupMade { length: CGROUP_PATH_LEN as u32 - 1, ..made(77, &"/a".repeat(200)) });
-    names.cgroup_made(&CgroupMade { length: u32::MAX, ..made(77, "/a") });
-    names.cgroup_made(&made(77, ""));
+    names.cgroup_made(&made(77, &"/a".repeat(CGROUP_PATH_LEN)), 0);
+    names.cgroup_made(&CgroupMade { length: CGROUP_PATH_LEN as u32 - 1, ..made(77, &"/a".repeat(200)) }, 0);
+    names.cgroup_made(&CgroupMade { length: u32::MAX, ..made(77, "/a") }, 0);
+    names.cgroup_made(&made(77, ""), 0);
     names.name(&facts(9, "nginx"));
     assert_eq!((names.losses().long_paths, names.losses().unknown_cgroups), (4, 1));
 }
@@ -227,15 +245,13 @@ fn waiting_for_containers_is_bounded() {
     let host = Host::new();
     let mut names = host.names();
     for id in 0..1000u64 {
-        names.cgroup_made(&made(id, &format!("/docker/{id:064x}")));
+        names.cgroup_made(&made(id, &format!("/docker/{id:064x}")), 0);
     }
     assert_eq!((names.awaited.len(), names.losses().not_awaited), (MAX_AWAITED, 1000 - MAX_AWAITED as u64));
-    for _ in 0..LOOKS {
-        names.look_again();
-    }
+    (1..=LOOKS).for_each(|look| names.look_again(FIRST_LOOK_NS << look));
     assert!(names.awaited.is_empty());
     // Cgroups of a host and no container's are not waited for.
-    names.cgroup_made(&made(1, "/system.slice/nginx.service"));
+    names.cgroup_made(&made(1, "/system.slice/nginx.service"), 0);
     assert!(names.awaited.is_empty());
 }
 
