@@ -4,9 +4,11 @@ mod degraded;
 mod document;
 mod facts;
 mod graph;
+pub(crate) mod group;
 mod json;
 mod known;
 mod label;
+mod network;
 pub(crate) mod select;
 mod table;
 
@@ -16,20 +18,30 @@ use anyhow::Result;
 use weir_engine::{Edge, Snapshot};
 
 use crate::cli::Format;
+use group::{Grouped, Rule};
 use select::{Filter, SortKey};
 
 /// Which edges, in which order.
 pub(crate) struct View {
     sort: SortKey,
     filters: Vec<Filter>,
+    /// What is put together to services.
+    rules: Vec<Rule>,
     /// Processes and addresses instead of services.
     instances: bool,
 }
 
 impl View {
-    pub(crate) fn new(sort: SortKey, filters: Vec<Filter>, instances: bool) -> Self {
-        Self { sort, filters, instances }
+    pub(crate) fn new(sort: SortKey, filters: Vec<Filter>, rules: Vec<Rule>, instances: bool) -> Self {
+        Self { sort, filters, rules, instances }
     }
+}
+
+/// What is written: a snapshot as it was asked for.
+struct Shown<'a> {
+    snapshot: &'a Snapshot,
+    edges: &'a [&'a Edge],
+    groups: &'a [Grouped],
 }
 
 /// Where snapshots go.
@@ -46,16 +58,18 @@ impl Output {
     }
 
     /// Writes one snapshot.
-    pub(crate) fn write(&self, snapshot: Snapshot) -> Result<()> {
+    pub(crate) fn write(&self, mut snapshot: Snapshot) -> Result<()> {
+        let groups = &group::group(&mut snapshot, &self.view.rules);
         // By instance: a service of many addresses and processes has none of its own to ask for.
         let wanted = |edge: &Edge| self.view.filters.iter().all(|filter| filter.matches(edge));
         let snapshot = &if self.view.instances { snapshot.only(wanted) } else { snapshot.by_service(wanted) };
         let edges = select::sorted(&snapshot.edges, self.view.sort);
-        let document = document::Document { snapshot, edges: &edges };
+        let shown = Shown { snapshot, edges: &edges, groups };
+        let document = document::Document(&shown);
         let mut out = BufWriter::new(std::io::stdout().lock());
         match self.format {
-            Format::Table if self.live => table::redraw(&mut out, snapshot, &edges)?,
-            Format::Table => table::write(&mut out, snapshot, &edges, table::Size::unlimited())?,
+            Format::Table if self.live => table::redraw(&mut out, &shown)?,
+            Format::Table => table::write(&mut out, &shown, table::Size::unlimited())?,
             Format::Json => {
                 serde_json::to_writer_pretty(&mut out, &document)?;
                 out.write_all(b"\n")?;

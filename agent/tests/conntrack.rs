@@ -87,6 +87,15 @@ table ip t { chain c { type nat hook output priority -100;
 table ip6 t { chain c { type nat hook output priority -100;
     ip6 daddr fd77::99 tcp dport 9000 dnat to [fd77::2]:7000; }; }";
 
+/// A client in this namespace that dials an address translated there, and the question about it.
+fn dial_translated(near: &Netns) -> (Process, OwnedFd, Question) {
+    near.nft(BY_THE_CLIENT);
+    let process = resident(near);
+    let [client, dialled] = [address(&format!("10.77.0.1:{PORT}")), address("10.77.0.99:9000")];
+    let asked = question(near, &process, client, dialled);
+    (process, dial(near, client, dialled), asked)
+}
+
 #[test]
 #[ignore = "makes network namespaces, which needs root: cargo xtask test runs it"]
 fn in_the_clients_namespace() {
@@ -195,14 +204,9 @@ fn twice_on_the_way() {
 fn a_backend_that_is_silent() {
     let _lab = lab();
     let (near, far) = &Netns::pair();
-    near.nft(BY_THE_CLIENT);
     far.filter("input", &["tcp dport 7000 drop"]);
-    let process = resident(near);
-    let mut conntrack = asking(far, &[0]);
-    let [client, dialled] = [address(&format!("10.77.0.1:{PORT}")), address("10.77.0.99:9000")];
-    let _connection = dial(near, client, dialled);
-    let asked = question(near, &process, client, dialled);
-    assert_eq!(backend(&mut conntrack, asked), Some(address("10.77.0.2:7000")));
+    let (_process, _connection, asked) = dial_translated(near);
+    assert_eq!(backend(&mut asking(far, &[0]), asked), Some(address("10.77.0.2:7000")));
 }
 
 #[test]
@@ -229,11 +233,7 @@ fn in_a_zone() {
     let _lab = lab();
     let (near, far) = &Netns::pair();
     near.nft("table ip z { chain c { type filter hook output priority raw; ct zone set 7; }; }");
-    near.nft(BY_THE_CLIENT);
-    let process = resident(near);
-    let [client, dialled] = [address(&format!("10.77.0.1:{PORT}")), address("10.77.0.99:9000")];
-    let _connection = dial(near, client, dialled);
-    let asked = question(near, &process, client, dialled);
+    let (_process, _connection, asked) = dial_translated(near);
     assert_eq!(backend(&mut asking(far, &[0]), asked), None);
     assert_eq!(backend(&mut asking(far, &[0, 7]), asked), Some(address("10.77.0.2:7000")));
 }
@@ -304,11 +304,7 @@ fn obstacle_without(capability: CapabilitySet, netns: &Netns, asked: Question) -
 fn what_is_not_allowed_is_said() {
     let _lab = lab();
     let (near, far) = &Netns::pair();
-    near.nft(BY_THE_CLIENT);
-    let process = resident(near);
-    let [client, dialled] = [address(&format!("10.77.0.1:{PORT}")), address("10.77.0.99:9000")];
-    let _connection = dial(near, client, dialled);
-    let asked = question(near, &process, client, dialled);
+    let (_process, _connection, asked) = dial_translated(near);
     let unanswered = Counts { asked: 1, unanswered: 1, ..Counts::default() };
     let may_not_ask = obstacle_without(CapabilitySet::NET_ADMIN, far, asked);
     assert_eq!(may_not_ask, (Some(Obstacle::MayNotAsk), unanswered));

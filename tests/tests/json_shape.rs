@@ -51,6 +51,7 @@ const DOCUMENT: &[(&str, Kind)] = &[
     ("naming", Object),
     ("naming.counts", Object),
     ("naming.unavailable", List),
+    ("groups", List),
     ("degraded", Object),
     ("degraded.now", Flag),
     ("degraded.in_window", Flag),

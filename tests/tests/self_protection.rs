@@ -189,12 +189,15 @@ fn over_its_memory_limit_new_edges_are_counted_together() {
     let to = format!("127.0.0.1:{}", echo.port());
     let mut crowd = lab.client(&to);
     crowd.must("open 1", "opened 1");
-    let idle = lab.weir(&[&SMALL[..], &["--memory-limit", "1GiB"]].concat()).finish();
-    let base = degraded(&idle, "memory_bytes").as_u64().expect("its memory");
+    // What it takes once it has written a window or two: at the start it is less.
+    let every = ["edges", "-o", "jsonl", "--every", "2s", "--memory-limit"];
+    let idle = Weir::start_as(&[&every[..], &["1GiB"], &SMALL].concat());
+    sleep(Duration::from_secs(5));
+    let written = windows(&idle.finish_raw());
+    let base = degraded(written.last().expect("a window"), "memory_bytes").as_u64().expect("its memory");
     // 4,500 connections are 9,000 sockets, which count 3.8 MiB.
     let limit = (base + base / 5).to_string();
-    let every = ["edges", "-o", "jsonl", "--every", "5s", "--memory-limit", &limit];
-    let mut weir = Weir::start_as(&[&every[..], &SMALL].concat());
+    let mut weir = Weir::start_as(&[&every[..], &[&limit], &SMALL].concat());
     crowd.must("open 4500", "opened 4500");
     println!("{}", weir.says("weir: memory step 2 of 3", UP));
     let mut newcomer = lab.client(&to);

@@ -4,19 +4,19 @@
 //! with that source. What the API does not do by itself is tested there against a server of our own.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::command::{cargo, command, run};
+use crate::debian::Release;
 use crate::run::target_dir;
 use crate::setup::{Extra, setup};
 
 /// Where Debian's packages of Go are.
 const GO: &str = "/usr/lib/go-1.19";
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const SOURCES: &str =
-    "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm main\n";
+/// Debian's last release with Kubernetes' source.
+const SUITE: &str = "bookworm";
 
 /// Builds the API server if it is not there yet, and runs the test that needs it.
 pub(crate) fn kubernetes() -> Result<()> {
@@ -31,7 +31,7 @@ pub(crate) fn kubernetes() -> Result<()> {
 }
 
 fn build(dir: &Path, server: &Path) -> Result<()> {
-    let source = source(dir)?;
+    let source = Release::open_sources(dir, SUITE)?.source("kubernetes", &dir.join("source"))?;
     eprintln!("building an API server from {}, which takes some 10 minutes of processor time", source.display());
     let go = Path::new(GO).join("bin");
     let path = std::env::join_paths(
@@ -47,34 +47,4 @@ fn build(dir: &Path, server: &Path) -> Result<()> {
     fs::rename(&built, server).with_context(|| format!("cannot move {}", built.display()))?;
     // 2 GiB of sources and objects.
     fs::remove_dir_all(dir.join("source")).context("cannot remove the sources")
-}
-
-/// Fetches Debian's source package, signatures checked, with apt's state in `dir`; where it is unpacked.
-fn source(dir: &Path) -> Result<PathBuf> {
-    ensure!(Path::new(KEYRING).exists(), "{KEYRING} is missing: install debian-archive-keyring");
-    let unpacked = dir.join("source");
-    let _ = fs::remove_dir_all(&unpacked);
-    for sub in [&unpacked, &dir.join("apt/lists/partial"), &dir.join("apt/archives/partial")] {
-        fs::create_dir_all(sub).with_context(|| format!("cannot create {}", sub.display()))?;
-    }
-    let sources = dir.join("apt/sources.list");
-    fs::write(&sources, SOURCES).context("cannot write apt's sources")?;
-    let apt = || {
-        let mut apt = command("apt-get");
-        apt.current_dir(&unpacked).args(["-q=2", "--error-on=any"]);
-        for option in [
-            format!("Dir::Etc::sourcelist={}", sources.display()),
-            "Dir::Etc::sourceparts=/dev/null".into(),
-            format!("Dir::State::lists={}", dir.join("apt/lists").display()),
-            format!("Dir::Cache={}", dir.join("apt").display()),
-            "APT::Sandbox::User=root".into(),
-        ] {
-            apt.args(["-o", &option]);
-        }
-        apt
-    };
-    run(apt().arg("update"))?;
-    run(apt().args(["source", "kubernetes"]))?;
-    let mut entries = fs::read_dir(&unpacked).context("cannot list the sources")?.flatten().map(|entry| entry.path());
-    entries.find(|path| path.is_dir()).context("the source package has no directory")
 }

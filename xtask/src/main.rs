@@ -3,6 +3,7 @@
 mod bench;
 mod budget;
 mod command;
+mod debian;
 mod dist;
 mod kubernetes;
 mod run;

@@ -3,7 +3,6 @@
 mod boot;
 mod image;
 mod kernel;
-mod packages;
 mod report;
 
 use std::env;

@@ -5,6 +5,8 @@ use std::{net::SocketAddr, sync::Arc};
 /// What kind of thing a name stands for; the better ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
+    /// What a rule of the user's has put together.
+    Group,
     /// A process that says its own name (`OTEL_SERVICE_NAME`, `service.name` of `OTEL_RESOURCE_ATTRIBUTES`).
     Declared,
     /// A Kubernetes workload: what owns the pods.
@@ -32,6 +34,7 @@ pub enum Kind {
 impl Kind {
     /// Every kind with its name, in order.
     pub const ALL: &'static [(Kind, &'static str)] = &[
+        (Self::Group, "group"),
         (Self::Declared, "declared"),
         (Self::KubernetesWorkload, "kubernetes_workload"),
         (Self::KubernetesService, "kubernetes_service"),

@@ -206,7 +206,8 @@ impl End {
         Self { pids, process: Ok(process), ..Self::elsewhere(identity, Absent::NotOnThisHost) }
     }
 
-    pub(crate) fn elsewhere(identity: Arc<Identity>, absent: Absent) -> Self {
+    /// Somebody of whom no process is known.
+    pub fn elsewhere(identity: Arc<Identity>, absent: Absent) -> Self {
         let process = Err(absent);
         Self { identity, unknown: None, pids: Vec::new(), process, address: None, port: None, backends: Vec::new() }
     }

@@ -111,6 +111,14 @@ pub(crate) struct ViewArgs {
     /// `port=5432`, `address=10.0.0.0/8`. May be repeated: an edge must match all
     #[arg(long, value_name = "EXPR")]
     pub(crate) filter: Vec<crate::export::select::Filter>,
+    /// Put what matches together to one service: `payments=container:pay-*,namespace:shop`. The fields are kind, name,
+    /// namespace, workload, container, image, unit, dns_name (with * and ?) and address (a network, `10.0.0.0/8`); all
+    /// must match. May be repeated: the first that matches holds
+    #[arg(long = "group", value_name = "RULE")]
+    pub(crate) groups: Vec<crate::export::group::Rule>,
+    /// A file of such rules, one a line, looked at after those of `--group`; lines that begin with # are left out
+    #[arg(long, value_name = "FILE", value_parser = crate::export::group::Rules::read)]
+    pub(crate) group_file: Option<crate::export::group::Rules>,
     /// Show processes and addresses instead of the services that they make up
     #[arg(long)]
     pub(crate) instances: bool,
@@ -118,7 +126,8 @@ pub(crate) struct ViewArgs {
 
 impl ViewArgs {
     pub(crate) fn view(self) -> crate::export::View {
-        crate::export::View::new(self.sort, self.filter, self.instances)
+        let rules = self.groups.into_iter().chain(self.group_file.unwrap_or_default().0).collect();
+        crate::export::View::new(self.sort, self.filter, rules, self.instances)
     }
 }
 

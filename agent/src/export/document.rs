@@ -7,8 +7,9 @@ use weir_engine::{
 };
 
 use super::{
-    degraded,
+    Shown, degraded,
     facts::Facts,
+    group::Grouped,
     json::{Json, Object},
     known::{ERRORS, Known, QUEUE_WAIT, RECEIVED, RESETS, RESETS_RECEIVED, RESETS_SENT, ROUNDS, SENT},
 };
@@ -28,20 +29,18 @@ const NO_HANDSHAKES: &str = "no handshake was timed in this window";
 const NO_COMPLETE_ROUNDS: &str = "no round was completed in this window";
 const SEE_CLIENT: &str = "the client is not on this host: see service_s for the server's own time";
 
-/// The document of a snapshot, with these of its edges. An edge becomes JSON when its turn to be written comes: a
-/// thousand of them at once would take 20 MiB.
-pub(super) struct Document<'a> {
-    pub(super) snapshot: &'a Snapshot,
-    pub(super) edges: &'a [&'a Edge],
-}
+/// The document of what is shown. An edge becomes JSON when its turn to be written comes: a thousand of them at once would
+/// take 20 MiB.
+pub(super) struct Document<'a>(pub(super) &'a Shown<'a>);
 
 impl Serialize for Document<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Shown { snapshot, edges, groups } = self.0;
         let mut map = to.serialize_map(None)?;
-        for (name, value) in heading(self.snapshot).fields() {
+        for (name, value) in heading(snapshot).with("groups", groups_of(groups)).fields() {
             map.serialize_entry(name, value)?;
         }
-        map.serialize_entry("edges", &Edges { snapshot: self.snapshot, edges: self.edges })?;
+        map.serialize_entry("edges", &Edges { snapshot, edges })?;
         map.end()
     }
 }
@@ -114,6 +113,13 @@ fn naming_of(naming: &Naming) -> Object {
     let unavailable =
         unavailable.iter().map(|(source, why)| Object::new().with("source", &**source).with("reason", &**why).into());
     Object::new().with("counts", counts).with("unavailable", unavailable.collect::<Vec<Json>>())
+}
+
+fn groups_of(groups: &[Grouped]) -> Vec<Json> {
+    let group = |Grouped { name, rule, ends }: &Grouped| {
+        Object::new().with("name", &**name).with("rule", rule.as_str()).with("ends", *ends).into()
+    };
+    groups.iter().map(group).collect()
 }
 
 fn probe_of(probe: &ProbeState) -> Json {

@@ -6,9 +6,10 @@ use rustix::termios::tcgetwinsize;
 use weir_engine::{Edge, End, Kind, LittlesLaw, Snapshot};
 
 use super::{
-    degraded,
+    Shown, degraded,
     document::OUTCOMES,
     facts::Facts,
+    group::Grouped,
     known::{Known, QUEUE_WAIT, RECEIVED, ROUNDS, SENT},
     label,
 };
@@ -34,13 +35,14 @@ impl Size {
 }
 
 /// Replaces what is on the screen.
-pub(super) fn redraw(out: &mut impl Write, snapshot: &Snapshot, edges: &[&Edge]) -> io::Result<()> {
+pub(super) fn redraw(out: &mut impl Write, shown: &Shown<'_>) -> io::Result<()> {
     out.write_all(b"\x1b[H\x1b[2J")?;
-    write(out, snapshot, edges, Size::of_terminal())
+    write(out, shown, Size::of_terminal())
 }
 
-pub(super) fn write(out: &mut impl Write, snapshot: &Snapshot, edges: &[&Edge], size: Size) -> io::Result<()> {
-    for line in heading(snapshot, edges.len()) {
+pub(super) fn write(out: &mut impl Write, shown: &Shown<'_>, size: Size) -> io::Result<()> {
+    let Shown { snapshot, edges, groups } = shown;
+    for line in heading(snapshot, edges.len()).into_iter().chain(idle(groups)) {
         writeln!(out, "{}", cut(&line, size.columns))?;
     }
     if edges.is_empty() {
@@ -92,6 +94,12 @@ fn heading(snapshot: &Snapshot, shown: usize) -> Vec<String> {
     let silent = |(source, why): &(_, _)| format!("names: {source} does not answer: {why}");
     lines.extend(snapshot.naming.unavailable.iter().map(silent));
     lines
+}
+
+/// Rules to group by that may be written wrong.
+fn idle(groups: &[Grouped]) -> impl Iterator<Item = String> {
+    let idle = groups.iter().filter(|group| group.ends == 0);
+    idle.map(|group| format!("group {}: nothing seen matches {}", group.name, group.rule))
 }
 
 /// What a missing probe would have told.

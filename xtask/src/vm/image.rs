@@ -14,7 +14,7 @@ use weir_vm_init::{PLAN, Plan};
 use crate::dist::Arch;
 
 use super::kernel::Kernel;
-use super::packages::{self, Release};
+use crate::debian::{self, Release};
 
 /// The guests' programs are the same for all kernels. A release's own would be older than the tests want on the oldest.
 const USERLAND: &str = "bookworm";
@@ -80,7 +80,7 @@ pub(crate) fn userland(cache: &Path, arch: Arch, fresh: bool) -> Result<PathBuf>
     let files = release.with_dependencies(PACKAGES)?;
     let root = cache.join(format!("userland-{}", arch.name()));
     let _ = fs::remove_dir_all(&root);
-    packages::unpack(&files, &root)?;
+    debian::unpack(&files, &root)?;
     let mut image = Image::create(&archive)?;
     image.tree(&root, Path::new(""))?;
     for (path, text) in FILES {

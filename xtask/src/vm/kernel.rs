@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::command::{command, run};
 use crate::dist::Arch;
 
-use super::packages::{self, Release};
+use crate::debian::{self, Release};
 
 /// One series of kernels, as a release of Debian has it.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Series {
         // Whole or not at all: the directory is the sign that it is complete.
         let new = root.with_file_name(format!("{}-{}.new", self.name, arch.name()));
         let _ = fs::remove_dir_all(&new);
-        packages::unpack(&files, &new)?;
+        debian::unpack(&files, &new)?;
         if !new.join("lib").exists() {
             std::os::unix::fs::symlink("usr/lib", new.join("lib")).context("cannot link lib")?;
         }

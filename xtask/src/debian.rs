@@ -30,26 +30,46 @@ struct Mirrors {
 }
 
 impl Release {
-    /// Reads the release's index, signatures checked. `security` adds its security updates, where they exist.
+    /// Its packages for this architecture. `security` adds its security updates, where they exist.
     pub(crate) fn open(cache: &Path, suite: &str, security: bool, arch: Arch) -> Result<Self> {
-        ensure!(Path::new(KEYRING).exists(), "{KEYRING} is missing: install debian-archive-keyring");
         let mirrors = Mirrors::of_this_machine()?;
-        let dir = cache.join("apt").join(format!("{suite}-{}", arch.name()));
+        let mut sources = source("deb", &mirrors.main, suite);
+        if let (true, Some(uri)) = (security, mirrors.security) {
+            sources += &source("deb", &uri, &format!("{suite}-security"));
+        }
+        Self::read(cache.join("apt").join(format!("{suite}-{}", arch.name())), suite, arch, &sources)
+    }
+
+    /// Its source packages.
+    pub(crate) fn open_sources(cache: &Path, suite: &str) -> Result<Self> {
+        let sources = source("deb-src", &Mirrors::of_this_machine()?.main, suite);
+        Self::read(cache.join("apt").join(format!("{suite}-source")), suite, Arch::X86_64, &sources)
+    }
+
+    /// Reads the index of these sources, signatures checked.
+    fn read(dir: PathBuf, suite: &str, arch: Arch, sources: &str) -> Result<Self> {
+        ensure!(Path::new(KEYRING).exists(), "{KEYRING} is missing: install debian-archive-keyring");
         for sub in ["lists/partial", "archives/partial"] {
             let sub = dir.join(sub);
             fs::create_dir_all(&sub).with_context(|| format!("cannot create {}", sub.display()))?;
         }
-        let mut sources = format!("deb [signed-by={KEYRING}] {} {suite} main\n", mirrors.main);
-        if let (true, Some(uri)) = (security, mirrors.security) {
-            sources += &format!("deb [signed-by={KEYRING}] {uri} {suite}-security main\n");
-        }
-        fs::write(dir.join("sources.list"), &sources).context("cannot write apt's sources")?;
+        fs::write(dir.join("sources.list"), sources).context("cannot write apt's sources")?;
         // Nothing is installed, so dependencies are brought whole.
         fs::write(dir.join("status"), "").context("cannot write apt's status")?;
         let release = Self { dir, arch };
         run(release.apt("apt-get").args(["-q=2", "--error-on=any", "update"]))
             .with_context(|| format!("no index of Debian {suite} for {}; set {MIRROR} to a mirror", arch.debian()))?;
         Ok(release)
+    }
+
+    /// Unpacks a source package, signatures checked, into an empty directory; where its files are.
+    pub(crate) fn source(&self, name: &str, into: &Path) -> Result<PathBuf> {
+        let _ = fs::remove_dir_all(into);
+        fs::create_dir_all(into).with_context(|| format!("cannot create {}", into.display()))?;
+        run(self.apt("apt-get").args(["-q=2", "source", name]).current_dir(into))?;
+        let entries = fs::read_dir(into).with_context(|| format!("cannot list {}", into.display()))?;
+        let directory = entries.flatten().map(|entry| entry.path()).find(|path| path.is_dir());
+        directory.with_context(|| format!("the source package {name} has no directory"))
     }
 
     /// Downloads the packages that make up the kernel that `meta` stands for; their files.
@@ -105,6 +125,11 @@ impl Release {
         }
         apt
     }
+}
+
+/// A line of apt's sources.
+fn source(kind: &str, uri: &str, suite: &str) -> String {
+    format!("{kind} [signed-by={KEYRING}] {uri} {suite} main\n")
 }
 
 /// Unpacks packages into `root`.
