@@ -1,6 +1,7 @@
 //! Control groups of a test's own.
 
 use std::{
+    ffi::CStr,
     fs::{self, File},
     io::Write as _,
     os::unix::{fs::MetadataExt as _, process::CommandExt as _},
@@ -8,7 +9,9 @@ use std::{
     process::Command,
 };
 
-use crate::{Lab, process};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+use crate::Lab;
 
 /// A hierarchy, mounted for the test: whatever the host has mounted where, a second mount is the same hierarchy.
 pub struct Hierarchy {
@@ -26,7 +29,7 @@ impl Hierarchy {
     /// # Panics
     /// If it cannot be mounted.
     pub fn of_version_2(lab: &Lab) -> Self {
-        Self::mount(lab, "v2", &["-t", "cgroup2"])
+        Self::mount(lab, "cgroup2", None)
     }
 
     /// The one of version 1 that weir asks.
@@ -34,14 +37,14 @@ impl Hierarchy {
     /// # Panics
     /// If it cannot be mounted, such as where version 2 has given the controller away to groups.
     pub fn of_version_1(lab: &Lab) -> Self {
-        Self::mount(lab, "v1", &["-t", "cgroup", "-o", "pids"])
+        Self::mount(lab, "cgroup", Some(c"pids"))
     }
 
-    fn mount(lab: &Lab, name: &str, options: &[&str]) -> Self {
-        let at = lab.path(name);
+    fn mount(lab: &Lab, kind: &str, controller: Option<&CStr>) -> Self {
+        let at = lab.path(kind);
         fs::create_dir(&at).unwrap_or_else(|error| panic!("create {}: {error}", at.display()));
-        let place = at.to_str().expect("a path in UTF-8");
-        process::run("mount", &[options, &["none", place]].concat());
+        let mounted = mount("none", &at, kind, MountFlags::empty(), controller);
+        mounted.unwrap_or_else(|error| panic!("mount {kind} at {}: {error}", at.display()));
         Self { at }
     }
 
@@ -58,7 +61,7 @@ impl Hierarchy {
 
 impl Drop for Hierarchy {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.at).status();
+        let _ = unmount(&self.at, UnmountFlags::DETACH);
     }
 }
 

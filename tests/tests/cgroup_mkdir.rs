@@ -10,7 +10,7 @@ use weir_tests::{
 
 /// In a cgroup's id: it is of version 1.
 const OF_VERSION_1: u64 = 1 << 52;
-/// More than weir has the time to look at one by one: it is woken once in 150 ms, each of them lives for 2.
+/// More than weir has the time to look at one by one: it is woken once in 20 ms, each of them lives for 2.
 const PROCESSES: usize = 20;
 
 /// Each in a unit of its own that was made after weir began, each with one connection and then gone.
