@@ -79,7 +79,7 @@ pub enum Report {
         test: String,
         /// How it ended.
         outcome: Outcome,
-        /// Why, unless it passed: the end of its output, or the reason to leave it out.
+        /// Why, unless it passed at the first try: the end of its output, or the reason to leave it out.
         why: String,
         /// How long it took.
         seconds: f64,

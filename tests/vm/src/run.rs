@@ -52,6 +52,8 @@ pub(crate) fn run(plan: &Plan, release: &str, reporter: &mut Reporter) -> Result
             let start = Instant::now();
             let limit = Duration::from_secs(plan.limit_s);
             let mut why = fails(&mut command, limit)?;
+            // Also told of a test that passes at another try.
+            let first = why.clone().unwrap_or_default();
             let mut attempts = 1;
             while why.is_some() && attempts < 3 && retries > 0 {
                 retries -= 1;
@@ -60,7 +62,7 @@ pub(crate) fn run(plan: &Plan, release: &str, reporter: &mut Reporter) -> Result
             }
             let seconds = start.elapsed().as_secs_f64();
             let outcome = if why.is_none() { Outcome::Passed } else { Outcome::Failed };
-            reporter.say(&Report::Test { test, outcome, why: why.unwrap_or_default(), seconds, attempts })?;
+            reporter.say(&Report::Test { test, outcome, why: why.unwrap_or(first), seconds, attempts })?;
             reap();
         }
     }
