@@ -24,7 +24,13 @@
 //! What it must not do: keep time by itself, count windows, remember what it raised, or decide who is told.
 
 mod alarm;
+mod baseline;
+mod forecast;
+mod proportion;
 mod severity;
 
 pub use alarm::{Alarm, Ended, Rule, State, Transition, Verdict};
+pub use baseline::{Baseline, Learning, Normal};
+pub use forecast::{Exhaustion, Forecast};
+pub use proportion::{MIN_EVENTS, Proportion};
 pub use severity::{Effect, Level, Resource, Severity, TwoKeys};
