@@ -24,13 +24,23 @@
 //! What it must not do: keep time by itself, count windows, remember what it raised, or decide who is told.
 
 mod alarm;
+mod alert;
 mod baseline;
+mod contract;
 mod forecast;
 mod proportion;
+mod quantity;
+mod report;
 mod severity;
+mod unit;
 
 pub use alarm::{Alarm, Ended, Rule, State, Transition, Verdict};
+pub use alert::{Alert, Document, Heading, Item, MAX_TEXT, Suspect};
 pub use baseline::{Baseline, Learning, Normal};
+pub use contract::{Compared, Confidence, Defect, Evidence, Origin, Place, RuledOut, What, Where, Why};
 pub use forecast::{Exhaustion, Forecast};
 pub use proportion::{MIN_EVENTS, Proportion};
+pub use quantity::{Measure, Quantity};
+pub use report::Report;
 pub use severity::{Effect, Level, Resource, Severity, TwoKeys};
+pub use unit::{Service, Unit};
