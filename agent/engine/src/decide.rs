@@ -26,8 +26,11 @@
 mod alarm;
 mod alert;
 mod baseline;
+mod callees;
 mod changes;
 mod contract;
+mod decider;
+mod edge_errors;
 mod evaluate;
 mod forecast;
 mod incidents;
@@ -43,8 +46,11 @@ mod unit;
 pub use alarm::{Alarm, Ended, Rule, State, Transition, Verdict};
 pub use alert::{Alert, Document, Heading, Item, MAX_TEXT, Suspect};
 pub use baseline::{Baseline, Learning, Normal};
+pub use callees::Callees;
 pub use changes::{Change, ChangeKind, Changes};
 pub use contract::{Compared, Confidence, Defect, Evidence, Origin, Place, RuledOut, What, Where, Why};
+pub use decider::Decider;
+pub use edge_errors::EdgeErrors;
 pub use evaluate::{Evaluator, Judge};
 pub use forecast::{Exhaustion, Forecast};
 pub use incidents::{Decisions, Event, Happened, Incidents, Lost, MAX_ALARMS, MAX_INCIDENTS, Pending};
@@ -56,3 +62,6 @@ pub use severity::{Effect, Level, Resource, Severity, TwoKeys};
 pub use signal::{Finding, Moment, Signal, WINDOW_NS, Window};
 pub use trust::Trust;
 pub use unit::{Service, Unit};
+
+/// Every signal that is decided on, edges first, then queues, then resources.
+pub const SIGNALS: &[&Signal] = &[&edge_errors::SIGNAL];
