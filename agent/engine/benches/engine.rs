@@ -1,10 +1,14 @@
-//! The engine: a tick is what weir pays every second, a snapshot what it pays when somebody looks.
+//! The engine: a tick is what weir pays every second, a snapshot what it pays when somebody looks, a decision what it pays
+//! every five.
 
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use weir_abi::{EdgeKey, EdgeRecord, FIRST_SLOT, ROLE_CLIENT, ROLE_SERVER, SLOT_LIVE};
-use weir_engine::{Engine, Input, Window};
+use weir_engine::{
+    Engine, Input, Window,
+    decide::{Decider, Learning},
+};
 
 const EDGES: u32 = 5_000;
 
@@ -70,5 +74,41 @@ fn snapshot(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, tick, snapshot);
+/// 5,000 edges to as many addresses, each told of so many connects of that outcome a window.
+fn decide(c: &mut Criterion) {
+    let window_ns = 5_000_000_000;
+    let mut group = c.benchmark_group("decide, 5,000 edges");
+    for (name, outcome) in [("all well", 0), ("all refused", 1)] {
+        let mut records = clients(EDGES);
+        let mut engine = Engine::new(Window::Whole);
+        let mut decider = Decider::new(Learning::of(0));
+        let mut now_ns = 0;
+        let mut window = |engine: &mut Engine, outcome: usize| {
+            now_ns += window_ns;
+            for (at, record) in records.iter_mut().enumerate() {
+                record.key.address[12..].copy_from_slice(&(at as u32).to_be_bytes());
+                record.connects[outcome] += 30;
+                record.latency.buckets[20] += 30;
+            }
+            engine.close_window();
+            tell(engine, &records, now_ns);
+            (now_ns, engine.snapshot())
+        };
+        for _ in 0..60 {
+            let (now_ns, snapshot) = window(&mut engine, 0);
+            decider.window(now_ns, &snapshot);
+        }
+        group.throughput(Throughput::Elements(u64::from(EDGES)));
+        group.bench_function(name, |b| {
+            b.iter_batched(
+                || window(&mut engine, outcome),
+                |(now_ns, snapshot)| decider.window(now_ns, black_box(&snapshot)),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, tick, snapshot, decide);
 criterion_main!(benches);

@@ -7,6 +7,7 @@
 
 mod budget;
 mod compact;
+pub mod decide;
 mod degraded;
 mod delta;
 mod distribution;

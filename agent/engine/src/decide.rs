@@ -1,0 +1,67 @@
+//! The decision engine: from windows of edges to incidents that say what, where and why.
+//!
+//! ```text
+//! Snapshot ─▶ Evaluator (one a signal) ─▶ Alarm (one a signal and unit) ─▶ Incident ─▶ Event, Notification
+//!              │ reads counts, compares     │ k of n, hysteresis             │ Alert: the contract
+//!              │ with what is normal        │ held back around restarts      │ limits: per incident and host
+//! ```
+//!
+//! Pure like the engine that it stands behind: the same windows come to the same incidents, from a recording too. A window
+//! is five seconds of `Engine::snapshot` by process and address, closed with `Engine::close_window`.
+//!
+//! # Adding a signal
+//!
+//! A file with a `Signal` (its row: name, sentence, how many windows it takes, whether restarts explain it) and an
+//! `Evaluator`; a field of `Decider`; a row of `SIGNALS`. The evaluator
+//!
+//! 1. puts together what the window says of each unit (`Unit`: an edge between services, a process's pool, a listener, …);
+//! 2. finds a `Finding` for each: `Raise` with a `Severity`, which is critical only with a `Resource` and an `Effect` key;
+//!    `Clear` below a lower line; `Between`; or `NoData` where the counts gate (`Proportion::gated`) says so;
+//! 3. tells `Judge::judge`, with `Trust::of` the views that it timed anything with, and a closure that makes the `Report`
+//!    if it will be read;
+//! 4. learns what is normal (`Baseline::take`), frozen unless the answer is `State::Ok`.
+//!
+//! What it must not do: keep time by itself, count windows, remember what it raised, or decide who is told.
+
+mod alarm;
+mod alert;
+mod baseline;
+mod callees;
+mod changes;
+mod contract;
+mod decider;
+mod edge_errors;
+mod evaluate;
+mod forecast;
+mod incidents;
+mod notify;
+mod proportion;
+mod quantity;
+mod report;
+mod severity;
+mod signal;
+mod trust;
+mod unit;
+
+pub use alarm::{Alarm, Ended, Rule, State, Transition, Verdict};
+pub use alert::{Alert, Document, Heading, Item, MAX_TEXT, Suspect};
+pub use baseline::{Baseline, Learning, Normal};
+pub use callees::Callees;
+pub use changes::{Change, ChangeKind, Changes};
+pub use contract::{Compared, Confidence, Defect, Evidence, Origin, Place, RuledOut, What, Where, Why};
+pub use decider::Decider;
+pub use edge_errors::EdgeErrors;
+pub use evaluate::{Evaluator, Judge};
+pub use forecast::{Exhaustion, Forecast};
+pub use incidents::{Decisions, Event, Happened, Incidents, Lost, MAX_ALARMS, MAX_INCIDENTS, Pending};
+pub use notify::{Limiter, Notification};
+pub use proportion::{MIN_EVENTS, Proportion};
+pub use quantity::{Measure, Quantity};
+pub use report::Report;
+pub use severity::{Effect, Level, Resource, Severity, TwoKeys};
+pub use signal::{Finding, Moment, Signal, WINDOW_NS, Window};
+pub use trust::Trust;
+pub use unit::{Service, Unit};
+
+/// Every signal that is decided on, edges first, then queues, then resources.
+pub const SIGNALS: &[&Signal] = &[&edge_errors::SIGNAL];

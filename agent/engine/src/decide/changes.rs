@@ -1,0 +1,146 @@
+//! What happened around a unit: restarts and the like explain much that else looks like a fault.
+
+use std::collections::BTreeMap;
+
+use super::unit::{Service, Unit};
+
+/// A change explains what comes this soon after it.
+pub(super) const AROUND_NS: u64 = 60_000_000_000;
+/// Services remembered; of more that change in a minute, who did first is forgotten.
+pub(super) const MAX_CHANGES: usize = 1024;
+
+/// What can happen to a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ChangeKind {
+    /// A process of it began.
+    ProcessStarted,
+    /// A process of it ended.
+    ProcessExited,
+    /// It began to listen on a port, or did so again.
+    ListenerOpened,
+    /// It stopped listening on a port.
+    ListenerClosed,
+    /// A cgroup was made for it: a container, a unit.
+    CgroupMade,
+    /// It has more or fewer instances.
+    InstancesChanged,
+}
+
+impl ChangeKind {
+    /// As the middle of "during … of redis".
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::ProcessStarted => "start",
+            Self::ProcessExited => "exit",
+            Self::ListenerOpened => "opening of a listener",
+            Self::ListenerClosed => "closing of a listener",
+            Self::CgroupMade => "new container",
+            Self::InstancesChanged => "change in the number of instances",
+        }
+    }
+}
+
+/// Something happened to a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Monotonic nanoseconds.
+    pub at_ns: u64,
+    /// What.
+    pub kind: ChangeKind,
+    /// To whom.
+    pub service: Service,
+}
+
+impl Change {
+    /// In words: "during start of redis, 12 s before".
+    pub fn said(&self, now_ns: u64) -> String {
+        let ago_s = now_ns.saturating_sub(self.at_ns) / 1_000_000_000;
+        format!("during {} of {}, {ago_s} s before", self.kind.noun(), self.service)
+    }
+}
+
+/// The last change of each service, of the last minute.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    latest: BTreeMap<Service, Change>,
+    forgotten: u64,
+}
+
+impl Changes {
+    /// Takes a change.
+    pub fn add(&mut self, change: Change) {
+        if self.latest.len() >= MAX_CHANGES && !self.latest.contains_key(&change.service) {
+            let oldest = self.latest.values().min_by_key(|known| known.at_ns).map(|known| known.service.clone());
+            oldest.and_then(|oldest| self.latest.remove(&oldest));
+            self.forgotten += 1;
+        }
+        let known = self.latest.get(&change.service);
+        if known.is_none_or(|known| known.at_ns <= change.at_ns) {
+            self.latest.insert(change.service.clone(), change);
+        }
+    }
+
+    /// Time goes on.
+    pub fn forget(&mut self, now_ns: u64) {
+        self.latest.retain(|_, change| now_ns.saturating_sub(change.at_ns) <= AROUND_NS);
+    }
+
+    /// Changes that found no room.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// The last thing that happened to somebody in this unit, a minute ago at most. What is to come explains nothing.
+    pub fn around(&self, unit: &Unit, now_ns: u64) -> Option<&Change> {
+        let recent = |change: &&Change| now_ns.checked_sub(change.at_ns).is_some_and(|ago_ns| ago_ns <= AROUND_NS);
+        let of_services = unit.services().into_iter().flatten().filter_map(|service| self.latest.get(service));
+        of_services.filter(recent).max_by_key(|change| change.at_ns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Kind;
+
+    const S: u64 = 1_000_000_000;
+
+    fn service(name: &str) -> Service {
+        Service { kind: Kind::Executable, namespace: None, name: name.into() }
+    }
+
+    fn started(name: &str, at_s: u64) -> Change {
+        Change { at_ns: at_s * S, kind: ChangeKind::ProcessStarted, service: service(name) }
+    }
+
+    #[test]
+    fn a_change_explains_its_own_service_for_a_minute() {
+        let mut changes = Changes::default();
+        changes.add(started("redis", 100));
+        let edge = Unit::edge(service("app"), service("redis"), Some(6379));
+        let around = |changes: &Changes, s| changes.around(&edge, s * S).map(|change| change.said(s * S));
+        assert_eq!(around(&changes, 112).as_deref(), Some("during start of redis, 12 s before"));
+        assert!(around(&changes, 160).is_some() && around(&changes, 161).is_none());
+        assert_eq!(around(&changes, 99), None, "not yet");
+        assert_eq!(changes.around(&Unit::server(service("pg"), None), 101 * S), None);
+        changes.forget(161 * S);
+        assert!(changes.latest.is_empty());
+    }
+
+    #[test]
+    fn the_last_change_is_the_one_that_is_told() {
+        let mut changes = Changes::default();
+        changes.add(Change { kind: ChangeKind::ProcessExited, ..started("redis", 100) });
+        changes.add(started("redis", 103));
+        let unit = Unit::server(service("redis"), None);
+        assert_eq!(changes.around(&unit, 104 * S).map(|c| c.kind), Some(ChangeKind::ProcessStarted));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_what_is_lost_is_counted() {
+        let mut changes = Changes::default();
+        (0..3000).for_each(|i| changes.add(started(&format!("job-{i}"), i)));
+        changes.add(started("job-2999", 3001));
+        assert_eq!((changes.latest.len(), changes.forgotten()), (MAX_CHANGES, 3000 - MAX_CHANGES as u64));
+    }
+}

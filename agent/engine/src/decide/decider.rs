@@ -1,0 +1,75 @@
+//! The decision engine: windows in, incidents out.
+
+use super::{
+    baseline::Learning,
+    changes::{Change, ChangeKind},
+    edge_errors::EdgeErrors,
+    evaluate::{Evaluator, Judge},
+    incidents::{Decisions, Incidents},
+    signal::{Moment, Window},
+    unit::Service,
+};
+use crate::snapshot::{End, Snapshot};
+
+/// All signals, and what they have come to. Adding one is a field, and its place in `evaluators`.
+#[derive(Debug, Default)]
+pub struct Decider {
+    incidents: Incidents,
+    edge_errors: EdgeErrors,
+}
+
+impl Decider {
+    /// One that knows nothing. `learning`: what it takes to know what is normal (`--learn`).
+    pub fn new(learning: Learning) -> Self {
+        Self { incidents: Incidents::default(), edge_errors: EdgeErrors::new(learning) }
+    }
+
+    fn evaluators(&mut self) -> (&mut Incidents, [&mut dyn Evaluator; 1]) {
+        (&mut self.incidents, [&mut self.edge_errors])
+    }
+
+    /// Takes a change that no snapshot shows.
+    pub fn changed(&mut self, change: Change) {
+        self.incidents.changed(change);
+    }
+
+    /// Takes a window of some `WINDOW_NS` that ended at `monotonic_ns`.
+    pub fn window(&mut self, monotonic_ns: u64, snapshot: &Snapshot) -> Decisions {
+        let at = Moment { monotonic_ns, unix_ns: snapshot.end_unix_ns };
+        for end in snapshot.edges.iter().flat_map(|edge| [&edge.client, &edge.server]) {
+            if let Some(change) = started(end, monotonic_ns, snapshot.window_ns) {
+                self.incidents.changed(change);
+            }
+        }
+        let window = Window { at, snapshot };
+        let (incidents, evaluators) = self.evaluators();
+        incidents.begin(at);
+        for evaluator in evaluators {
+            evaluator.evaluate(&window, &mut Judge::new(incidents, evaluator.signal()));
+        }
+        incidents.finish()
+    }
+
+    /// The alarms and incidents.
+    pub fn incidents(&self) -> &Incidents {
+        &self.incidents
+    }
+
+    /// Edges and names that the signals found no room for.
+    pub fn units_over_limit(&self) -> u64 {
+        self.edge_errors.over_limit()
+    }
+}
+
+/// A process that began in this window. Its start is told since boot and the window's end by the monotonic clock, which
+/// stands still while the host is suspended: after that no start is seen here, rather than one in each window.
+fn started(end: &End, now_ns: u64, window_ns: u64) -> Option<Change> {
+    let process = end.process.as_ref().ok()?;
+    let age_ns = now_ns.checked_sub(process.start_ns)?;
+    let is_new = process.start_ns > 0 && age_ns < window_ns;
+    let at_ns = process.start_ns;
+    is_new.then(|| Change { at_ns, kind: ChangeKind::ProcessStarted, service: Service::of(&end.identity) })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! E2: calls on an edge fail, by cause.
+//!
+//! A call is a connect, or a request on a connection. It fails when the connect is refused, times out, finds no route, is
+//! reset or refused by the client's own host, or when the request gets no answer because the server (`broken`) or the caller
+//! (`abandoned`) closes. What is no failure: a connect that its caller cancelled; one that found no local port (R1's); one
+//! to an address of the other family, where the same client reached the same service by the first (happy eyeballs); a
+//! connection that is opened and closed without a request; an idle connection that is reset.
+//!
+//! It raises when at least 2% of 20 calls or more fail with 95% confidence, and five do, or when of three connects or
+//! more none succeeds. It is over below 0.5%. It pages when at least 20% fail, or no connect succeeds, and that has an
+//! effect: what worked before is turned away, or less than half of the normal calls succeed.
+//!
+//! Requests without an answer count once it is known how many are normal for the edge (`tally.rs` says why); failed
+//! connects count from the first.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+};
+
+use self::{
+    say::Ends,
+    tally::{Known, Reading, Tally},
+};
+use super::{
+    alarm::Rule,
+    baseline::{Baseline, Learning},
+    callees::Callees,
+    contract::Place,
+    evaluate::{Evaluator, Judge},
+    proportion::MIN_EVENTS,
+    signal::{Signal, Window},
+    trust::Trust,
+    unit::{Service, Unit},
+};
+use crate::snapshot::Edge;
+
+mod say;
+mod tally;
+
+/// Its row.
+pub(super) const SIGNAL: Signal = Signal {
+    name: "edge_errors",
+    says: "calls on an edge fail: refused, timed out, unreachable, reset, broken, abandoned",
+    rule: Rule::USUAL,
+    // A restart that turns callers away is what they should hear of.
+    minds_changes: false,
+};
+
+/// Edges remembered, some 700 bytes each; of more the first ones.
+pub(super) const MAX_EDGES: usize = 8192;
+/// An edge that is silent for so long is forgotten, with what was normal for it.
+const FORGOTTEN_NS: u64 = 3_600_000_000_000;
+/// Windows that normal is made of: the baseline's own limits see to it that it does not follow a fault.
+const DEPTH: usize = 60;
+/// Shares have no logarithm at nothing: one is learned with a hundredth more.
+const HUNDREDTH: f64 = 0.01;
+
+/// An edge between services, and what is remembered of it.
+#[derive(Debug)]
+struct Remembered {
+    tally: Tally,
+    heard_ns: u64,
+    window: u64,
+    worked: bool,
+    address: Option<SocketAddr>,
+    client_process: Option<Place>,
+    client: Service,
+    server: Service,
+    goodput: Baseline,
+    unanswered: Baseline,
+}
+
+/// The evaluator.
+#[derive(Debug, Default)]
+pub struct EdgeErrors {
+    learning: Learning,
+    edges: BTreeMap<Unit, Remembered>,
+    callees: Callees,
+    window: u64,
+    over_limit: u64,
+}
+
+impl EdgeErrors {
+    /// One that takes so much to know what is normal.
+    pub fn new(learning: Learning) -> Self {
+        Self { learning, ..Self::default() }
+    }
+
+    /// Edges that found no room, and names.
+    pub fn over_limit(&self) -> u64 {
+        self.over_limit + self.callees.forgotten()
+    }
+
+    /// Adds up what all instances of a service did.
+    fn gather(&mut self, window: &Window<'_>) {
+        let now_ns = window.at.monotonic_ns;
+        self.window += 1;
+        self.callees.forget(now_ns);
+        self.edges.retain(|_, edge| now_ns.saturating_sub(edge.heard_ns) <= FORGOTTEN_NS);
+        let reached = Reached::of(&window.snapshot.edges);
+        // What stands for many is nobody's in particular.
+        for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
+            let client = Service::of(&edge.client.identity);
+            let server = self.callees.name(&client, &edge.server, now_ns);
+            let unit = Unit::edge(client.clone(), server.clone(), edge.server.port);
+            if !self.edges.contains_key(&unit) {
+                if self.edges.len() >= MAX_EDGES {
+                    self.over_limit += 1;
+                    continue;
+                }
+                self.edges.insert(unit.clone(), Remembered::new(client, server));
+            }
+            let Some(known) = self.edges.get_mut(&unit) else { continue };
+            if known.window != self.window {
+                (known.tally, known.window, known.heard_ns) = (Tally::default(), self.window, now_ns);
+            }
+            let before = known.tally.connects().hits;
+            known.tally.add(edge, window.snapshot.window_ns, reached.excuses(edge));
+            // Where to look: at one that fails, rather than at one that does not.
+            if known.address.is_none() || known.tally.connects().hits > before {
+                known.address = edge.server.address.zip(edge.server.port).map(SocketAddr::from);
+                let process = edge.client.process.as_ref().ok();
+                known.client_process = process.map(|p| Place::Process { name: p.name().to_owned(), pid: p.pid });
+            }
+        }
+    }
+}
+
+impl Evaluator for EdgeErrors {
+    fn signal(&self) -> &'static Signal {
+        &SIGNAL
+    }
+
+    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
+        self.gather(window);
+        let (now_ns, seconds) = (window.at.monotonic_ns, window.seconds());
+        for (unit, edge) in self.edges.iter_mut().filter(|(_, edge)| edge.window == self.window) {
+            let reading = Reading::new(edge.tally, edge.known(now_ns, self.learning), seconds);
+            let ends = Ends {
+                client: &edge.client,
+                client_process: edge.client_process.as_ref(),
+                server: &edge.server,
+                address: edge.address,
+            };
+            // Connects are counted, not timed, and by another hook than rounds: they can be believed when rounds cannot, which
+            // the tally has left out by itself.
+            let state = judge.judge(unit, reading.finding(), Trust::Unchecked, || {
+                say::report(&ends, &reading, window.snapshot.window_ns)
+            });
+            edge.learn(now_ns, seconds, !state.is_normal());
+        }
+    }
+}
+
+impl Remembered {
+    fn new(client: Service, server: Service) -> Self {
+        Self {
+            tally: Tally::default(),
+            heard_ns: 0,
+            window: 0,
+            worked: false,
+            address: None,
+            client_process: None,
+            client,
+            server,
+            goodput: Baseline::over(DEPTH),
+            unanswered: Baseline::over(DEPTH),
+        }
+    }
+
+    fn known(&self, now_ns: u64, learning: Learning) -> Known {
+        let unanswered = self.unanswered.normal(now_ns, learning).map(|n| (n.value - HUNDREDTH).max(0.0));
+        let goodput = self.goodput.normal(now_ns, learning).map(|n| n.value);
+        Known { unanswered, goodput, worked: self.worked }
+    }
+
+    fn learn(&mut self, now_ns: u64, seconds: f64, frozen: bool) {
+        let good = self.tally.good();
+        self.worked |= good > 0;
+        self.goodput.take(now_ns, good as f64 / seconds, good, frozen);
+        if let Some(requests) = self.tally.requests().filter(|requests| requests.events >= MIN_EVENTS) {
+            self.unanswered.take(now_ns, requests.share() + HUNDREDTH, requests.events, frozen);
+        }
+    }
+}
+
+/// Who reached what by which family of addresses: whoever tries both (RFC 8305) fails by one and means nothing by it.
+#[derive(Default)]
+struct Reached<'a>(BTreeSet<(u32, Option<u16>, bool, &'a str)>);
+
+/// Which of two addresses of one service: the process, the port, the family, and the service or this host itself.
+fn attempt(edge: &Edge) -> Option<(u32, Option<u16>, bool, &str)> {
+    let address = edge.server.address?;
+    let whose = if address.is_loopback() { "" } else { &*edge.server.identity.name };
+    Some((edge.client.process.as_ref().ok()?.pid, edge.server.port, matches!(address, IpAddr::V6(_)), whose))
+}
+
+impl<'a> Reached<'a> {
+    fn of(edges: &'a [Edge]) -> Self {
+        // Nobody needs an excuse, as a rule.
+        if !edges.iter().any(failed) {
+            return Self::default();
+        }
+        let succeeded = |edge: &&Edge| edge.client_view.as_ref().is_ok_and(|view| view.connects[0] > 0);
+        Self(edges.iter().filter(succeeded).filter_map(attempt).collect())
+    }
+
+    fn excuses(&self, edge: &Edge) -> bool {
+        let Some((pid, port, v6, whose)) = attempt(edge) else { return false };
+        failed(edge) && self.0.contains(&(pid, port, !v6, whose))
+    }
+}
+
+/// It only failed.
+fn failed(edge: &Edge) -> bool {
+    edge.client_view.as_ref().is_ok_and(|view| view.connects[0] == 0 && view.failed_connects() > 0)
+}
+
+#[cfg(test)]
+mod tests;

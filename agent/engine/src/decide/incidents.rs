@@ -1,0 +1,340 @@
+//! All alarms of all signals, and the incidents that they have made: one for each signal and unit.
+//!
+//! Only what is not plainly well takes memory: a unit that raises nothing has no alarm.
+
+use std::collections::BTreeMap;
+
+use super::{
+    alarm::{Alarm, Ended, Rule, State, Transition, Verdict},
+    alert::{Alert, Heading},
+    changes::{Change, Changes},
+    contract::Defect,
+    notify::{Limiter, Notification, within},
+    report::Report,
+    severity::{Level, Severity, TwoKeys},
+    signal::{Finding, Moment, Signal},
+    trust::Trust,
+    unit::Unit,
+};
+
+/// Alarms that can be other than OK at once, some 300 bytes each.
+pub const MAX_ALARMS: usize = 8192;
+/// Incidents that can be told apart at once, some 2 KiB each. Nobody reads more.
+pub const MAX_INCIDENTS: usize = 512;
+
+/// What has become of an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// It began.
+    Raised,
+    /// It is back, less than a minute after its end: still the same.
+    Continued,
+    /// It is worse or better than before.
+    Level {
+        /// How bad it was.
+        from: Level,
+    },
+    /// It is over.
+    Resolved(Ended),
+}
+
+/// An incident changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// How.
+    pub happened: Happened,
+    /// What is said of it.
+    pub alert: Alert,
+}
+
+/// What a window came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decisions {
+    /// For who looks.
+    pub events: Vec<Event>,
+    /// For who is to be told.
+    pub notifications: Vec<Notification>,
+}
+
+/// An alarm that does not fire yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pending<'a> {
+    /// Of this signal.
+    pub signal: &'static str,
+    /// About this.
+    pub unit: &'a Unit,
+    /// Since when, monotonic nanoseconds.
+    pub since_ns: u64,
+    /// What holds it back, in words.
+    pub held: Option<&'a str>,
+}
+
+/// What was lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// Raises that found no room for an alarm.
+    pub alarms_over_limit: u64,
+    /// Alarms that fired and found no room for an incident.
+    pub incidents_over_limit: u64,
+    /// Reports that did not say all that they must, by `Defect`.
+    pub rejected: [u64; Defect::ALL.len()],
+    /// Incidents that nobody was notified of when they should have been.
+    pub rolled_up: u64,
+    /// Changes that found no room.
+    pub changes_over_limit: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    alarm: Alarm,
+    /// The last window that said something of it.
+    window: u64,
+    /// The last proof of a page.
+    keys: Option<TwoKeys>,
+    held: Option<String>,
+    incident: Option<Box<Incident>>,
+    /// It was counted as over the limit.
+    left_out: bool,
+}
+
+#[derive(Debug)]
+struct Incident {
+    alert: Alert,
+    opened_ns: u64,
+    notified: Option<(u64, Level)>,
+    rolled_up: bool,
+}
+
+/// The alarms and incidents.
+#[derive(Debug, Default)]
+pub struct Incidents {
+    signals: BTreeMap<&'static str, BTreeMap<Unit, Entry>>,
+    alarms: usize,
+    open: usize,
+    window: u64,
+    at: Moment,
+    changes: Changes,
+    limiter: Limiter,
+    lost: Lost,
+    events: Vec<Event>,
+}
+
+impl Incidents {
+    /// Takes a change: what explains much that comes after it.
+    pub fn changed(&mut self, change: Change) {
+        self.changes.add(change);
+    }
+
+    /// A window begins to be judged.
+    pub fn begin(&mut self, at: Moment) {
+        self.window += 1;
+        self.at = at;
+        self.changes.forget(at.monotonic_ns);
+    }
+
+    /// Takes what a window says of a unit. `report` is asked only when it is to be read. Returns how the alarm stands: what
+    /// is normal is learned only while that is `Ok`.
+    pub fn judge(
+        &mut self,
+        signal: &Signal,
+        unit: &Unit,
+        finding: Finding,
+        trust: Trust,
+        report: impl FnOnce() -> Result<Report, Defect>,
+    ) -> State {
+        let finding = finding.trusted(trust);
+        let Some(entry) = seat(&mut self.signals, &mut self.alarms, signal, unit, finding) else {
+            let raises = matches!(finding, Finding::Raise(_));
+            self.lost.alarms_over_limit += u64::from(raises);
+            return if raises { State::Pending } else { State::Ok };
+        };
+        let now_ns = self.at.monotonic_ns;
+        entry.window = self.window;
+        let around = self.changes.around(unit, now_ns).map(|change| change.said(now_ns));
+        let held = signal.minds_changes && around.is_some();
+        let transition = entry.alarm.judge(signal.rule, now_ns, finding.verdict(), held);
+        entry.held = around.clone().filter(|_| held && entry.alarm.state() == State::Pending);
+        if let Finding::Raise(severity) = finding {
+            entry.keys = severity.keys().or(entry.keys);
+        }
+        if transition == (Transition::Fired { again: false }) {
+            entry.left_out = false;
+            self.open -= usize::from(entry.incident.take().is_some());
+        }
+        let severity = entry.severity();
+        let mut opened = false;
+        if let (Finding::Raise(_), Some(severity)) = (finding, severity) {
+            opened = entry.incident.is_none();
+            if opened && self.open >= MAX_INCIDENTS {
+                self.lost.incidents_over_limit += u64::from(!std::mem::replace(&mut entry.left_out, true));
+                return entry.alarm.state();
+            }
+            match report().and_then(|report| entry.alert(signal, unit, self.at, severity, around, report)) {
+                Ok(alert) => {
+                    self.open += usize::from(opened);
+                    entry.tell(alert, now_ns);
+                    if opened {
+                        self.events.extend(entry.event(Happened::Raised));
+                    }
+                }
+                Err(defect) => self.lost.rejected[defect as usize] += 1,
+            }
+        }
+        entry.stands(self.at);
+        self.events.extend(match transition {
+            Transition::Fired { again: true } if !opened => entry.event(Happened::Continued),
+            Transition::Level { from } => entry.event(Happened::Level { from }),
+            Transition::Resolved(ended) => entry.event(Happened::Resolved(ended)),
+            Transition::Fired { .. } | Transition::None => None,
+        });
+        entry.alarm.state()
+    }
+
+    /// The window is judged: what no evaluator spoke of had no data.
+    pub fn finish(&mut self) -> Decisions {
+        let Self { signals, alarms, open, window, at, events, .. } = self;
+        let now_ns = at.monotonic_ns;
+        for units in signals.values_mut() {
+            units.retain(|_, entry| {
+                if entry.window != *window {
+                    let transition = entry.alarm.judge(Rule::USUAL, now_ns, Verdict::NoData, false);
+                    entry.stands(*at);
+                    if let Transition::Resolved(ended) = transition {
+                        events.extend(entry.event(Happened::Resolved(ended)));
+                    }
+                }
+                let idle = entry.alarm.is_idle(now_ns);
+                *alarms -= usize::from(idle);
+                *open -= usize::from(idle && entry.incident.is_some());
+                !idle
+            });
+        }
+        let notifications = self.notify();
+        Decisions { events: std::mem::take(&mut self.events), notifications }
+    }
+
+    /// Pages first, then who waits longest; within the limits.
+    fn notify(&mut self) -> Vec<Notification> {
+        let now_ns = self.at.monotonic_ns;
+        let mut due: Vec<&mut Incident> =
+            self.signals.values_mut().flat_map(BTreeMap::values_mut).filter_map(due).collect();
+        due.sort_by_key(|incident| (std::cmp::Reverse(incident.alert.severity().level()), incident.opened_ns));
+        let mut sent = Vec::new();
+        for incident in due {
+            if incident.notified.is_some_and(|(at_ns, _)| within(at_ns, now_ns)) {
+                continue;
+            }
+            match self.limiter.send(now_ns) {
+                Some(rolled_up) => {
+                    incident.notified = Some((now_ns, incident.alert.severity().level()));
+                    sent.push(Notification { alert: incident.alert.clone(), rolled_up });
+                }
+                None if incident.rolled_up => {}
+                None => {
+                    incident.rolled_up = true;
+                    self.limiter.roll_up();
+                }
+            }
+        }
+        sent
+    }
+
+    /// What fires now, by signal and unit.
+    pub fn firing(&self) -> impl Iterator<Item = &Alert> {
+        let entries = self.signals.values().flat_map(BTreeMap::values);
+        entries.filter(|entry| entry.alarm.level().is_some()).filter_map(|e| e.incident.as_ref().map(|i| &i.alert))
+    }
+
+    /// What may fire soon, and what holds it back.
+    pub fn pending(&self) -> impl Iterator<Item = Pending<'_>> {
+        let units = self.signals.iter().flat_map(|(signal, units)| units.iter().map(move |(u, e)| (*signal, u, e)));
+        units.filter(|(_, _, entry)| entry.alarm.state() == State::Pending).map(|(signal, unit, entry)| Pending {
+            signal,
+            unit,
+            since_ns: entry.alarm.pending_since_ns(),
+            held: entry.held.as_deref(),
+        })
+    }
+
+    /// What was lost so far.
+    pub fn lost(&self) -> Lost {
+        Lost { rolled_up: self.limiter.rolled_up_in_all(), changes_over_limit: self.changes.forgotten(), ..self.lost }
+    }
+}
+
+/// The alarm of a unit, which is made by the first window that raises.
+fn seat<'a>(
+    signals: &'a mut BTreeMap<&'static str, BTreeMap<Unit, Entry>>,
+    alarms: &mut usize,
+    signal: &Signal,
+    unit: &Unit,
+    finding: Finding,
+) -> Option<&'a mut Entry> {
+    let units = signals.entry(signal.name).or_default();
+    if !units.contains_key(unit) {
+        if !matches!(finding, Finding::Raise(_)) || *alarms >= MAX_ALARMS {
+            return None;
+        }
+        *alarms += 1;
+        let alarm = Alarm::default();
+        let entry = Entry { alarm, window: 0, keys: None, held: None, incident: None, left_out: false };
+        units.insert(unit.clone(), entry);
+    }
+    units.get_mut(unit)
+}
+
+/// Whether somebody should be told: of what is no mere information, once, and again if it got worse.
+fn due(entry: &mut Entry) -> Option<&mut Incident> {
+    let level = entry.alarm.level()?;
+    let incident = entry.incident.as_deref_mut()?;
+    let told = incident.notified.map(|(_, level)| level);
+    (level >= Level::Warn && told.is_none_or(|told| told < level)).then_some(incident)
+}
+
+impl Entry {
+    fn severity(&self) -> Option<Severity> {
+        let level = self.alarm.level()?;
+        Some(Severity::of(level, self.keys.map(|keys| keys.resource), self.keys.map(|keys| keys.effect)))
+    }
+
+    fn alert(
+        &self,
+        signal: &Signal,
+        unit: &Unit,
+        at: Moment,
+        severity: Severity,
+        during: Option<String>,
+        report: Report,
+    ) -> Result<Alert, Defect> {
+        let id = self.incident.as_ref().map(|incident| incident.alert.id().to_owned());
+        let id = id
+            .unwrap_or_else(|| format!("{}-{:016x}-{:x}", signal.name, unit.stable_hash(), at.unix_ns / 1_000_000_000));
+        let (unix_ns, signal, state, unit) = (at.unix_ns, signal.name, self.alarm.state(), unit.clone());
+        Alert::new(Heading { unix_ns, id, signal, severity, state, unit, during }, report)
+    }
+
+    fn tell(&mut self, alert: Alert, now_ns: u64) {
+        match &mut self.incident {
+            Some(incident) => incident.alert = alert,
+            None => {
+                let incident = Incident { alert, opened_ns: now_ns, notified: None, rolled_up: false };
+                self.incident = Some(Box::new(incident));
+            }
+        }
+    }
+
+    fn stands(&mut self, at: Moment) {
+        let (state, severity) = (self.alarm.state(), self.severity());
+        if let Some(incident) = &mut self.incident {
+            let severity = severity.unwrap_or(incident.alert.severity());
+            incident.alert.stands(at.unix_ns, state, severity);
+        }
+    }
+
+    fn event(&self, happened: Happened) -> Option<Event> {
+        Some(Event { happened, alert: self.incident.as_ref()?.alert.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests;

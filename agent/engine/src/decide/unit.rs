@@ -1,0 +1,188 @@
+//! What a signal is about: an edge, a server, a process, the host.
+
+use std::{fmt, sync::Arc};
+
+use crate::identity::{Identity, Kind};
+
+/// One end of an edge by service: the instances of a service are one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Service {
+    /// What the name stands for.
+    pub kind: Kind,
+    /// As in `Identity`.
+    pub namespace: Option<Arc<str>>,
+    /// As in `Identity`.
+    pub name: Arc<str>,
+}
+
+impl Service {
+    /// The service that an identity is of.
+    pub fn of(identity: &Identity) -> Self {
+        let (kind, namespace, name) = identity.service();
+        Self { kind, namespace, name }
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(namespace) = &self.namespace {
+            write!(f, "{}/", Short(namespace))?;
+        }
+        write!(f, "{}", Short(if self.name.is_empty() { "unnamed" } else { &self.name }))
+    }
+}
+
+/// A name as far as it fits a line, and without what would move a terminal's cursor.
+pub(crate) struct Short<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write as _;
+        /// Characters of a name that are shown: an alert has several names, and 900 characters.
+        const MAX: usize = 30;
+        let mut chars = self.0.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
+        chars.by_ref().take(MAX).try_for_each(|c| f.write_char(c))?;
+        if chars.next().is_some() { f.write_char('…') } else { Ok(()) }
+    }
+}
+
+/// What there is one incident about, for each signal. There is always somebody in it to look at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Unit(Subject);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Subject {
+    Edge { client: Service, server: Service, port: Option<u16>, pid: Option<u32> },
+    Server { server: Service, port: Option<u16> },
+    Process { service: Service, pid: u32 },
+    Host,
+}
+
+impl Unit {
+    /// All connections of one service to another.
+    pub fn edge(client: Service, server: Service, port: Option<u16>) -> Self {
+        Self(Subject::Edge { client, server, port, pid: None })
+    }
+
+    /// Those of one process, as for its pool.
+    pub fn edge_of_process(client: Service, pid: u32, server: Service, port: Option<u16>) -> Self {
+        Self(Subject::Edge { client, server, port, pid: Some(pid) })
+    }
+
+    /// A server, or one of its ports.
+    pub fn server(server: Service, port: Option<u16>) -> Self {
+        Self(Subject::Server { server, port })
+    }
+
+    /// A process.
+    pub fn process(service: Service, pid: u32) -> Self {
+        Self(Subject::Process { service, pid })
+    }
+
+    /// The host.
+    pub fn host() -> Self {
+        Self(Subject::Host)
+    }
+
+    /// The caller, where there is one.
+    pub fn client(&self) -> Option<String> {
+        match &self.0 {
+            Subject::Edge { client, pid: Some(pid), .. } => Some(format!("{client} (pid {pid})")),
+            Subject::Edge { client, pid: None, .. } => Some(client.to_string()),
+            Subject::Server { .. } | Subject::Process { .. } | Subject::Host => None,
+        }
+    }
+
+    /// Who is called, or who it is about.
+    pub fn callee(&self) -> Option<String> {
+        match &self.0 {
+            Subject::Edge { server, port, .. } | Subject::Server { server, port } => Some(match port {
+                Some(port) => format!("{server}:{port}"),
+                None => server.to_string(),
+            }),
+            Subject::Process { service, pid } => Some(format!("{service} (pid {pid})")),
+            Subject::Host => None,
+        }
+    }
+
+    /// Whom it has to do with.
+    pub fn services(&self) -> [Option<&Service>; 2] {
+        match &self.0 {
+            Subject::Edge { client, server, .. } => [Some(client), Some(server)],
+            Subject::Server { server: service, .. } | Subject::Process { service, .. } => [Some(service), None],
+            Subject::Host => [None, None],
+        }
+    }
+
+    /// A number that is the same in every run for the same unit: FNV-1a over all that makes it, names uncut.
+    pub fn stable_hash(&self) -> u64 {
+        const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0000_0100_0000_01b3;
+        let whole = |s: &Service| format!("{}\0{}\0{}\0", s.kind.name(), s.namespace.as_deref().unwrap_or(""), s.name);
+        let text = match &self.0 {
+            Subject::Edge { client, server, port, pid } => {
+                format!("e{}{}{port:?}{pid:?}", whole(client), whole(server))
+            }
+            Subject::Server { server, port } => format!("s{}{port:?}", whole(server)),
+            Subject::Process { service, pid } => format!("p{}{pid}", whole(service)),
+            Subject::Host => "h".into(),
+        };
+        text.bytes().fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.client(), self.callee()) {
+            (Some(client), Some(server)) => write!(f, "{client} -> {server}"),
+            (client, server) => f.write_str(client.or(server).as_deref().unwrap_or("this host")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(name: &str) -> Service {
+        Service { kind: Kind::Executable, namespace: None, name: name.into() }
+    }
+
+    #[test]
+    fn units_are_shown_by_who_is_in_them() {
+        let (app, redis) = (service("app"), service("redis"));
+        let edge = Unit::edge(app.clone(), redis.clone(), Some(6379));
+        assert_eq!(edge.to_string(), "app -> redis:6379");
+        assert_eq!(Unit::edge_of_process(app.clone(), 7, redis.clone(), None).to_string(), "app (pid 7) -> redis");
+        assert_eq!(Unit::server(redis.clone(), Some(1)).to_string(), "redis:1");
+        assert_eq!((Unit::host().to_string(), Unit::host().callee()), ("this host".into(), None));
+        assert_eq!(edge.services(), [Some(&app), Some(&redis)]);
+        assert_eq!(service("").to_string(), "unnamed");
+    }
+
+    #[test]
+    fn a_name_cannot_drive_a_terminal_or_fill_it() {
+        let shown = service(&format!("\x1b[2J{}", "x".repeat(100))).to_string();
+        assert!(shown.starts_with("\u{fffd}[2Jx") && shown.ends_with('…'), "{shown}");
+        assert_eq!(shown.chars().count(), 31);
+    }
+
+    #[test]
+    fn the_hash_is_stable_and_tells_units_apart() {
+        let units = [
+            Unit::edge(service("a"), service("b"), Some(1)),
+            Unit::edge(service("b"), service("a"), Some(1)),
+            Unit::edge(service("a"), service("b"), None),
+            Unit::edge_of_process(service("a"), 1, service("b"), Some(1)),
+            Unit::server(service("a"), Some(1)),
+            Unit::process(service("a"), 1),
+            Unit::host(),
+        ];
+        let mut hashes: Vec<u64> = units.iter().map(Unit::stable_hash).collect();
+        // Frozen: recordings of incidents, and whoever deduplicates by it, hold it.
+        assert_eq!(hashes[6], 0xaf63_e54c_8601_fbd7);
+        hashes.sort_unstable();
+        hashes.dedup();
+        assert_eq!(hashes.len(), units.len());
+    }
+}
