@@ -4,6 +4,7 @@ mod doctor;
 mod edges;
 mod record;
 mod replay;
+mod signals;
 mod value;
 
 pub(crate) use value::Format;
@@ -28,6 +29,8 @@ Start with `weir doctor` when something does not work.";
 enum Command {
     /// Show who talks to whom on this machine, how fast, and how often it fails
     Edges(edges::Args),
+    /// Say what is wrong on this machine, where to look and why it matters, as it begins and ends
+    Signals(signals::Args),
     /// Observe, and keep all that the engine was told in a file
     Record(record::Args),
     /// Show the edges of a recorded file, exactly as they were
@@ -56,6 +59,7 @@ impl std::error::Error for CannotRun {}
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Edges(args) => edges::run(args),
+        Command::Signals(args) => signals::run(args),
         Command::Record(args) => record::run(args),
         Command::Replay(args) => replay::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -10,6 +10,7 @@ mod known;
 mod label;
 mod network;
 pub(crate) mod select;
+pub(crate) mod signals;
 mod table;
 
 use std::io::{BufWriter, Write as _};

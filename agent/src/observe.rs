@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// The grain of live tables and recordings.
-const FINE_TICK: Duration = Duration::from_secs(1);
+pub(crate) const FINE_TICK: Duration = Duration::from_secs(1);
 /// Where only the end counts, the maps are read for the ring's sake: it holds the failures of 120 edges for this long.
 /// A process that has slept pays 1 to 9 ms of cold memory for each time it wakes, so it should not wake for nothing.
 const COARSE_TICK: Duration = Duration::from_secs(30);

@@ -276,6 +276,7 @@ impl Engine {
         });
         Snapshot {
             window_ns,
+            end_monotonic_ns: self.now.monotonic_ns,
             end_unix_ns: self.now.unix_ns,
             kernel: self.started.kernel.clone(),
             version: self.started.version.clone(),

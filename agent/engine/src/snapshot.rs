@@ -17,6 +17,8 @@ use crate::{
 pub struct Snapshot {
     /// Length of the window, nanoseconds.
     pub window_ns: u64,
+    /// Its end, monotonic nanoseconds.
+    pub end_monotonic_ns: u64,
     /// Its end, nanoseconds since 1970.
     pub end_unix_ns: u64,
     /// Kernel release.

@@ -60,6 +60,7 @@ impl Serialize for Edges<'_> {
 fn heading(snapshot: &Snapshot) -> Object {
     let Snapshot {
         window_ns,
+        end_monotonic_ns: _, // of this boot only
         end_unix_ns,
         kernel,
         version,

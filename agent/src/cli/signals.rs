@@ -1,0 +1,103 @@
+//! `weir signals`
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::Result;
+use weir_engine::{Engine, Input, Window, decide::WINDOW_NS};
+
+use super::value::{BudgetArgs, ClusterArgs, LimitArgs, duration};
+use crate::{
+    export::signals::{Form, Watch},
+    observe::{self, FINE_TICK, Plan, Until},
+    recording::{self, Recorder},
+};
+
+/// Say what is wrong on this machine, where to look and why it matters, as it begins and ends. Silent while all is well.
+///
+/// Every five seconds each edge is judged; an incident takes two bad windows of three, so that one bad moment is none. Some
+/// signals know from the first window what is wrong (nothing listens at an address); others first learn what is normal, for
+/// ten minutes or what `--learn` says. Nothing is installed, and nothing stays in the kernel after weir ends.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Watch this long, then exit [default: until Ctrl-C]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    span: Option<Duration>,
+    /// How long to watch an edge until what is normal for it is known
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10m")]
+    learn: Duration,
+    /// Shape of the output
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "text")]
+    output: Form,
+    /// Also keep all that the engine is told in this file, for `--replay`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Judge a file written by `--record` or `weir record` instead of this machine: needs no privileges and no BPF
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["span", "record"])]
+    replay: Option<PathBuf>,
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    #[command(flatten)]
+    budget: BudgetArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  weir signals                                  watch until Ctrl-C
+  weir signals --for 5m --learn 30s             five minutes, normal is known after 30 seconds
+  weir signals -o jsonl | tee incidents.jsonl   a JSON line for each change of an incident
+  weir signals --replay outage.weir             what a recording comes to";
+
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    let mut watch = Watch::new(args.output, args.learn);
+    let exit = match &args.replay {
+        Some(file) => replay(file, &mut watch)?,
+        None => observe(args, &mut watch)?,
+    };
+    watch.finish()?;
+    Ok(exit)
+}
+
+fn observe(args: Args, watch: &mut Watch) -> Result<ExitCode> {
+    let plan = Plan {
+        limits: args.limits.limits(),
+        refuse: args.limits.refuse.refuse_probe,
+        until: Until::asked(args.span, Vec::new()),
+        every: Some(Duration::from_nanos(WINDOW_NS)),
+        window: Window::Whole,
+        stats: false,
+        cluster: args.cluster.config(),
+        budget: args.budget.limits(),
+    };
+    let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
+    observe::observe(plan, recorder, &mut |snapshot| watch.window(&snapshot))
+}
+
+/// The same windows as were judged then: they end at the same ticks.
+fn replay(file: &std::path::Path, watch: &mut Watch) -> Result<ExitCode> {
+    let mut engine = Engine::new(Window::Whole);
+    let mut due_ns = u64::MAX;
+    let mut outcome = Ok(());
+    recording::play(file, &mut |input| {
+        let tick_ns = match &input {
+            Input::Started(started) => {
+                due_ns = started.monotonic_ns.saturating_add(WINDOW_NS);
+                None
+            }
+            // A tick comes a little early or late.
+            Input::Tick { monotonic_ns, .. } => Some(monotonic_ns.saturating_add(FINE_TICK.as_nanos() as u64 / 4)),
+            _ => None,
+        };
+        engine.take(input);
+        if let Some(now_ns) = tick_ns.filter(|now_ns| *now_ns >= due_ns && outcome.is_ok()) {
+            outcome = watch.window(&engine.snapshot());
+            engine.close_window();
+            due_ns += (now_ns - due_ns) / WINDOW_NS * WINDOW_NS + WINDOW_NS;
+        }
+    })?;
+    outcome?;
+    watch.window(&engine.snapshot())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,101 @@
+//! `weir signals`: what is wrong, where to look and why it matters; nothing while all is well.
+
+use std::{
+    thread::sleep,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use serde_json::Value;
+use weir_tests::{Lab, Traffic, Weir, lab, weir};
+
+/// From a fault to the incident at most: three windows.
+const DETECTED_WITHIN_S: f64 = 15.0;
+
+fn unix_s() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64()
+}
+
+/// Ten times a second.
+fn for_a_while(span: Duration, mut work: impl FnMut()) {
+    let began = Instant::now();
+    while began.elapsed() < span {
+        work();
+        sleep(Duration::from_millis(100));
+    }
+}
+
+fn events(printed: &str) -> Vec<Value> {
+    printed.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"))).collect()
+}
+
+fn assert_says_all(event: &Value) {
+    for field in ["what", "where", "why"] {
+        assert!(event[field].as_str().is_some_and(|text| text.len() > 10), "{field} of {event}");
+    }
+    assert!(event["what"].as_str().is_some_and(|what| what.contains(|c: char| c.is_ascii_digit())), "{event}");
+    let evidence = event["evidence"].as_array().expect("a list");
+    assert!(evidence.len() >= 3, "{event}");
+    assert!(evidence.iter().any(|item| item["baseline"].is_number()), "{event}");
+    assert!(!event["ruled_out"].as_array().expect("a list").is_empty(), "{event}");
+    assert!(event["origin"]["confidence"].is_number(), "{event}");
+}
+
+fn server(lab: &Lab, at: &str) -> Traffic {
+    lab.serve("echo", at)
+}
+
+/// A server goes away and comes back: one incident, named, timely, over in the end; and the same from the recording.
+#[test]
+fn a_server_that_is_gone() {
+    let lab = lab!();
+    let first = server(&lab, "127.0.0.1:0");
+    let at = format!("127.0.0.1:{}", first.port());
+    let mut client = lab.client(&at);
+    let file = lab.path("fault.weir");
+    let file = file.to_str().expect("a path in UTF-8");
+    let weir = Weir::start_as(&["signals", "-o", "jsonl", "--learn", "5s", "--record", file]);
+    for_a_while(Duration::from_secs(6), || client.must("short 1", "done"));
+    drop(first);
+    let fault_s = unix_s();
+    for_a_while(Duration::from_secs(15), || client.must("open 1", "opened 0 111:1"));
+    let _second = server(&lab, &at);
+    for_a_while(Duration::from_secs(32), || client.must("short 1", "done"));
+    let printed = weir.finish_raw();
+    let events = events(&printed);
+    let raised = events.first().expect("an incident");
+    assert_eq!((raised["event"].as_str(), raised["signal"].as_str()), (Some("raised"), Some("edge_errors")));
+    assert_eq!(
+        (raised["class"].as_str(), raised["severity"].as_str()),
+        (Some("refused"), Some("critical")),
+        "{raised}"
+    );
+    assert_eq!((raised["client"].as_str(), raised["state"].as_str()), (Some("weir-traffic"), Some("firing")));
+    assert!(raised["where"].as_str().is_some_and(|place| place.contains(&at)), "{raised}");
+    assert_says_all(raised);
+    let after_s = raised["ts"].as_f64().expect("a time") - fault_s;
+    println!("raised after {after_s:.1} s");
+    assert!((0.0..DETECTED_WITHIN_S).contains(&after_s), "raised {after_s} s after the fault");
+    assert!(events.iter().all(|event| event["id"] == raised["id"]), "one incident: {printed}");
+    let last = events.last().expect("an event");
+    assert_eq!((last["event"].as_str(), last["state"].as_str()), (Some("resolved"), Some("ok")), "{printed}");
+    let again = weir::run(&["signals", "--replay", file, "-o", "jsonl", "--learn", "5s"]);
+    assert_eq!(String::from_utf8_lossy(&again.stdout), printed, "the same from the recording");
+}
+
+/// Traffic, one failure by chance, and probes that open and close: nothing to say.
+#[test]
+fn nothing_while_all_is_well() {
+    let lab = lab!();
+    let server = server(&lab, "127.0.0.1:0");
+    let mut client = lab.client(&format!("127.0.0.1:{}", server.port()));
+    let mut prober = lab.client(&format!("127.0.0.1:{}", server.port()));
+    let mut unlucky = lab.client("127.0.0.1:1");
+    let weir = Weir::start_as(&["signals", "--learn", "5s"]);
+    unlucky.must("open 1", "opened 0 111:1");
+    for_a_while(Duration::from_secs(17), || {
+        client.must("short 2", "done");
+        prober.must("open 1", "opened 1");
+        prober.must("close", "done");
+    });
+    assert_eq!(weir.finish_raw(), "");
+}
