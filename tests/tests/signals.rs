@@ -57,7 +57,7 @@ fn a_server_that_is_gone() {
     for_a_while(Duration::from_secs(6), || client.must("short 1", "done"));
     drop(first);
     let fault_s = unix_s();
-    for_a_while(Duration::from_secs(15), || client.must("open 1", "opened 0 111:1"));
+    for_a_while(Duration::from_secs(17), || client.must("open 1", "opened 0 111:1"));
     let _second = server(&lab, &at);
     for_a_while(Duration::from_secs(32), || client.must("short 1", "done"));
     let printed = weir.finish_raw();
@@ -65,16 +65,20 @@ fn a_server_that_is_gone() {
     let raised = events.first().expect("an incident");
     assert_eq!((raised["event"].as_str(), raised["signal"].as_str()), (Some("raised"), Some("edge_errors")));
     assert_eq!(
-        (raised["class"].as_str(), raised["severity"].as_str()),
-        (Some("refused"), Some("critical")),
+        (raised["class"].as_str(), raised["client"].as_str()),
+        (Some("refused"), Some("weir-traffic")),
         "{raised}"
     );
-    assert_eq!((raised["client"].as_str(), raised["state"].as_str()), (Some("weir-traffic"), Some("firing")));
+    assert_eq!(raised["state"].as_str(), Some("firing"));
     assert!(raised["where"].as_str().is_some_and(|place| place.contains(&at)), "{raised}");
-    assert_says_all(raised);
-    let after_s = raised["ts"].as_f64().expect("a time") - fault_s;
-    println!("raised after {after_s:.1} s");
-    assert!((0.0..DETECTED_WITHIN_S).contains(&after_s), "raised {after_s} s after the fault");
+    events.iter().for_each(assert_says_all);
+    // A window that the fault begins in may be the first of two: then it is worse in the next.
+    let critical = events.iter().find(|event| event["severity"] == "critical").expect("a page");
+    for (what, event) in [("raised", raised), ("critical", critical)] {
+        let after_s = event["ts"].as_f64().expect("a time") - fault_s;
+        println!("{what} after {after_s:.1} s");
+        assert!((0.0..DETECTED_WITHIN_S).contains(&after_s), "{what} {after_s} s after the fault");
+    }
     assert!(events.iter().all(|event| event["id"] == raised["id"]), "one incident: {printed}");
     let last = events.last().expect("an event");
     assert_eq!((last["event"].as_str(), last["state"].as_str()), (Some("resolved"), Some("ok")), "{printed}");

@@ -103,13 +103,14 @@ impl Watch {
         let what = match (all, self.windows) {
             (_, 0) => "no window of 5 s was seen whole: nothing was judged".to_owned(),
             (0, _) => "nothing wrong".to_owned(),
-            (1, _) => format!("1 incident, {firing} of it going on"),
+            (1, _) => format!("1 incident, {}", if firing == 0 { "over" } else { "going on" }),
             (n, _) => format!("{n} incidents, {firing} of them going on"),
         };
         let lost = lost_of(self.decider.incidents().lost(), self.decider.units_over_limit(), self.unseen);
         let lost: Vec<String> = lost.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")).collect();
         let lost = if lost.is_empty() { String::new() } else { format!("; lost: {}", lost.join(", ")) };
-        format!("{seconds:.0} s, {} windows, {} edges: {what}{lost}", self.windows, self.edges)
+        let edges = if self.edges == 1 { "edge" } else { "edges" };
+        format!("{seconds:.0} s, {} windows, {} {edges}: {what}{lost}", self.windows, self.edges)
     }
 
     fn document(&self) -> Object {
