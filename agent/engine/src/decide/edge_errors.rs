@@ -47,7 +47,7 @@ pub(super) const SIGNAL: Signal = Signal {
     minds_changes: false,
 };
 
-/// Edges remembered, some 700 bytes each; of more the first ones.
+/// Edges remembered, less than a KiB each (`tests/allocations.rs`); of more the first ones.
 pub(super) const MAX_EDGES: usize = 8192;
 /// An edge that is silent for so long is forgotten, with what was normal for it.
 const FORGOTTEN_NS: u64 = 3_600_000_000_000;
@@ -65,8 +65,6 @@ struct Remembered {
     worked: bool,
     address: Option<SocketAddr>,
     client_process: Option<Place>,
-    client: Service,
-    server: Service,
     goodput: Baseline,
     unanswered: Baseline,
 }
@@ -75,7 +73,8 @@ struct Remembered {
 #[derive(Debug, Default)]
 pub struct EdgeErrors {
     learning: Learning,
-    edges: BTreeMap<Unit, Remembered>,
+    /// Boxed: nodes of the tree are half empty.
+    edges: BTreeMap<Unit, Box<Remembered>>,
     callees: Callees,
     window: u64,
     over_limit: u64,
@@ -103,13 +102,13 @@ impl EdgeErrors {
         for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
             let client = Service::of(&edge.client.identity);
             let server = self.callees.name(&client, &edge.server, now_ns);
-            let unit = Unit::edge(client.clone(), server.clone(), edge.server.port);
+            let unit = Unit::edge(client, server, edge.server.port);
             if !self.edges.contains_key(&unit) {
                 if self.edges.len() >= MAX_EDGES {
                     self.over_limit += 1;
                     continue;
                 }
-                self.edges.insert(unit.clone(), Remembered::new(client, server));
+                self.edges.insert(unit.clone(), Box::default());
             }
             let Some(known) = self.edges.get_mut(&unit) else { continue };
             if known.window != self.window {
@@ -136,13 +135,9 @@ impl Evaluator for EdgeErrors {
         self.gather(window);
         let (now_ns, seconds) = (window.at.monotonic_ns, window.seconds());
         for (unit, edge) in self.edges.iter_mut().filter(|(_, edge)| edge.window == self.window) {
+            let [Some(client), Some(server)] = unit.services() else { continue };
             let reading = Reading::new(edge.tally, edge.known(now_ns, self.learning), seconds);
-            let ends = Ends {
-                client: &edge.client,
-                client_process: edge.client_process.as_ref(),
-                server: &edge.server,
-                address: edge.address,
-            };
+            let ends = Ends { client, client_process: edge.client_process.as_ref(), server, address: edge.address };
             // Connects are counted, not timed, and by another hook than rounds: they can be believed when rounds cannot, which
             // the tally has left out by itself.
             let state = judge.judge(unit, reading.finding(), Trust::Unchecked, || {
@@ -153,8 +148,8 @@ impl Evaluator for EdgeErrors {
     }
 }
 
-impl Remembered {
-    fn new(client: Service, server: Service) -> Self {
+impl Default for Remembered {
+    fn default() -> Self {
         Self {
             tally: Tally::default(),
             heard_ns: 0,
@@ -162,13 +157,13 @@ impl Remembered {
             worked: false,
             address: None,
             client_process: None,
-            client,
-            server,
             goodput: Baseline::over(DEPTH),
             unanswered: Baseline::over(DEPTH),
         }
     }
+}
 
+impl Remembered {
     fn known(&self, now_ns: u64, learning: Learning) -> Known {
         let unanswered = self.unanswered.normal(now_ns, learning).map(|n| (n.value - HUNDREDTH).max(0.0));
         let goodput = self.goodput.normal(now_ns, learning).map(|n| n.value);

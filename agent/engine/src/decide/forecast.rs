@@ -141,6 +141,19 @@ mod tests {
     }
 
     #[test]
+    fn noise_is_no_trend() {
+        let mut state = 1u32;
+        let noisy = (0..2000).map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            700.0 + f64::from(state >> 16) / 327.68 - 100.0
+        });
+        let (_, said) = fed(noisy, 1024.0);
+        let soon = said.iter().flatten().filter(|e| e.in_s < SOON_S).count();
+        let due = said.iter().flatten().filter(|e| e.is_due).count();
+        assert!(soon > 200 && due < 40, "soon {soon} times, due {due} times");
+    }
+
+    #[test]
     fn what_stays_far_or_falls_is_not_due() {
         let (_, said) = fed((0..100).map(|i| f64::from(i) * 0.5), 1024.0);
         assert!(said.iter().flatten().all(|e| !e.is_due), "5% is far");

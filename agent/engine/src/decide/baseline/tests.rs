@@ -78,6 +78,16 @@ fn a_fault_is_not_learned_while_its_alarm_is_not_ok() {
 }
 
 #[test]
+fn time_that_was_not_learned_from_earns_no_rise() {
+    let mut baseline = Baseline::over(1);
+    baseline.take(0, 1.0, 1, false);
+    baseline.take(60 * S, 2.0, 1, true);
+    baseline.take(70 * S, 2.0, 1, false);
+    let normal = baseline.normal(70 * S, AT_ONCE).expect("learned");
+    assert!(normal.value < 1.005, "ten seconds' worth: {normal:?}");
+}
+
+#[test]
 fn it_rises_slowly_and_falls_at_once() {
     let mut baseline = Baseline::default();
     let now_ns = fed(&mut baseline, 0, [0.010; 10]);

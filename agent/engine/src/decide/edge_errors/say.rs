@@ -79,8 +79,9 @@ fn subject(reading: &Reading) -> &'static str {
 fn causes(reading: &Reading) -> String {
     let mut causes = Cause::ALL.map(|cause| (reading.tally.of(cause), cause));
     causes.sort_by_key(|(n, cause)| (std::cmp::Reverse(*n), *cause));
-    let said = causes.iter().take(3).filter(|(n, _)| *n > 0).map(|(n, cause)| format!("{n} {}", cause.name()));
-    said.collect::<Vec<_>>().join(", ")
+    let some = causes.iter().take(3).filter(|(n, _)| *n > 0);
+    let said = some.filter_map(|(n, cause)| Quantity::new(*n as f64, Measure::Count(cause.name())).ok());
+    said.map(|quantity| quantity.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn look(ends: &Ends<'_>, worst: Cause) -> Result<Where, Defect> {

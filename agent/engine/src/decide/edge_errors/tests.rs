@@ -2,6 +2,7 @@
 
 use std::net::Ipv6Addr;
 
+use proptest::prelude::*;
 use weir_abi::{ConnectOutcome, EdgeKey, EdgeRecord, ROLE_CLIENT, ROLE_SERVER, SLOT_LIVE};
 use weir_ebpf::histogram::index;
 
@@ -188,6 +189,19 @@ fn a_server_that_never_was_there_is_no_page() {
 }
 
 #[test]
+fn a_long_fault_does_not_become_normal() {
+    let mut lab = Lab::new([client(7, 2)]);
+    lab.run(40, healthy).run(1200, |_, records| {
+        connect(&mut records[0].1, ConnectOutcome::Refused, 3);
+        connect(&mut records[0].1, ConnectOutcome::Ok, 1);
+        records[0].1.closed += 1;
+        answer(&mut records[0].1, 1);
+    });
+    assert_eq!(lab.happened(), [(50, Happened::Raised)], "it neither ends nor gets better");
+    assert_eq!(lab.events[0].1.alert.severity().level(), Level::Critical);
+}
+
+#[test]
 fn a_call_that_is_given_up_is_a_failure_once_normal_is_known() {
     let timeout = |_: u64, records: &mut [(u32, EdgeRecord)]| {
         connect(&mut records[0].1, ConnectOutcome::Ok, 10);
@@ -307,6 +321,31 @@ fn a_client_that_stops_calling_ends_it_as_silent() {
     let mut lab = Lab::new([client(7, 2)]);
     lab.run(40, healthy).run(20, refused).run(80, |_, _| {});
     assert_eq!(lab.happened(), [(50, Happened::Raised), (120, Happened::Resolved(Ended::WentSilent))]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Counters that make no sense, at times that make none.
+    #[test]
+    fn nothing_panics(
+        windows in prop::collection::vec((any::<u64>(), any::<[u64; 8]>(), any::<[u64; 6]>()), 0..40),
+    ) {
+        let mut engine = Engine::new(Span::Whole);
+        let mut decider = Decider::new(Learning::of(0));
+        for (at_ns, connects, [abandoned, broken, unanswered_ns, in_flight, sum_ns, answered]) in windows {
+            let mut record = EdgeRecord { connects, in_flight, unanswered_ns, ..client(7, 2) };
+            (record.rounds_abandoned, record.rounds_broken) = (abandoned, broken);
+            (record.latency.sum_ns, record.latency.buckets[20]) = (sum_ns, answered as u32);
+            engine.take(Input::Edge { slot: 11, record: &record });
+            engine.take(Input::Tick { monotonic_ns: at_ns, unix_ns: at_ns });
+            for event in decider.window(at_ns, &engine.snapshot()).events {
+                prop_assert!(event.alert.text().chars().count() <= MAX_TEXT);
+            }
+            engine.close_window();
+        }
+        prop_assert_eq!(decider.incidents().lost().rejected, [0; 8]);
+    }
 }
 
 #[test]
