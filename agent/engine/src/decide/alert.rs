@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use super::{
     alarm::State,
-    contract::{Compared, Confidence, Defect, Evidence, RuledOut},
+    contract::{Confidence, Defect, RuledOut},
+    evidence::{Compared, Evidence},
     report::Report,
     severity::Severity,
     unit::Unit,

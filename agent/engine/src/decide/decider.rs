@@ -3,9 +3,10 @@
 use super::{
     baseline::Learning,
     changes::{Change, ChangeKind},
+    decisions::Decisions,
     edge_errors::EdgeErrors,
     evaluate::{Evaluator, Judge},
-    incidents::{Decisions, Incidents},
+    incidents::Incidents,
     signal::{Moment, Window},
     unit::Service,
 };

@@ -10,6 +10,10 @@
 //! more none succeeds. It is over below 0.5%. It pages when at least 20% fail, or no connect succeeds, and that has an
 //! effect: what worked before is turned away, or less than half of the normal calls succeed.
 //!
+//! Where it is blind: requests that are given up before it is known how many normally are; a failing address among many that
+//! work, where they are one service and it is under 2% of the calls; whoever is in the edge of all that is over the limit; an
+//! answer that is an error, which only its reader knows.
+//!
 //! Requests without an answer count once it is known how many are normal for the edge (`tally.rs` says why); failed
 //! connects count from the first.
 

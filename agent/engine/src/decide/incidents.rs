@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 
 use super::{
-    alarm::{Alarm, Ended, Rule, State, Transition, Verdict},
+    alarm::{Alarm, Rule, State, Transition, Verdict},
     alert::{Alert, Heading},
     changes::{Change, Changes},
     contract::Defect,
+    decisions::{Decisions, Event, Happened, Lost, Pending},
     notify::{Limiter, Notification, within},
     report::Report,
     severity::{Level, Severity, TwoKeys},
@@ -21,68 +22,6 @@ use super::{
 pub const MAX_ALARMS: usize = 8192;
 /// Incidents that can be told apart at once, some 2 KiB each. Nobody reads more.
 pub const MAX_INCIDENTS: usize = 512;
-
-/// What has become of an incident.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Happened {
-    /// It began.
-    Raised,
-    /// It is back, less than a minute after its end: still the same.
-    Continued,
-    /// It is worse or better than before.
-    Level {
-        /// How bad it was.
-        from: Level,
-    },
-    /// It is over.
-    Resolved(Ended),
-}
-
-/// An incident changed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Event {
-    /// How.
-    pub happened: Happened,
-    /// What is said of it.
-    pub alert: Alert,
-}
-
-/// What a window came to.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Decisions {
-    /// For who looks.
-    pub events: Vec<Event>,
-    /// For who is to be told.
-    pub notifications: Vec<Notification>,
-}
-
-/// An alarm that does not fire yet.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pending<'a> {
-    /// Of this signal.
-    pub signal: &'static str,
-    /// About this.
-    pub unit: &'a Unit,
-    /// Since when, monotonic nanoseconds.
-    pub since_ns: u64,
-    /// What holds it back, in words.
-    pub held: Option<&'a str>,
-}
-
-/// What was lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lost {
-    /// Raises that found no room for an alarm.
-    pub alarms_over_limit: u64,
-    /// Alarms that fired and found no room for an incident.
-    pub incidents_over_limit: u64,
-    /// Reports that did not say all that they must, by `Defect`.
-    pub rejected: [u64; Defect::ALL.len()],
-    /// Incidents that nobody was notified of when they should have been.
-    pub rolled_up: u64,
-    /// Changes that found no room.
-    pub changes_over_limit: u64,
-}
 
 #[derive(Debug)]
 struct Entry {

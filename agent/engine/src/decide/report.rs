@@ -1,6 +1,9 @@
 //! All that is to be said of an incident at one time.
 
-use super::contract::{Confidence, Defect, Evidence, Origin, RuledOut, What, Where, Why};
+use super::{
+    contract::{Confidence, Defect, Origin, RuledOut, What, Where, Why},
+    evidence::Evidence,
+};
 
 /// What an evaluator says of a window that raises. It is made of everything at once, and of nothing less:
 ///

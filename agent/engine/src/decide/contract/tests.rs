@@ -1,4 +1,5 @@
 use super::*;
+use crate::decide::evidence::Compared;
 use crate::identity::Kind;
 
 const WINDOW_NS: u64 = 5_000_000_000;

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use super::tally::{Cause, Reading};
 use crate::decide::{
-    contract::{Compared, Confidence, Defect, Evidence, Origin, Place, RuledOut, What, Where, Why},
+    contract::{Confidence, Defect, Origin, Place, RuledOut, What, Where, Why},
+    evidence::{Compared, Evidence},
     quantity::{Measure, Quantity},
     report::Report,
     unit::Service,

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     decide::{
+        alarm::Ended,
         alert::tests::report,
         changes::ChangeKind,
         notify::{MAX_A_SPAN, SPAN_NS},
