@@ -36,6 +36,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("idle_cost::", "measures cost, which means nothing in an emulator"),
     ("memory::", "watches memory for minutes, which does not depend on the kernel"),
     ("self_protection::", "drives weir over a CPU budget, which an emulator does at rest"),
+    ("signals::", "judges windows for a minute each, which does not depend on the kernel"),
     ("ownership::postgres_", "PostgreSQL's libraries are larger than all else in a guest"),
 ];
 /// Tests that differ little from others, or from what every guest does before its tests (it asks doctor): where several
