@@ -1,7 +1,7 @@
 //! `weir signals`: what is wrong, where to look and why it matters; nothing while all is well.
 
 use std::{
-    thread::sleep,
+    thread::{sleep, spawn},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -84,6 +84,48 @@ fn a_server_that_is_gone() {
     assert_eq!((last["event"].as_str(), last["state"].as_str()), (Some("resolved"), Some("ok")), "{printed}");
     let again = weir::run(&["signals", "--replay", file, "-o", "jsonl", "--learn", "5s"]);
     assert_eq!(String::from_utf8_lossy(&again.stdout), printed, "the same from the recording");
+}
+
+/// Stops and continues a process, so that it runs a sixth of the time.
+fn starve(pid: u32, span: Duration) {
+    // SAFETY: a process of this test's own.
+    let signal = |signal| assert_eq!(unsafe { libc::kill(pid as i32, signal) }, 0);
+    let began = Instant::now();
+    while began.elapsed() < span {
+        signal(libc::SIGSTOP);
+        sleep(Duration::from_millis(50));
+        signal(libc::SIGCONT);
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// A server that gets no processor: requests lie in its sockets.
+#[test]
+fn a_server_that_is_starved() {
+    let lab = lab!();
+    let server = server(&lab, "127.0.0.1:0");
+    let (pid, port) = (server.pid(), server.port());
+    let mut client = lab.client(&format!("127.0.0.1:{port}"));
+    client.must("open 5", "opened 5");
+    let weir = Weir::start_as(&["signals", "-o", "jsonl", "--learn", "5s"]);
+    for_a_while(Duration::from_secs(17), || client.must("rounds 1 10", "done"));
+    let fault_s = unix_s();
+    let fault = spawn(move || starve(pid, Duration::from_secs(17)));
+    for_a_while(Duration::from_secs(17), || client.must("rounds 1 10", "done"));
+    fault.join().expect("the fault");
+    let printed = weir.finish_raw();
+    let events = events(&printed);
+    let raised = events.first().expect("an incident");
+    println!("{raised}");
+    assert_eq!((raised["event"].as_str(), raised["signal"].as_str()), (Some("raised"), Some("receive_queue")));
+    assert_eq!((raised["class"].as_str(), raised["severity"].as_str()), (Some("starved"), Some("critical")));
+    assert_eq!((raised["client"].as_str(), raised["server"].as_str()), (None, Some(&*format!("weir-traffic:{port}"))));
+    assert!(raised["where"].as_str().is_some_and(|place| place.contains(&format!("(pid {pid})"))), "{raised}");
+    events.iter().for_each(assert_says_all);
+    let after_s = raised["ts"].as_f64().expect("a time") - fault_s;
+    println!("raised after {after_s:.1} s");
+    assert!((0.0..DETECTED_WITHIN_S).contains(&after_s), "{after_s} s after the fault");
+    assert!(events.iter().all(|event| event["id"] == raised["id"]), "one incident: {printed}");
 }
 
 /// Traffic, one failure by chance, and probes that open and close: nothing to say.

@@ -36,9 +36,12 @@ mod evaluate;
 mod evidence;
 mod forecast;
 mod incidents;
+#[cfg(test)]
+mod lab;
 mod notify;
 mod proportion;
 mod quantity;
+mod receive_queue;
 mod report;
 mod severity;
 mod signal;
@@ -61,6 +64,7 @@ pub use incidents::{Incidents, MAX_ALARMS, MAX_INCIDENTS};
 pub use notify::{Limiter, Notification};
 pub use proportion::{MIN_EVENTS, Proportion};
 pub use quantity::{Measure, Quantity};
+pub use receive_queue::ReceiveQueue;
 pub use report::Report;
 pub use severity::{Effect, Level, Resource, Severity, TwoKeys};
 pub use signal::{Finding, Moment, Signal, WINDOW_NS, Window};
@@ -68,4 +72,4 @@ pub use trust::Trust;
 pub use unit::{Service, Unit};
 
 /// Every signal that is decided on, edges first, then queues, then resources.
-pub const SIGNALS: &[&Signal] = &[&edge_errors::SIGNAL];
+pub const SIGNALS: &[&Signal] = &[&edge_errors::SIGNAL, &receive_queue::SIGNAL];

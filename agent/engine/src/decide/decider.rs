@@ -7,6 +7,7 @@ use super::{
     edge_errors::EdgeErrors,
     evaluate::{Evaluator, Judge},
     incidents::Incidents,
+    receive_queue::ReceiveQueue,
     signal::{Moment, Window},
     unit::Service,
 };
@@ -17,16 +18,18 @@ use crate::snapshot::{End, Snapshot};
 pub struct Decider {
     incidents: Incidents,
     edge_errors: EdgeErrors,
+    receive_queue: ReceiveQueue,
 }
 
 impl Decider {
     /// One that knows nothing. `learning`: what it takes to know what is normal (`--learn`).
     pub fn new(learning: Learning) -> Self {
-        Self { incidents: Incidents::default(), edge_errors: EdgeErrors::new(learning) }
+        let (edge_errors, receive_queue) = (EdgeErrors::new(learning), ReceiveQueue::new(learning));
+        Self { incidents: Incidents::default(), edge_errors, receive_queue }
     }
 
-    fn evaluators(&mut self) -> (&mut Incidents, [&mut dyn Evaluator; 1]) {
-        (&mut self.incidents, [&mut self.edge_errors])
+    fn evaluators(&mut self) -> (&mut Incidents, [&mut dyn Evaluator; 2]) {
+        (&mut self.incidents, [&mut self.edge_errors, &mut self.receive_queue])
     }
 
     /// Takes a change that no snapshot shows.
@@ -59,7 +62,7 @@ impl Decider {
 
     /// Edges and names that the signals found no room for.
     pub fn units_over_limit(&self) -> u64 {
-        self.edge_errors.over_limit()
+        self.edge_errors.over_limit() + self.receive_queue.over_limit()
     }
 }
 

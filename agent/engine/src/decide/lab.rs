@@ -1,0 +1,108 @@
+//! Inputs through `Engine`, windows through `Decider`: what `weir signals` does with a recording.
+
+use std::collections::BTreeSet;
+
+use weir_abi::{ConnectOutcome, EdgeKey, EdgeRecord, ROLE_CLIENT, ROLE_SERVER, SLOT_LIVE};
+use weir_ebpf::histogram::index;
+
+use super::{Decider, Decisions, Event, Happened, Learning, Notification};
+use crate::{Engine, Input, Started, Window as Span};
+
+pub(super) const S: u64 = 1_000_000_000;
+pub(super) const MS: u64 = 1_000_000;
+pub(super) const BEGIN_S: u64 = 1000;
+
+pub(super) fn v4(last: u8) -> [u8; 16] {
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, last]
+}
+
+pub(super) fn client(tgid: u32, last: u8) -> EdgeRecord {
+    let key = EdgeKey { tgid, netns: 1, role: ROLE_CLIENT, address: v4(last), port: 6379, ..EdgeKey::default() };
+    let mut record = EdgeRecord { key, state: SLOT_LIVE, local_address: v4(1), ..EdgeRecord::EMPTY };
+    record.comm[..3].copy_from_slice(b"app");
+    record
+}
+
+pub(super) fn server(tgid: u32, client: &EdgeRecord) -> EdgeRecord {
+    let EdgeKey { tgid: peer_tgid, address, port, .. } = client.key;
+    let key = EdgeKey {
+        tgid,
+        peer_tgid,
+        netns: 1,
+        role: ROLE_SERVER,
+        address,
+        port,
+        listen_port: port,
+        ..EdgeKey::default()
+    };
+    let mut record = EdgeRecord { key, state: SLOT_LIVE, local_address: address, peer_netns: 1, ..EdgeRecord::EMPTY };
+    record.comm[..5].copy_from_slice(b"redis");
+    record
+}
+
+pub(super) fn connect(record: &mut EdgeRecord, outcome: ConnectOutcome, n: u64) {
+    record.connects[outcome as usize] += n;
+    record.opened += if outcome == ConnectOutcome::Ok { n } else { 0 };
+}
+
+/// `n` answered requests of a millisecond.
+pub(super) fn answer(record: &mut EdgeRecord, n: u32) {
+    record.latency.buckets[index(MS)] += n;
+    record.latency.sum_ns += u64::from(n) * MS;
+}
+
+/// `n` requests given up after so long, the books balanced.
+pub(super) fn abandon(record: &mut EdgeRecord, n: u64, after_ns: u64) {
+    record.rounds_abandoned += n;
+    record.unanswered_ns += n * after_ns;
+}
+
+/// An engine and a decider, and what they are told each second.
+pub(super) struct Lab {
+    pub(super) engine: Engine,
+    pub(super) decider: Decider,
+    /// Seconds since it began.
+    pub(super) now_s: u64,
+    pub(super) records: Vec<(u32, EdgeRecord)>,
+    /// When, in seconds, and what.
+    pub(super) events: Vec<(u64, Event)>,
+    pub(super) sent: Vec<(u64, Notification)>,
+}
+
+impl Lab {
+    pub(super) fn new(records: impl IntoIterator<Item = EdgeRecord>) -> Self {
+        let mut engine = Engine::new(Span::Whole);
+        engine.take(Input::Started(Started { monotonic_ns: BEGIN_S * S, unix_ns: S, ..Started::default() }));
+        let decider = Decider::new(Learning::of(30 * S));
+        let records = (11..).zip(records).collect();
+        Self { engine, decider, now_s: 0, records, events: Vec::new(), sent: Vec::new() }
+    }
+
+    /// Lets it run; each second the records go on as told.
+    pub(super) fn run(&mut self, seconds: u64, mut second: impl FnMut(u64, &mut [(u32, EdgeRecord)])) -> &mut Self {
+        for _ in 0..seconds {
+            self.now_s += 1;
+            second(self.now_s, &mut self.records);
+            for (slot, record) in &self.records {
+                self.engine.take(Input::Edge { slot: *slot, record });
+            }
+            let monotonic_ns = (BEGIN_S + self.now_s) * S;
+            self.engine.take(Input::Tick { monotonic_ns, unix_ns: S + self.now_s * S });
+            if self.now_s.is_multiple_of(5) {
+                let Decisions { events, notifications } = self.decider.window(monotonic_ns, &self.engine.snapshot());
+                self.events.extend(events.into_iter().map(|event| (self.now_s, event)));
+                self.sent.extend(notifications.into_iter().map(|notification| (self.now_s, notification)));
+                self.engine.close_window();
+            }
+        }
+        self
+    }
+
+    pub(super) fn happened(&self) -> Vec<(u64, Happened)> {
+        self.events.iter().map(|(at, event)| (*at, event.happened)).collect()
+    }
+
+    pub(super) fn units(&self) -> BTreeSet<String> {
+        self.events.iter().map(|(_, event)| event.alert.unit().to_string()).collect()
+    }
+}

@@ -1,0 +1,192 @@
+//! Q3: requests lie in a server's sockets before anybody reads them.
+//!
+//! A server's time for a request is the wait in its receive queue, and the work after it. Where most of it is wait, and far
+//! more than normal, whoever reads is the bottleneck, not the work: too few workers, an event loop that is blocked, a
+//! processor that others have.
+//!
+//! It raises when the 95th percentile of the wait is at least 10 ms and five times what is normal, and half of the server's
+//! time is wait; it is over below twice of normal. It pages where callers feel it: wait and work together have doubled.
+//!
+//! Where it is blind: before it is known what is normal; a server that was always so; requests that overlap on a connection
+//! (HTTP/2, pipelines), of which only the first is timed; a server that reads at once and queues inside itself.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use self::reading::{Reading, Times};
+use super::{
+    alarm::Rule,
+    baseline::{Baseline, Learning},
+    contract::Place,
+    evaluate::{Evaluator, Judge},
+    signal::{Signal, Window},
+    trust::Trust,
+    unit::{Service, Unit},
+};
+use crate::snapshot::Edge;
+
+mod reading;
+mod say;
+
+/// Its row.
+pub(super) const SIGNAL: Signal = Signal {
+    name: "receive_queue",
+    says: "requests lie in a server's sockets before anybody reads them",
+    rule: Rule::USUAL,
+    // Callers of a server that is cold wait too, and should know why.
+    minds_changes: false,
+};
+
+/// Servers remembered, some 900 bytes each; of more the first ones.
+pub(super) const MAX_SERVERS: usize = 4096;
+/// A server that is silent for so long is forgotten, with what was normal for it.
+const FORGOTTEN_NS: u64 = 3_600_000_000_000;
+/// Windows that normal is made of.
+const DEPTH: usize = 60;
+/// What takes no time has no logarithm.
+const LEAST_S: f64 = 1e-6;
+
+/// What is normal for a server, in seconds and rounds a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Normal {
+    wait_p95: f64,
+    work: f64,
+    total: f64,
+    rate: f64,
+}
+
+#[derive(Debug)]
+struct Server {
+    times: Times,
+    heard_ns: u64,
+    window: u64,
+    address: Option<SocketAddr>,
+    process: Option<Place>,
+    wait_p95: Baseline,
+    work: Baseline,
+    total: Baseline,
+    rate: Baseline,
+}
+
+/// The evaluator.
+#[derive(Debug, Default)]
+pub struct ReceiveQueue {
+    learning: Learning,
+    servers: BTreeMap<Unit, Box<Server>>,
+    window: u64,
+    over_limit: u64,
+}
+
+impl ReceiveQueue {
+    /// One that takes so much to know what is normal.
+    pub fn new(learning: Learning) -> Self {
+        Self { learning, ..Self::default() }
+    }
+
+    /// Servers that found no room.
+    pub fn over_limit(&self) -> u64 {
+        self.over_limit
+    }
+
+    /// Adds up what all of a server's sockets saw.
+    fn gather(&mut self, window: &Window<'_>) {
+        let now_ns = window.at.monotonic_ns;
+        self.window += 1;
+        self.servers.retain(|_, server| now_ns.saturating_sub(server.heard_ns) <= FORGOTTEN_NS);
+        for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
+            let Ok(view) = &edge.server_view else { continue };
+            let unit = Unit::server(Service::of(&edge.server.identity), edge.server.port);
+            if !self.servers.contains_key(&unit) {
+                if self.servers.len() >= MAX_SERVERS {
+                    self.over_limit += 1;
+                    continue;
+                }
+                self.servers.insert(unit.clone(), Box::default());
+            }
+            let Some(server) = self.servers.get_mut(&unit) else { continue };
+            if server.window != self.window {
+                (server.times, server.window, server.heard_ns) = (Times::default(), self.window, now_ns);
+            }
+            server.times.add(view, window.snapshot.window_ns);
+            server.where_to_look(edge);
+        }
+    }
+}
+
+impl Evaluator for ReceiveQueue {
+    fn signal(&self) -> &'static Signal {
+        &SIGNAL
+    }
+
+    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
+        // Arrivals that were not timed all the window would mislead.
+        if !window.snapshot.degradation.times_queue_wait() {
+            return;
+        }
+        self.gather(window);
+        let (now_ns, seconds) = (window.at.monotonic_ns, window.seconds());
+        for (unit, server) in self.servers.iter_mut().filter(|(_, server)| server.window == self.window) {
+            let Some(reading) = Reading::new(&server.times, server.normal(now_ns, self.learning), seconds) else {
+                continue;
+            };
+            let ends = say::Ends { unit, process: server.process.as_ref(), address: server.address };
+            let trust = if reading.normal.is_some() { server.times.trust } else { Trust::Unchecked };
+            let state =
+                judge.judge(unit, reading.finding(), trust, || say::report(&ends, &reading, window.snapshot.window_ns));
+            server.learn(now_ns, &reading, !state.is_normal());
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        let baseline = || Baseline::over(DEPTH);
+        Self {
+            times: Times::default(),
+            heard_ns: 0,
+            window: 0,
+            address: None,
+            process: None,
+            wait_p95: baseline(),
+            work: baseline(),
+            total: baseline(),
+            rate: baseline(),
+        }
+    }
+}
+
+impl Server {
+    /// At the process that did most of it.
+    fn where_to_look(&mut self, edge: &Edge) {
+        self.address = edge.server.address.zip(edge.server.port).map(SocketAddr::from).or(self.address);
+        if let Some(busiest) = edge.server_processes.iter().max_by_key(|share| share.rounds) {
+            let process = &busiest.process;
+            self.process = Some(Place::Process { name: process.name().to_owned(), pid: process.pid });
+        }
+    }
+
+    fn normal(&self, now_ns: u64, learning: Learning) -> Option<Normal> {
+        let of = |baseline: &Baseline| Some(baseline.normal(now_ns, learning)?.value);
+        Some(Normal {
+            wait_p95: of(&self.wait_p95)?,
+            work: of(&self.work)?,
+            total: of(&self.total)?,
+            rate: of(&self.rate)?,
+        })
+    }
+
+    fn learn(&mut self, now_ns: u64, reading: &Reading, frozen: bool) {
+        let Reading { rounds, wait_p95, wait, work, rate, .. } = *reading;
+        let values = [
+            (&mut self.wait_p95, wait_p95),
+            (&mut self.work, work),
+            (&mut self.total, wait + work),
+            (&mut self.rate, rate),
+        ];
+        for (baseline, value) in values {
+            baseline.take(now_ns, value.max(LEAST_S), rounds, frozen);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
