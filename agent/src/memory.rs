@@ -1,8 +1,6 @@
 //! What weir gives back of the memory it had.
 
-use std::ffi::c_void;
-
-use rustix::param::page_size;
+use std::{ffi::c_void, fs, ops::Range};
 
 /// One heap for all threads: a second one, for the few questions of a thread, would keep memory of its own. To be called
 /// before there are any.
@@ -26,29 +24,66 @@ pub(crate) fn release_heap() {
 /// The start is over: the kernel's type information has been parsed and dropped, 20 MiB of heap, and most of the code that
 /// was run will not be run again, 4 MiB of 9. What is needed of it comes back page by page.
 pub(crate) fn release_start() {
+    // A kernel may be built without it (`CONFIG_PROC_PAGE_MONITOR`).
+    for Range { start, end } in
+        fs::read_to_string("/proc/self/smaps").map(|smaps| as_in_their_files(&smaps)).unwrap_or_default()
+    {
+        // SAFETY: pages of a file's private mapping, none of which was written to: they read the same afterwards.
+        unsafe { libc::madvise(start as *mut c_void, end - start, libc::MADV_DONTNEED) };
+    }
     release_heap();
-    // SAFETY: the callback keeps to what it is called with.
-    unsafe { libc::dl_iterate_phdr(Some(release_code), std::ptr::null_mut()) };
 }
 
-/// Lets go of the pages of a loaded object that nobody can have written to: they are its file's.
-unsafe extern "C" fn release_code(object: *mut libc::dl_phdr_info, _size: usize, _data: *mut c_void) -> libc::c_int {
-    // SAFETY: the loader's own description of an object that stays loaded.
-    let (base, headers) = unsafe {
-        let object = &*object;
-        if object.dlpi_phdr.is_null() {
-            return 0;
-        }
-        (object.dlpi_addr as usize, std::slice::from_raw_parts(object.dlpi_phdr, usize::from(object.dlpi_phnum)))
-    };
-    let page = page_size();
-    for header in headers.iter().filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0) {
-        let begin = base.wrapping_add(header.p_vaddr as usize);
-        let (first, end) = (begin.next_multiple_of(page), begin.wrapping_add(header.p_filesz as usize) & !(page - 1));
-        if first < end {
-            // SAFETY: whole pages of a private mapping of a file, never written to: they read the same afterwards.
-            unsafe { libc::madvise(first as *mut c_void, end - first, libc::MADV_DONTNEED) };
+/// Private mappings of files that cannot be written to, and have no page of which that is not true: where something has
+/// been patched (text relocations, a debugger's breakpoints, a packed executable), the kernel counts anonymous memory.
+fn as_in_their_files(smaps: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut current = None;
+    for line in smaps.lines() {
+        if let Some(mapping) = mapping(line) {
+            current = mapping;
+        } else if line.strip_prefix("Anonymous:").is_some_and(|size| size.trim() == "0 kB") {
+            found.extend(current.take());
         }
     }
-    0
+    found
+}
+
+/// `559f8a8e2000-559f8a95b000 r-xp 00121000 fe:00 4867 /usr/bin/weir`; the inner one is none where it is not wanted.
+fn mapping(line: &str) -> Option<Option<Range<usize>>> {
+    let mut words = line.split_whitespace();
+    let (start, end) = words.next()?.split_once('-')?;
+    let range = usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?;
+    let (permissions, inode) = (words.next()?, words.nth(2)?);
+    let wanted = permissions.starts_with("r-") && permissions.ends_with('p') && inode != "0";
+    Some(wanted.then_some(range))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_as_in_its_file() {
+        let smaps = "\
+55d0a000-55d0c000 r--p 00000000 fe:00 12 /usr/bin/weir\nSize: 8 kB\nAnonymous:             0 kB\nVmFlags: rd mr\n\
+55d0c000-55d0e000 r-xp 00002000 fe:00 12 /usr/bin/weir\nAnonymous:             4 kB\n\
+55d0e000-55d0f000 rw-p 00004000 fe:00 12 /usr/bin/weir\nAnonymous:             0 kB\n\
+55d0f000-55d10000 r--s 00000000 00:0e 7 anon_inode:bpf-map\nAnonymous:             0 kB\n\
+7ffd1000-7ffd3000 r-xp 00000000 00:00 0 [vdso]\nAnonymous:             0 kB\n\
+7ffd4000-7ffd5000 r-xp 00000000 fe:00 13 /lib/a name with spaces.so\nAnonymous:             0 kB\n";
+        assert_eq!(as_in_their_files(smaps), [0x55d0_a000..0x55d0_c000, 0x7ffd_4000..0x7ffd_5000]);
+        for odd in ["", "-", "x-y r-xp", "Anonymous: 0 kB", "1-2", "1-2 r--p 0 0"] {
+            assert!(as_in_their_files(odd).is_empty());
+        }
+    }
+
+    /// And the program goes on.
+    #[test]
+    fn this_process_has_some() {
+        let smaps = fs::read_to_string("/proc/self/smaps").expect("smaps");
+        assert!(!as_in_their_files(&smaps).is_empty());
+        release_start();
+        assert_eq!(format!("{:?}", mapping("1-2 r--p 0 fe:00 1 x")), "Some(Some(1..2))");
+    }
 }

@@ -160,6 +160,7 @@ impl Session {
         let mut next_shown = every.map(|every| began + every);
         let mut code = ExitCode::SUCCESS;
         loop {
+            let before = self.ticks;
             tokio::select! {
                 _ = interrupts.recv() => break,
                 _ = terminations.recv() => break,
@@ -174,7 +175,7 @@ impl Session {
                 }
                 rung = bell.rung() => {
                     rung?;
-                    bell.heard(self.hear()?)?;
+                    bell.heard(self.hear(is_due(next_shown))?)?;
                 }
                 fired = ticks.fired() => {
                     fired?;
@@ -184,7 +185,9 @@ impl Session {
                     }
                 }
             }
-            if let (true, Some(due), Some(every)) = (is_due(next_shown), next_shown, every) {
+            // A window ends with a reading, and not with what was heard between two.
+            let has_read = self.ticks != before;
+            if let (true, Some(due), Some(every)) = (has_read && is_due(next_shown), next_shown, every) {
                 self.show(show)?;
                 next_shown = Some(next_due(due, every));
             }
@@ -233,13 +236,13 @@ impl Session {
     }
 
     /// Between ticks. Returns when to listen again, should the bell not ring before.
-    fn hear(&mut self) -> Result<Option<Duration>> {
+    fn hear(&mut self, shown: bool) -> Result<Option<Duration>> {
         let Self { reader, engine, recorder, .. } = self;
         let mut outcome = Ok(());
         let again = reader.hear(&mut |input| pass(input, engine, recorder, &mut outcome))?;
         outcome?;
         if self.reader.is_crowded() {
-            self.read(false)?;
+            self.read(shown)?;
         }
         Ok(again)
     }

@@ -17,6 +17,9 @@ const SOON: Spacing = Spacing { of: 0, ns: 150_000_000 };
 /// The same for `Wake::AtOnce`, where the reader looks again after 25 ms.
 const AT_ONCE: Spacing = Spacing { of: 1, ns: 20_000_000 };
 
+/// The same for a ring that fills: of its own, since the reader does not look again after it.
+const FILLING: Spacing = Spacing { of: 2, ns: 150_000_000 };
+
 /// The least time between two wake-ups of a kind.
 #[derive(Clone, Copy)]
 struct Spacing {
@@ -44,7 +47,7 @@ impl Wake {
         match self {
             Self::AtOnce if is_due(AT_ONCE) => BPF_RB_FORCE_WAKEUP,
             Self::Soon if is_due(SOON) => BPF_RB_FORCE_WAKEUP,
-            Self::BeforeFull if is_filling() && is_due(SOON) => BPF_RB_FORCE_WAKEUP,
+            Self::BeforeFull if is_filling() && is_due(FILLING) => BPF_RB_FORCE_WAKEUP,
             Self::AtOnce | Self::Soon | Self::BeforeFull | Self::Never => BPF_RB_NO_WAKEUP,
         }
     }

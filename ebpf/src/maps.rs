@@ -76,7 +76,7 @@ pub(crate) const EVENTS_BYTES: u64 = 256 << 10;
 
 /// When the ring's reader was last woken.
 #[map]
-pub(crate) static LAST_WAKE: Array<u64> = Array::with_max_entries(2, 0);
+pub(crate) static LAST_WAKE: Array<u64> = Array::with_max_entries(3, 0);
 
 /// UDP sockets without a fixed peer that got something from a name server's port (`crate::dns`), by address. LRU: nothing
 /// tells of their end. Bound: 1,024 sockets that wait for a reply at once.

@@ -136,12 +136,16 @@ fn nothing_while_all_is_well() {
     let mut client = lab.client(&format!("127.0.0.1:{}", server.port()));
     let mut prober = lab.client(&format!("127.0.0.1:{}", server.port()));
     let mut unlucky = lab.client("127.0.0.1:1");
-    let weir = Weir::start_as(&["signals", "--learn", "5s"]);
+    let weir = Weir::start_as(&["signals", "--learn", "5s", "-o", "json"]);
     unlucky.must("open 1", "opened 0 111:1");
     for_a_while(Duration::from_secs(17), || {
         client.must("short 2", "done");
         prober.must("open 1", "opened 1");
         prober.must("close", "done");
     });
-    assert_eq!(weir.finish_raw(), "");
+    let document: Value = serde_json::from_str(&weir.finish_raw()).expect("a document");
+    assert!(document["windows"].as_u64() >= Some(3) && document["edges"].as_u64() >= Some(2), "{document}");
+    for nothing in ["incidents", "pending"] {
+        assert_eq!(document[nothing].as_array().map(Vec::len), Some(0), "{nothing} of {document}");
+    }
 }

@@ -94,7 +94,8 @@ fn replay(file: &std::path::Path, watch: &mut Watch) -> Result<ExitCode> {
         if let Some(now_ns) = tick_ns.filter(|now_ns| *now_ns >= due_ns && outcome.is_ok()) {
             outcome = watch.window(&engine.snapshot());
             engine.close_window();
-            due_ns += (now_ns - due_ns) / WINDOW_NS * WINDOW_NS + WINDOW_NS;
+            let late = (now_ns - due_ns) / WINDOW_NS;
+            due_ns = due_ns.saturating_add(late * WINDOW_NS).saturating_add(WINDOW_NS);
         }
     })?;
     outcome?;

@@ -54,7 +54,7 @@ impl Watch {
             return Ok(());
         }
         self.windows += 1;
-        self.watched_ns += snapshot.window_ns;
+        self.watched_ns = self.watched_ns.saturating_add(snapshot.window_ns);
         self.edges = self.edges.max(snapshot.edges_total);
         let decisions = self.decider.window(snapshot.end_monotonic_ns, snapshot);
         let mut out = BufWriter::new(io::stdout().lock());
@@ -70,17 +70,18 @@ impl Watch {
             }
         }
         out.flush()?;
-        decisions.events.into_iter().for_each(|event| self.see(event.alert));
+        decisions.events.into_iter().for_each(|event| self.see(event));
         Ok(())
     }
 
-    fn see(&mut self, alert: Alert) {
+    fn see(&mut self, event: Event) {
+        let Event { happened, alert } = event;
         if let Some(known) = self.seen.iter_mut().find(|known| known.id() == alert.id()) {
             *known = alert;
         } else if self.seen.len() < MAX_SEEN {
             self.seen.push(alert);
         } else {
-            self.unseen += 1;
+            self.unseen += u64::from(happened == Happened::Raised);
         }
     }
 

@@ -35,7 +35,9 @@ const REMEMBERED: usize = 4096;
 /// New cgroups whose container has not been written down yet.
 const MAX_AWAITED: usize = 256;
 /// Each of them is looked for after this long, then after twice as long, and so on: runtimes write within milliseconds.
+/// Late looks are for all of them together: each is a wake-up.
 const FIRST_LOOK_NS: u64 = 25_000_000;
+const LATE_LOOKS_NS: u64 = 200_000_000;
 /// So often: six seconds in all. A runtime that is slower has failed.
 const LOOKS: u32 = 8;
 /// `/proc/cgroups`.
@@ -180,7 +182,9 @@ impl LocalNames {
             if self.container_of(&cgroup::parse(&awaited.path), &awaited.path).is_some() {
                 self.found_late += 1;
             } else if looks < LOOKS {
-                self.awaited.push_back(Awaited { looks, due_ns: now_ns + (FIRST_LOOK_NS << looks), ..awaited });
+                let grain_ns = if looks < 2 { 1 } else { LATE_LOOKS_NS };
+                let due_ns = (now_ns + (FIRST_LOOK_NS << looks)).next_multiple_of(grain_ns);
+                self.awaited.push_back(Awaited { looks, due_ns, ..awaited });
             }
         }
     }

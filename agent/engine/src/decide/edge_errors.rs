@@ -120,6 +120,9 @@ impl EdgeErrors {
             }
             let before = known.tally.connects().hits;
             known.tally.add(edge, window.snapshot.window_ns, reached.excuses(edge));
+            if window.snapshot.degradation.estimated() {
+                known.tally.rounds_are_estimates();
+            }
             // Where to look: at one that fails, rather than at one that does not.
             if known.address.is_none() || known.tally.connects().hits > before {
                 known.address = edge.server.address.zip(edge.server.port).map(SocketAddr::from);

@@ -59,8 +59,10 @@ struct Server {
     times: Times,
     heard_ns: u64,
     window: u64,
+    /// Of the edge whose requests waited most in this window, and for how long.
     address: Option<SocketAddr>,
     process: Option<Place>,
+    most_ns: u64,
     wait_p95: Baseline,
     work: Baseline,
     total: Baseline,
@@ -105,9 +107,10 @@ impl ReceiveQueue {
             let Some(server) = self.servers.get_mut(&unit) else { continue };
             if server.window != self.window {
                 (server.times, server.window, server.heard_ns) = (Times::default(), self.window, now_ns);
+                server.most_ns = 0;
             }
             server.times.add(view, window.snapshot.window_ns);
-            server.where_to_look(edge);
+            server.where_to_look(edge, view.receive_queue_wait.sum_ns);
         }
     }
 }
@@ -129,9 +132,10 @@ impl Evaluator for ReceiveQueue {
                 continue;
             };
             let ends = say::Ends { unit, process: server.process.as_ref(), address: server.address };
-            let trust = if reading.normal.is_some() { server.times.trust } else { Trust::Unchecked };
-            let state =
-                judge.judge(unit, reading.finding(), trust, || say::report(&ends, &reading, window.snapshot.window_ns));
+            // What cannot be believed was left out of the times.
+            let state = judge.judge(unit, reading.finding(), Trust::Checked, || {
+                say::report(&ends, &reading, window.snapshot.window_ns)
+            });
             server.learn(now_ns, &reading, !state.is_normal());
         }
     }
@@ -146,6 +150,7 @@ impl Default for Server {
             window: 0,
             address: None,
             process: None,
+            most_ns: 0,
             wait_p95: baseline(),
             work: baseline(),
             total: baseline(),
@@ -155,8 +160,12 @@ impl Default for Server {
 }
 
 impl Server {
-    /// At the process that did most of it.
-    fn where_to_look(&mut self, edge: &Edge) {
+    /// At whom most of the waiting was for.
+    fn where_to_look(&mut self, edge: &Edge, waited_ns: u64) {
+        if waited_ns < self.most_ns {
+            return;
+        }
+        self.most_ns = waited_ns;
         self.address = edge.server.address.zip(edge.server.port).map(SocketAddr::from).or(self.address);
         if let Some(busiest) = edge.server_processes.iter().max_by_key(|share| share.rounds) {
             let process = &busiest.process;

@@ -210,7 +210,7 @@ fn a_container_that_is_never_written_down_is_given_up() {
         looks.push(due_ns / 1_000_000);
         names.look_again(due_ns);
     }
-    assert_eq!(looks, [25, 75, 175, 375, 775, 1575, 3175, 6375]);
+    assert_eq!(looks, [25, 75, 200, 400, 800, 1600, 3200, 6400]);
 }
 
 #[test]

@@ -117,6 +117,11 @@ impl Tally {
         self.low_trust |= Trust::of(view, window_ns) == Trust::Low;
     }
 
+    /// Rounds were those of a sample of sockets: one that fails stands for many, and no share of them is a count.
+    pub(super) fn rounds_are_estimates(&mut self) {
+        self.low_trust = true;
+    }
+
     fn fail(&mut self, cause: Cause, n: u64) {
         let sum = &mut self.failed[cause as usize];
         *sum = sum.saturating_add(n);

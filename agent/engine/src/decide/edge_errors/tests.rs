@@ -8,7 +8,7 @@ use weir_ebpf::histogram::index;
 
 use super::*;
 use crate::{
-    Engine, Identity, Input, Kind, Named, NamedEnd, Window as Span,
+    Degraded, Engine, Identity, Input, Kind, Named, NamedEnd, Window as Span,
     decide::{
         Decider, Happened,
         alarm::Ended,
@@ -217,6 +217,21 @@ fn rounds_whose_books_do_not_balance_raise_nothing() {
         answer(&mut records[0].1, 10);
         // Longer in flight than there was time.
         abandon(&mut records[0].1, 10, 100 * S);
+    });
+    assert_eq!(lab.happened(), []);
+}
+
+/// One of a sample that fails stands for sixty-four.
+#[test]
+fn estimates_are_no_counts() {
+    let mut lab = Lab::new([client(7, 2)]);
+    lab.run(60, healthy);
+    lab.engine.take(Input::Degraded(Degraded { cpu_step: 5, ..Degraded::default() }));
+    lab.run(60, |second, records| {
+        answer(&mut records[0].1, 128);
+        if second % 5 == 0 {
+            abandon(&mut records[0].1, 64, MS);
+        }
     });
     assert_eq!(lab.happened(), []);
 }

@@ -3,13 +3,13 @@
 use super::Normal;
 use crate::{
     decide::{
-        proportion::MIN_EVENTS,
+        proportion::{MIN_EVENTS, Proportion},
         severity::{Effect, Level, Resource, Severity},
         signal::Finding,
         trust::Trust,
     },
     delta::View,
-    distribution::Distribution,
+    distribution::{Distribution, bounds_s},
 };
 
 /// Shorter waits hurt nobody.
@@ -19,6 +19,9 @@ const RAISE: f64 = 5.0;
 const CLEAR: f64 = 2.0;
 /// The part of the server's time that is wait.
 const MOST_OF_IT: f64 = 0.5;
+/// So many requests waited so long, and with 95% confidence so large a part: two of twenty may be one pause.
+const MIN_SLOW: u64 = 5;
+const SLOW_SHARE: f64 = 0.05;
 /// Callers feel it.
 const FELT: f64 = 2.0;
 
@@ -28,25 +31,25 @@ pub(super) struct Times {
     wait: Distribution,
     work: Distribution,
     retransmitted: u64,
-    /// Some of it is not timed request by request.
-    overlapping: bool,
-    pub(super) trust: Trust,
 }
 
 impl Default for Times {
     fn default() -> Self {
         let View { receive_queue_wait: wait, latency: work, .. } = View::nothing();
-        Self { wait, work, retransmitted: 0, overlapping: false, trust: Trust::Checked }
+        Self { wait, work, retransmitted: 0 }
     }
 }
 
 impl Times {
+    /// Adds what an edge's sockets saw, unless requests overlap on them or their times contradict each other.
     pub(super) fn add(&mut self, view: &View, window_ns: u64) {
-        self.overlapping |= view.multiplexed || view.push || view.pipelined.1 > 0;
+        let overlapping = view.multiplexed || view.push || view.pipelined.1 > 0;
+        if overlapping || Trust::of(view, window_ns) == Trust::Low {
+            return;
+        }
         self.wait.merge(&view.receive_queue_wait);
         self.work.merge(&view.latency);
         self.retransmitted = self.retransmitted.wrapping_add(view.retransmitted_segments);
-        self.trust = self.trust.and(Trust::of(view, window_ns));
     }
 }
 
@@ -59,6 +62,8 @@ pub(super) struct Reading {
     pub(super) work: f64,
     pub(super) rate: f64,
     pub(super) retransmitted: u64,
+    /// Those that waited far longer than normal.
+    slow: Proportion,
     pub(super) normal: Option<Normal>,
 }
 
@@ -84,12 +89,15 @@ impl Class {
 }
 
 impl Reading {
-    /// None where too few were timed, or not one by one.
+    /// None where too few were timed.
     pub(super) fn new(times: &Times, normal: Option<Normal>, seconds: f64) -> Option<Self> {
         let rounds = times.wait.count.min(times.work.count);
-        if times.overlapping || rounds < MIN_EVENTS {
+        if rounds < MIN_EVENTS {
             return None;
         }
+        let line = normal.map_or(f64::INFINITY, |normal| LEAST_WAIT_S.max(RAISE * normal.wait_p95));
+        let slow = times.wait.buckets().filter(|(bucket, _)| bounds_s(*bucket).0 >= line);
+        let slow = slow.fold(0u64, |sum, (_, n)| sum.saturating_add(n.into()));
         Some(Self {
             rounds,
             wait_p95: times.wait.quantile_s(0.95)?,
@@ -97,6 +105,7 @@ impl Reading {
             work: times.work.mean_s()?,
             rate: times.work.count as f64 / seconds,
             retransmitted: times.retransmitted,
+            slow: Proportion::new(slow, times.wait.count),
             normal,
         })
     }
@@ -110,7 +119,8 @@ impl Reading {
     pub(super) fn finding(&self) -> Finding {
         let Some(normal) = self.normal else { return Finding::NoData };
         let times = self.wait_p95 / normal.wait_p95;
-        if self.wait_p95 >= LEAST_WAIT_S && times >= RAISE && self.share() >= MOST_OF_IT {
+        let is_slow = self.slow.hits >= MIN_SLOW && self.slow.low() >= SLOW_SHARE;
+        if is_slow && self.wait_p95 >= LEAST_WAIT_S && times >= RAISE && self.share() >= MOST_OF_IT {
             let felt = self.wait + self.work >= FELT * normal.total;
             let effect = felt.then_some(Effect::LatencyUp);
             return Finding::Raise(Severity::of(Level::Critical, Some(Resource::Queue), effect));

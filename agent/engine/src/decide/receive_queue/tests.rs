@@ -93,6 +93,53 @@ fn too_few_and_overlapping_requests_say_nothing() {
     assert_eq!(lab.happened(), []);
 }
 
+/// One caller whose requests overlap blinds nobody to the others.
+#[test]
+fn the_others_are_judged_all_the_same() {
+    let other = client(9, 2);
+    let [one, its_server] = pair();
+    let mut lab = Lab::new([one, its_server, other, server(8, &other)]);
+    let second = |records: &mut [(u32, EdgeRecord)], wait_ns| {
+        records[3].1.multiplexed_set = 1;
+        let (one, other) = records.split_at_mut(2);
+        serve(one, 50, wait_ns, 2 * MS);
+        serve(other, 50, wait_ns, 2 * MS);
+    };
+    lab.run(60, |_, records| second(records, MS / 10)).run(20, |_, records| second(records, 60 * MS));
+    assert_eq!(lab.happened(), [(70, Happened::Raised)]);
+}
+
+/// A pause of 200 ms now and then, of a server that has little to do.
+#[test]
+fn two_slow_requests_are_a_pause_and_no_queue() {
+    let mut lab = Lab::new(pair());
+    lab.run(60, |_, records| serve(records, 4, MS / 10, 2 * MS)).run(120, |second, records| {
+        serve(records, 4, MS / 10, 2 * MS);
+        if second % 5 == 0 {
+            serve(records, 2, 200 * MS, 2 * MS);
+        }
+    });
+    assert_eq!(lab.happened(), []);
+}
+
+/// Two processes serve, and one of them lets its callers wait.
+#[test]
+fn the_process_to_look_at_is_the_one_that_waits() {
+    let other = client(9, 2);
+    let [one, its_server] = pair();
+    for slow in [0, 2] {
+        let mut lab = Lab::new([one, its_server, other, server(10, &other)]);
+        let second = |records: &mut [(u32, EdgeRecord)], wait_ns: u64| {
+            let (one, other) = records.split_at_mut(2);
+            serve(one, 50, if slow == 0 { wait_ns } else { MS / 10 }, 2 * MS);
+            serve(other, 50, if slow == 2 { wait_ns } else { MS / 10 }, 2 * MS);
+        };
+        lab.run(60, |_, records| second(records, MS / 10)).run(20, |_, records| second(records, 90 * MS));
+        let place = lab.events[0].1.alert.document().r#where.to_owned();
+        assert!(place.contains(if slow == 0 { "(pid 8)" } else { "(pid 10)" }), "{place}");
+    }
+}
+
 #[test]
 fn one_bad_window_is_none() {
     let mut lab = Lab::new(pair());
