@@ -191,7 +191,13 @@ pub fn postgres_at(lab: &Lab, place: &Place<'_>) -> Server {
     let mut command = tool("postgres");
     command.args(["-p", &place.address.port().to_string(), "-c", "fsync=off"]);
     command.args(["-c", &format!("listen_addresses={}", place.address.ip()), "-k"]);
-    Server::start(command.arg(&directory), place)
+    let server = Server::start(command.arg(&directory), place);
+    // It accepts connections, and turns them away, while it still recovers.
+    let status = || fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
+    wait_until(Duration::from_secs(20), "PostgreSQL to be ready", || {
+        status().lines().any(|line| line.trim() == "ready")
+    });
+    server
 }
 
 /// Unlike `Command::uid`, in turn with what else the command does before it runs.
