@@ -47,6 +47,7 @@ mod severity;
 mod signal;
 mod trust;
 mod unit;
+mod units;
 
 pub use alarm::{Alarm, Ended, Rule, State, Transition, Verdict};
 pub use alert::{Alert, Document, Heading, Item, MAX_TEXT, Suspect};

@@ -18,7 +18,7 @@
 //! connects count from the first.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
 };
 
@@ -36,6 +36,7 @@ use super::{
     signal::{Signal, Window},
     trust::Trust,
     unit::{Service, Unit},
+    units::Units,
 };
 use crate::snapshot::Edge;
 
@@ -53,8 +54,6 @@ pub(super) const SIGNAL: Signal = Signal {
 
 /// Edges remembered, less than a KiB each (`tests/allocations.rs`); of more the first ones.
 pub(super) const MAX_EDGES: usize = 8192;
-/// An edge that is silent for so long is forgotten, with what was normal for it.
-const FORGOTTEN_NS: u64 = 3_600_000_000_000;
 /// Windows that normal is made of: the baseline's own limits see to it that it does not follow a fault.
 const DEPTH: usize = 60;
 /// Shares have no logarithm at nothing: one is learned with a hundredth more.
@@ -64,8 +63,6 @@ const HUNDREDTH: f64 = 0.01;
 #[derive(Debug)]
 struct Remembered {
     tally: Tally,
-    heard_ns: u64,
-    window: u64,
     worked: bool,
     address: Option<SocketAddr>,
     client_process: Option<Place>,
@@ -74,50 +71,42 @@ struct Remembered {
 }
 
 /// The evaluator.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct EdgeErrors {
     learning: Learning,
-    /// Boxed: nodes of the tree are half empty.
-    edges: BTreeMap<Unit, Box<Remembered>>,
+    edges: Units<Remembered>,
     callees: Callees,
-    window: u64,
-    over_limit: u64,
+}
+
+impl Default for EdgeErrors {
+    fn default() -> Self {
+        Self::new(Learning::USUAL)
+    }
 }
 
 impl EdgeErrors {
     /// One that takes so much to know what is normal.
     pub fn new(learning: Learning) -> Self {
-        Self { learning, ..Self::default() }
+        Self { learning, edges: Units::up_to(MAX_EDGES), callees: Callees::default() }
     }
 
     /// Edges that found no room, and names.
     pub fn over_limit(&self) -> u64 {
-        self.over_limit + self.callees.forgotten()
+        self.edges.over_limit() + self.callees.forgotten()
     }
 
     /// Adds up what all instances of a service did.
     fn gather(&mut self, window: &Window<'_>) {
         let now_ns = window.at.monotonic_ns;
-        self.window += 1;
         self.callees.forget(now_ns);
-        self.edges.retain(|_, edge| now_ns.saturating_sub(edge.heard_ns) <= FORGOTTEN_NS);
+        self.edges.begin(now_ns);
         let reached = Reached::of(&window.snapshot.edges);
         // What stands for many is nobody's in particular.
         for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
             let client = Service::of(&edge.client.identity);
             let server = self.callees.name(&client, &edge.server, now_ns);
             let unit = Unit::edge(client, server, edge.server.port);
-            if !self.edges.contains_key(&unit) {
-                if self.edges.len() >= MAX_EDGES {
-                    self.over_limit += 1;
-                    continue;
-                }
-                self.edges.insert(unit.clone(), Box::default());
-            }
-            let Some(known) = self.edges.get_mut(&unit) else { continue };
-            if known.window != self.window {
-                (known.tally, known.window, known.heard_ns) = (Tally::default(), self.window, now_ns);
-            }
+            let Some(known) = self.edges.hear(unit, |known| known.tally = Tally::default()) else { continue };
             let before = known.tally.connects().hits;
             known.tally.add(edge, window.snapshot.window_ns, reached.excuses(edge));
             if window.snapshot.degradation.estimated() {
@@ -141,7 +130,7 @@ impl Evaluator for EdgeErrors {
     fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
         self.gather(window);
         let (now_ns, seconds) = (window.at.monotonic_ns, window.seconds());
-        for (unit, edge) in self.edges.iter_mut().filter(|(_, edge)| edge.window == self.window) {
+        for (unit, edge) in self.edges.heard() {
             let [Some(client), Some(server)] = unit.services() else { continue };
             let reading = Reading::new(edge.tally, edge.known(now_ns, self.learning), seconds);
             let ends = Ends { client, client_process: edge.client_process.as_ref(), server, address: edge.address };
@@ -159,8 +148,6 @@ impl Default for Remembered {
     fn default() -> Self {
         Self {
             tally: Tally::default(),
-            heard_ns: 0,
-            window: 0,
             worked: false,
             address: None,
             client_process: None,

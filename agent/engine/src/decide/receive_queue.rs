@@ -10,7 +10,7 @@
 //! Where it is blind: before it is known what is normal; a server that was always so; requests that overlap on a connection
 //! (HTTP/2, pipelines), of which only the first is timed; a server that reads at once and queues inside itself.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::net::SocketAddr;
 
 use self::reading::{Reading, Times};
 use super::{
@@ -21,6 +21,7 @@ use super::{
     signal::{Signal, Window},
     trust::Trust,
     unit::{Service, Unit},
+    units::Units,
 };
 use crate::snapshot::Edge;
 
@@ -38,8 +39,6 @@ pub(super) const SIGNAL: Signal = Signal {
 
 /// Servers remembered, some 900 bytes each; of more the first ones.
 pub(super) const MAX_SERVERS: usize = 4096;
-/// A server that is silent for so long is forgotten, with what was normal for it.
-const FORGOTTEN_NS: u64 = 3_600_000_000_000;
 /// Windows that normal is made of.
 const DEPTH: usize = 60;
 /// What takes no time has no logarithm.
@@ -57,8 +56,6 @@ struct Normal {
 #[derive(Debug)]
 struct Server {
     times: Times,
-    heard_ns: u64,
-    window: u64,
     /// Of the edge whose requests waited most in this window, and for how long.
     address: Option<SocketAddr>,
     process: Option<Place>,
@@ -70,45 +67,37 @@ struct Server {
 }
 
 /// The evaluator.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ReceiveQueue {
     learning: Learning,
-    servers: BTreeMap<Unit, Box<Server>>,
-    window: u64,
-    over_limit: u64,
+    servers: Units<Server>,
+}
+
+impl Default for ReceiveQueue {
+    fn default() -> Self {
+        Self::new(Learning::USUAL)
+    }
 }
 
 impl ReceiveQueue {
     /// One that takes so much to know what is normal.
     pub fn new(learning: Learning) -> Self {
-        Self { learning, ..Self::default() }
+        Self { learning, servers: Units::up_to(MAX_SERVERS) }
     }
 
     /// Servers that found no room.
     pub fn over_limit(&self) -> u64 {
-        self.over_limit
+        self.servers.over_limit()
     }
 
     /// Adds up what all of a server's sockets saw.
     fn gather(&mut self, window: &Window<'_>) {
-        let now_ns = window.at.monotonic_ns;
-        self.window += 1;
-        self.servers.retain(|_, server| now_ns.saturating_sub(server.heard_ns) <= FORGOTTEN_NS);
+        self.servers.begin(window.at.monotonic_ns);
         for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
             let Ok(view) = &edge.server_view else { continue };
             let unit = Unit::server(Service::of(&edge.server.identity), edge.server.port);
-            if !self.servers.contains_key(&unit) {
-                if self.servers.len() >= MAX_SERVERS {
-                    self.over_limit += 1;
-                    continue;
-                }
-                self.servers.insert(unit.clone(), Box::default());
-            }
-            let Some(server) = self.servers.get_mut(&unit) else { continue };
-            if server.window != self.window {
-                (server.times, server.window, server.heard_ns) = (Times::default(), self.window, now_ns);
-                server.most_ns = 0;
-            }
+            let anew = |server: &mut Server| (server.times, server.most_ns) = (Times::default(), 0);
+            let Some(server) = self.servers.hear(unit, anew) else { continue };
             server.times.add(view, window.snapshot.window_ns);
             server.where_to_look(edge, view.receive_queue_wait.sum_ns);
         }
@@ -127,7 +116,7 @@ impl Evaluator for ReceiveQueue {
         }
         self.gather(window);
         let (now_ns, seconds) = (window.at.monotonic_ns, window.seconds());
-        for (unit, server) in self.servers.iter_mut().filter(|(_, server)| server.window == self.window) {
+        for (unit, server) in self.servers.heard() {
             let Some(reading) = Reading::new(&server.times, server.normal(now_ns, self.learning), seconds) else {
                 continue;
             };
@@ -146,8 +135,6 @@ impl Default for Server {
         let baseline = || Baseline::over(DEPTH);
         Self {
             times: Times::default(),
-            heard_ns: 0,
-            window: 0,
             address: None,
             process: None,
             most_ns: 0,
