@@ -29,7 +29,9 @@ use crate::{
 };
 
 /// The grain of live tables and recordings.
-pub(crate) const FINE_TICK: Duration = Duration::from_secs(1);
+const FINE_TICK: Duration = Duration::from_secs(1);
+/// A tick comes a little early or late: one within this of a window's end is its end.
+pub(crate) const EARLY: Duration = FINE_TICK.checked_div(4).expect("four");
 /// Where only the end counts, the maps are read for the ring's sake: it holds the failures of 120 edges for this long.
 /// A process that has slept pays 1 to 9 ms of cold memory for each time it wakes, so it should not wake for nothing.
 const COARSE_TICK: Duration = Duration::from_secs(30);
@@ -301,9 +303,9 @@ async fn exit_of(child: &mut Option<Child>) -> Result<ExitCode> {
     Ok(ExitCode::from(code as u8))
 }
 
-/// Whether a snapshot is due: a tick comes a little early or late.
+/// Whether a snapshot is due.
 fn is_due(at: Option<Instant>) -> bool {
-    at.is_some_and(|due| Instant::now() + FINE_TICK / 4 >= due)
+    at.is_some_and(|due| Instant::now() + EARLY >= due)
 }
 
 /// The snapshot after the one that was due then. Where ticks are further apart than snapshots, some are left out.

@@ -5,7 +5,7 @@ use std::{io::IsTerminal as _, process::ExitCode, time::Duration};
 use anyhow::Result;
 use weir_engine::Window;
 
-use super::value::{BudgetArgs, ClusterArgs, Format, LimitArgs, ViewArgs, duration};
+use super::value::{Format, ObserverArgs, ViewArgs, duration};
 use crate::{
     export::Output,
     observe::{self, Plan, Until},
@@ -31,11 +31,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     view: ViewArgs,
     #[command(flatten)]
-    limits: LimitArgs,
-    #[command(flatten)]
-    cluster: ClusterArgs,
-    #[command(flatten)]
-    budget: BudgetArgs,
+    observer: ObserverArgs,
     /// Count and time weir's own programs while it runs (`kernel.bpf_stats_enabled`): costs some 20 ns a run
     #[arg(long)]
     stats: bool,
@@ -65,16 +61,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     } else {
         Window::Whole
     };
-    let plan = Plan {
-        limits: args.limits.limits(),
-        refuse: args.limits.refuse.refuse_probe,
-        until,
-        every: (!once).then_some(every),
-        window,
-        stats: args.stats,
-        cluster: args.cluster.config(),
-        budget: args.budget.limits(),
-    };
+    let plan = Plan { stats: args.stats, ..args.observer.plan(until, (!once).then_some(every), window) };
     let output = Output::new(format, view, live_table);
     let exit = observe::observe(plan, None, &mut |snapshot| output.write(snapshot))?;
     Ok(exit)

@@ -5,10 +5,10 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::{Context as _, Result};
 use weir_engine::Window;
 
-use super::value::{BudgetArgs, ClusterArgs, Format, LimitArgs, ViewArgs, duration};
+use super::value::{Format, ObserverArgs, ViewArgs, duration};
 use crate::{
     export::Output,
-    observe::{self, Plan, Until},
+    observe::{self, Until},
     recording::Recorder,
 };
 
@@ -29,11 +29,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     view: ViewArgs,
     #[command(flatten)]
-    limits: LimitArgs,
-    #[command(flatten)]
-    cluster: ClusterArgs,
-    #[command(flatten)]
-    budget: BudgetArgs,
+    observer: ObserverArgs,
     /// Record while this command runs
     #[arg(last = true, value_name = "COMMAND", conflicts_with = "span")]
     command: Vec<String>,
@@ -43,16 +39,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let format = args.output.unwrap_or_else(Format::for_stdout);
     let recorder = Recorder::create(&args.file)?;
     let until = Until::asked(args.span, args.command);
-    let plan = Plan {
-        limits: args.limits.limits(),
-        refuse: args.limits.refuse.refuse_probe,
-        until,
-        every: None,
-        window: Window::Whole,
-        stats: false,
-        cluster: args.cluster.config(),
-        budget: args.budget.limits(),
-    };
+    let plan = args.observer.plan(until, None, Window::Whole);
     let output = Output::new(format, args.view.view(), false);
     let exit = observe::observe(plan, Some(recorder), &mut |snapshot| output.write(snapshot))?;
     let bytes = std::fs::metadata(&args.file).with_context(|| args.file.display().to_string())?.len();

@@ -5,10 +5,10 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::Result;
 use weir_engine::{Engine, Input, Window, decide::WINDOW_NS};
 
-use super::value::{BudgetArgs, ClusterArgs, LimitArgs, duration};
+use super::value::{ObserverArgs, duration};
 use crate::{
     export::signals::{Form, Watch},
-    observe::{self, FINE_TICK, Plan, Until},
+    observe::{self, EARLY, Until},
     recording::{self, Recorder},
 };
 
@@ -36,11 +36,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["span", "record"])]
     replay: Option<PathBuf>,
     #[command(flatten)]
-    limits: LimitArgs,
-    #[command(flatten)]
-    cluster: ClusterArgs,
-    #[command(flatten)]
-    budget: BudgetArgs,
+    observer: ObserverArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -61,16 +57,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
 }
 
 fn observe(args: Args, watch: &mut Watch) -> Result<ExitCode> {
-    let plan = Plan {
-        limits: args.limits.limits(),
-        refuse: args.limits.refuse.refuse_probe,
-        until: Until::asked(args.span, Vec::new()),
-        every: Some(Duration::from_nanos(WINDOW_NS)),
-        window: Window::Whole,
-        stats: false,
-        cluster: args.cluster.config(),
-        budget: args.budget.limits(),
-    };
+    let every = Duration::from_nanos(WINDOW_NS);
+    let plan = args.observer.plan(Until::asked(args.span, Vec::new()), Some(every), Window::Whole);
     let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
     observe::observe(plan, recorder, &mut |snapshot| watch.window(&snapshot))
 }
@@ -86,8 +74,7 @@ fn replay(file: &std::path::Path, watch: &mut Watch) -> Result<ExitCode> {
                 due_ns = started.monotonic_ns.saturating_add(WINDOW_NS);
                 None
             }
-            // A tick comes a little early or late.
-            Input::Tick { monotonic_ns, .. } => Some(monotonic_ns.saturating_add(FINE_TICK.as_nanos() as u64 / 4)),
+            Input::Tick { monotonic_ns, .. } => Some(monotonic_ns.saturating_add(EARLY.as_nanos() as u64)),
             _ => None,
         };
         engine.take(input);

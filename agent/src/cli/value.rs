@@ -2,8 +2,11 @@
 
 use std::{io::IsTerminal as _, time::Duration};
 
+use weir_engine::Window;
+
 use crate::{
     identity::kubernetes::{Config, Mode},
+    observe::{Plan, Until},
     probe::load::Limits,
 };
 
@@ -98,6 +101,34 @@ impl ClusterArgs {
             path => Mode::Kubeconfig(path.into()),
         };
         Config { mode, node_name: self.node_name, ..Config::default() }
+    }
+}
+
+/// How to observe: the same for every command that does.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ObserverArgs {
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    #[command(flatten)]
+    budget: BudgetArgs,
+}
+
+impl ObserverArgs {
+    /// A plan of this.
+    pub(crate) fn plan(self, until: Until, every: Option<Duration>, window: Window) -> Plan {
+        let Self { limits, cluster, budget } = self;
+        Plan {
+            limits: limits.limits(),
+            refuse: limits.refuse.refuse_probe,
+            until,
+            every,
+            window,
+            stats: false,
+            cluster: cluster.config(),
+            budget: budget.limits(),
+        }
     }
 }
 
