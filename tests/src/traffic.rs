@@ -1,6 +1,7 @@
 //! Driving a `weir-traffic` process.
 
 use std::{
+    fs,
     io::Write as _,
     path::Path,
     process::{ChildStdin, Command, Stdio},
@@ -10,6 +11,7 @@ use std::{
 use crate::{
     Netns,
     process::{Lines, Process},
+    tally::wait_until,
 };
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -89,6 +91,18 @@ impl Traffic {
     pub fn must(&mut self, command: &str, expected: &str) {
         let answer = self.ask(command);
         assert_eq!(answer, expected, "the answer to {command:?}");
+    }
+
+    /// Waits until it has closed every connection that it accepted: the end of a connection reaches its two ends one
+    /// after the other. One thread of a server accepts, one waits for the test, each other one serves.
+    ///
+    /// # Panics
+    /// If it has not within ten seconds.
+    pub fn wait_idle(&self) {
+        let tasks = format!("/proc/{}/task", self.pid());
+        wait_until(Duration::from_secs(10), "a server to close its connections", || {
+            fs::read_dir(&tasks).expect("the threads of a live server").count() <= 2
+        });
     }
 
     /// Ends it by SIGKILL and waits for its end: the kernel closes its sockets.

@@ -120,6 +120,7 @@ fn counts_from_a_sample_are_unbiased_estimates() {
     client.must(&format!("open {CONNECTIONS}"), &format!("opened {CONNECTIONS}"));
     client.must(&format!("rounds {ROUNDS} {BYTES}"), "done");
     client.must("close", "done");
+    echo.wait_idle();
     let windows = windows(&weir.finish_raw());
     windows.iter().for_each(assert_says_so);
     let edges = edges(&windows, client.pid(), echo.port());
