@@ -208,14 +208,20 @@ pub(crate) fn replace_in(histogram: *mut Histogram, old_ns: u64, new_ns: u64, sh
 
 #[inline(always)]
 fn change_bucket(histogram: *mut Histogram, ns: u64, by: u32) {
-    let mut bucket = histogram::index(ns);
+    // SAFETY: a field of a live map value.
+    count_in(unsafe { &raw mut (*histogram).buckets }, histogram::index(ns), by);
+}
+
+/// Adds to one of several counters.
+#[inline(always)]
+pub(crate) fn count_in<const N: usize>(buckets: *mut [u32; N], mut bucket: usize, by: u32) {
     // The compiler knows that the index is in range and would drop the check that the verifier needs; a volatile read
     // makes it forget.
     // SAFETY: a live local.
     bucket = unsafe { core::ptr::read_volatile(&raw const bucket) };
-    if bucket < weir_abi::BUCKETS {
+    if bucket < N {
         // SAFETY: a field of a live map value; the index was checked.
-        unsafe { add_u32((&raw mut (*histogram).buckets).cast::<u32>().add(bucket), by) };
+        unsafe { add_u32(buckets.cast::<u32>().add(bucket), by) };
     }
 }
 

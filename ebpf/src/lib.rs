@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod histogram;
+pub mod idle;
 pub mod pipeline;
 pub mod round;
 pub mod sampling;

@@ -24,6 +24,8 @@ mod probe;
 #[cfg(target_arch = "bpf")]
 mod resolve;
 #[cfg(target_arch = "bpf")]
+mod reuse;
+#[cfg(target_arch = "bpf")]
 mod sample;
 #[cfg(target_arch = "bpf")]
 mod sockets;

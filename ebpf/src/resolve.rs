@@ -161,7 +161,7 @@ fn announced_before(sk: Sock<impl Pointer>) -> Option<u32> {
 /// The same, from the record where it was noted at the establishment.
 #[inline(always)]
 fn peer_of(sk: Sock<impl Pointer>, socket: &Socket) -> Option<u32> {
-    if socket.flags & PARTIAL != 0 { announced_before(sk) } else { socket.peer.checked_sub(1) }
+    if socket.flags & PARTIAL != 0 { announced_before(sk) } else { socket.peer_or_thread.checked_sub(1) }
 }
 
 /// Which of the `other` slots a connection accepted just now without a record belongs to; remembered for its end, when

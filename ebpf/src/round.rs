@@ -167,10 +167,16 @@ impl Round {
         open
     }
 
+    /// When the last answer ended; 0 before the first.
+    #[inline(always)]
+    pub fn answer_ended_ns(&self) -> u64 {
+        later(self.answered_ns, self.responded_ns)
+    }
+
     /// Time of the last operation, either way; 0 before the first.
     #[inline(always)]
     pub fn last_ns(&self) -> u64 {
-        later(later(self.started_ns, self.initiated_ns), later(self.answered_ns, self.responded_ns))
+        later(later(self.started_ns, self.initiated_ns), self.answer_ended_ns())
     }
 
     /// The verdict so far, or nothing before `JUDGED_AFTER` operations.

@@ -54,7 +54,8 @@ pub struct Socket {
     /// The kernel's retransmission count already added to the edge.
     pub total_retrans: u32,
     /// Server: what the client left under this handshake (`weir_abi` slots, or `PEER_UNTRACKED`), plus 1; 0 for nothing.
-    pub peer: u32,
+    /// Client: the thread that sent the last request; 0 before the first.
+    pub peer_or_thread: u32,
     /// Round trip of the handshake in microseconds, until the edge is known.
     pub handshake_us: u32,
     /// The sample that the conversation belongs to (`weir_abi::Control::sampling_epoch`).

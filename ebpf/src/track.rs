@@ -16,7 +16,7 @@ use crate::{
         self, Sock, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_SYN_SENT, Tcp, pointer::Pointer,
     },
     maps::{FAILED_CONNECTS, LISTENERS, Listener},
-    resolve, sample,
+    resolve, reuse, sample,
     sockets::{at_limit, create, has_missed},
 };
 
@@ -65,6 +65,8 @@ pub(crate) struct Books<'a> {
     pub(crate) wait_ns: u64,
     /// Bytes that the current system call moves, to be sampled; 0 when they are not at hand.
     pub(crate) bytes: u32,
+    /// A client's send: which thread sent the last request on this connection.
+    pub(crate) thread: Option<&'a mut u32>,
 }
 
 impl Books<'_> {
@@ -83,6 +85,9 @@ impl Account for Books<'_> {
         let record = self.record;
         weigh!(record.in_flight, InFlight::of(round.started_ns), self.weight);
         self.observe_wait();
+        if let Some(thread) = &mut self.thread {
+            reuse::by_current(round, thread, self.weight, record);
+        }
         if self.bytes != 0 {
             sample::request(round, self.bytes, self.record);
         }
@@ -144,7 +149,7 @@ pub(crate) fn settle(now: Option<u64>, socket: &mut Socket, record: *mut EdgeRec
 #[inline(always)]
 fn finish(now: Option<u64>, socket: &mut Socket, record: *mut EdgeRecord) {
     let weight = follow::weight(socket);
-    let mut books = Books { record, flags: &mut socket.flags, weight, wait_ns: 0, bytes: 0 };
+    let mut books = Books { record, flags: &mut socket.flags, weight, wait_ns: 0, bytes: 0, thread: None };
     socket.round.settle(now, &mut books);
     flush(socket, record);
 }
@@ -254,7 +259,7 @@ fn take_in_unseen_read(sk: Sock<impl Pointer>, tcp: Tcp<impl Pointer>, socket: &
     socket.arrived_ns = 0;
     add_received(sk, bytes, at, socket, record);
     let weight = follow::weight(socket);
-    let mut books = Books { record, flags: &mut socket.flags, weight, wait_ns: 0, bytes: 0 };
+    let mut books = Books { record, flags: &mut socket.flags, weight, wait_ns: 0, bytes: 0, thread: None };
     read(sk, at, socket.role, &mut socket.round, &mut books);
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Compact {
 
 /// Both directions from one list: neither compiles when the ABI gains a field.
 macro_rules! codec {
-    (numbers: $($number:ident)*; arrays: $($array:ident)*; histograms: $($histogram:ident)*;) => {
+    (numbers: $($number:ident)*; small: $($small:ident)*; arrays: $($array:ident)*; histograms: $($histogram:ident)*;) => {
         impl Compact {
             pub(crate) fn of(record: &EdgeRecord) -> Self {
                 // An edge is met when it is new, with nothing counted: this is what it will come to.
@@ -54,12 +54,13 @@ macro_rules! codec {
                     last_event_ns: _, // the kernel half's own
                     local_port: _,    // asked about when the record is read
                     _pad: _,
-                    srtt_us, partial, $($number,)* $($array,)* $($histogram,)*
+                    srtt_us, partial, $($number,)* $($small,)* $($array,)* $($histogram,)*
                 } = record;
                 let mut out = Writer { bytes, zeroes: 0 };
                 out.put(u64::from(*srtt_us));
                 out.put(u64::from(*partial));
                 $(out.put(*$number);)*
+                $($small.iter().for_each(|n| out.put(u64::from(*n)));)*
                 $($array.iter().for_each(|n| out.put(*n));)*
                 $(
                     out.put($histogram.sum_ns);
@@ -76,6 +77,7 @@ macro_rules! codec {
             pub(crate) fn plus(&self, other: &Self) -> Self {
                 let (mut sum, more) = (self.record(), other.record());
                 $(sum.$number = sum.$number.wrapping_add(more.$number);)*
+                $(sum.$small.iter_mut().zip(more.$small).for_each(|(a, b)| *a = a.wrapping_add(b));)*
                 $(sum.$array.iter_mut().zip(more.$array).for_each(|(a, b)| *a = a.wrapping_add(b));)*
                 $(
                     sum.$histogram.sum_ns = sum.$histogram.sum_ns.wrapping_add(more.$histogram.sum_ns);
@@ -98,6 +100,7 @@ macro_rules! codec {
                 record.srtt_us = from.take() as u32;
                 record.partial = from.take() as u32;
                 $(record.$number = from.take();)*
+                $(record.$small.iter_mut().for_each(|n| *n = from.take() as u32);)*
                 $(record.$array.iter_mut().for_each(|n| *n = from.take());)*
                 $(
                     record.$histogram.sum_ns = from.take();
@@ -112,8 +115,10 @@ macro_rules! codec {
 codec! {
     numbers: timeout_by_caller opened closed attached detached in_flight rounds_abandoned rounds_broken
         rounds_unobserved unanswered_ns multiplexed_set multiplexed_cleared push_set push_cleared pipeline_sampled pipeline_repeated
-        bytes_sent bytes_received retransmitted_segments resets_sent resets_received;
-    arrays: connects errors;
+        bytes_sent bytes_received retransmitted_segments resets_sent resets_received
+        closed_early threads_epoch;
+    small: reused_by_same_thread reused_by_other_thread;
+    arrays: connects errors threads;
     histograms: latency full_latency_correction receive_queue_wait connect_latency connect_failed_latency handshake;
 }
 

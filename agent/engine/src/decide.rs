@@ -39,6 +39,7 @@ mod incidents;
 #[cfg(test)]
 mod lab;
 mod notify;
+mod pool;
 mod proportion;
 mod quantity;
 mod receive_queue;
@@ -63,6 +64,7 @@ pub use evidence::{Compared, Evidence};
 pub use forecast::{Exhaustion, Forecast};
 pub use incidents::{Incidents, MAX_ALARMS, MAX_INCIDENTS};
 pub use notify::{Limiter, Notification};
+pub use pool::{PoolExhausted, PoolRefused};
 pub use proportion::{MIN_EVENTS, Proportion};
 pub use quantity::{Measure, Quantity};
 pub use receive_queue::ReceiveQueue;
@@ -72,5 +74,5 @@ pub use signal::{Finding, Moment, Signal, WINDOW_NS, Window};
 pub use trust::Trust;
 pub use unit::{Service, Unit};
 
-/// Every signal that is decided on, edges first, then queues, then resources.
-pub const SIGNALS: &[&Signal] = &[&edge_errors::SIGNAL, &receive_queue::SIGNAL];
+/// Every signal that is decided on, pools first, then edges, then queues, then resources.
+pub const SIGNALS: &[&Signal] = &[&pool::EXHAUSTED, &pool::REFUSED, &edge_errors::SIGNAL, &receive_queue::SIGNAL];

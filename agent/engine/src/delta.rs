@@ -1,6 +1,6 @@
 //! What one end saw of an edge in a window: the difference of two cumulative records.
 
-use weir_abi::{EdgeRecord, InFlight, N_CONNECT_OUTCOMES, N_SOCKET_ERRORS};
+use weir_abi::{EdgeRecord, IDLE_BUCKETS, InFlight, N_CONNECT_OUTCOMES, N_SOCKET_ERRORS, THREADS_EXPONENT};
 
 use crate::{distribution::Distribution, snapshot::LittlesLaw};
 
@@ -49,6 +49,14 @@ pub struct View {
     pub resets_received: u64,
     /// Errors of established connections by `weir_abi::SocketError`.
     pub errors: [u64; N_SOCKET_ERRORS],
+    /// Client: requests by how long their connection had lain idle, sent by the thread that sent the one before.
+    pub reused_by_same_thread: [u32; IDLE_BUCKETS],
+    /// Client: those sent by another thread.
+    pub reused_by_other_thread: [u32; IDLE_BUCKETS],
+    /// Client: threads that have sent requests in the last 4 to 9 seconds, up to 64.
+    pub threads: u32,
+    /// Client: connections that the peer ended at once after its first words.
+    pub closed_early: u64,
     /// Smoothed round-trip time of the connection that last moved data, microseconds; 0 if never sampled.
     pub srtt_us: u32,
     /// Client: time to first byte. Server: service time.
@@ -71,6 +79,9 @@ impl View {
     pub fn between(before: &EdgeRecord, after: &EdgeRecord, from_ns: u64, to_ns: u64) -> Self {
         let d = |f: fn(&EdgeRecord) -> u64| f(after).wrapping_sub(f(before));
         let each = |f: fn(&EdgeRecord) -> &[u64; N_CONNECT_OUTCOMES]| {
+            std::array::from_fn(|i| f(after)[i].wrapping_sub(f(before)[i]))
+        };
+        let reused = |f: fn(&EdgeRecord) -> &[u32; IDLE_BUCKETS]| {
             std::array::from_fn(|i| f(after)[i].wrapping_sub(f(before)[i]))
         };
         let latency = Distribution::between(&before.latency, &after.latency);
@@ -102,6 +113,10 @@ impl View {
             resets_sent: d(|r| r.resets_sent),
             resets_received: d(|r| r.resets_received),
             errors: std::array::from_fn(|i| after.errors[i].wrapping_sub(before.errors[i])),
+            reused_by_same_thread: reused(|r| &r.reused_by_same_thread),
+            reused_by_other_thread: reused(|r| &r.reused_by_other_thread),
+            threads: threads(after, to_ns),
+            closed_early: d(|r| r.closed_early),
             srtt_us: after.srtt_us,
             full_latency: latency
                 .corrected(&Distribution::between(&before.full_latency_correction, &after.full_latency_correction)),
@@ -166,6 +181,14 @@ impl View {
         self.retransmitted_segments = self.retransmitted_segments.wrapping_add(other.retransmitted_segments);
         self.resets_sent = self.resets_sent.wrapping_add(other.resets_sent);
         self.resets_received = self.resets_received.wrapping_add(other.resets_received);
+        for (mine, theirs) in [
+            (&mut self.reused_by_same_thread, other.reused_by_same_thread),
+            (&mut self.reused_by_other_thread, other.reused_by_other_thread),
+        ] {
+            mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine = mine.wrapping_add(theirs));
+        }
+        self.threads = self.threads.saturating_add(other.threads);
+        self.closed_early = self.closed_early.wrapping_add(other.closed_early);
         self.srtt_us = self.srtt_us.max(other.srtt_us);
         self.latency.merge(&other.latency);
         self.full_latency.merge(&other.full_latency);
@@ -211,6 +234,12 @@ fn in_flight(record: &EdgeRecord) -> Option<u64> {
     let sockets = gauge(record.attached, record.detached);
     let in_flight = InFlight::count(record.in_flight);
     (in_flight <= MAX_WEIGHT * sockets + SLACK).then_some(in_flight)
+}
+
+/// Threads that have used an edge of late.
+fn threads(record: &EdgeRecord, now_ns: u64) -> u32 {
+    let age = (now_ns >> THREADS_EXPONENT).saturating_sub(record.threads_epoch);
+    if age <= 1 { (record.threads[0] | record.threads[1]).count_ones() } else { 0 }
 }
 
 /// An up-down count kept as two that only go up, read without a lock.

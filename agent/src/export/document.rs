@@ -1,6 +1,7 @@
 //! The JSON document (docs/edges.md): field names are a contract, frozen by a test.
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
+use weir_abi::IDLE_BUCKETS;
 use weir_engine::{
     Cost, Coverage, Distribution, Edge, End, Failure, Identity, LittlesLaw, Losses, Naming, ProbeState, ServerProcess,
     Snapshot, View,
@@ -229,6 +230,10 @@ fn view_of(view: &View, snapshot: &Snapshot) -> Object {
         resets_sent,
         resets_received,
         errors,
+        reused_by_same_thread,
+        reused_by_other_thread,
+        threads,
+        closed_early,
         srtt_us,
         latency,
         full_latency,
@@ -257,12 +262,26 @@ fn view_of(view: &View, snapshot: &Snapshot) -> Object {
         .maybe("resets_sent", known.of(RESETS_SENT, *resets_sent))
         .maybe("resets_received", known.of(RESETS_RECEIVED, *resets_received))
         .maybe("errors", known.of(ERRORS, by_name(&SOCKET_ERRORS, errors)))
+        .with("reused", reused(reused_by_same_thread, reused_by_other_thread))
+        .with("threads", *threads)
+        .with("closed_early", *closed_early)
         .maybe("srtt_s", srtt(*srtt_us))
         .maybe("multiplexed", known.of(ROUNDS, *multiplexed))
         .maybe("push", known.of(ROUNDS, *push))
         .maybe("pipeline_sampled", known.of(ROUNDS, *sampled))
         .maybe("pipeline_repeated", known.of(ROUNDS, *repeated))
         .maybe("littles_law", known.of(ROUNDS, law_of(law)))
+}
+
+/// Requests on a connection that had been used before; at once: within 2.1 ms of the answer before.
+fn reused(same: &[u32; IDLE_BUCKETS], other: &[u32; IDLE_BUCKETS]) -> Object {
+    const AT_ONCE: usize = 3;
+    let sum = |counts: &[u32]| counts.iter().map(|n| u64::from(*n)).sum::<u64>();
+    Object::new()
+        .with("by_same_thread", sum(same))
+        .with("by_same_thread_at_once", sum(&same[..AT_ONCE]))
+        .with("by_other_thread", sum(other))
+        .with("by_other_thread_at_once", sum(&other[..AT_ONCE]))
 }
 
 fn law_of(law: LittlesLaw) -> Object {

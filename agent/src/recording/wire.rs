@@ -5,7 +5,9 @@
 use std::{borrow::Cow, net::SocketAddr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use weir_abi::{BUCKETS, COMM_LEN, ConnectFailed, EXE_LEN, EdgeKey, EdgeRecord, Histogram, N_COUNTERS, SCALE};
+use weir_abi::{
+    BUCKETS, COMM_LEN, ConnectFailed, EXE_LEN, EdgeKey, EdgeRecord, Histogram, IDLE_BUCKETS, N_COUNTERS, SCALE,
+};
 use weir_engine::{AgentCost, Backend, Degraded, Input, Naming, ProbeState, ProgramCost, Started};
 
 use super::name::Name;
@@ -274,6 +276,11 @@ fields! {
         resets_sent: u64,
         resets_received: u64,
         errors: [u64; 4],
+        reused_by_same_thread: [u32; IDLE_BUCKETS],
+        reused_by_other_thread: [u32; IDLE_BUCKETS],
+        closed_early: u64,
+        threads: [u64; 2],
+        threads_epoch: u64,
     }
     histograms {
         latency,

@@ -17,9 +17,9 @@ mod offsets;
 pub use control::Control;
 pub use counter::{Counter, N_COUNTERS};
 pub use edge::{
-    CGROUP_ROOT, CGROUP_V1, COMM_LEN, ConnectOutcome, EXE_LEN, EdgeKey, EdgeRecord, FIRST_SLOT, InFlight,
-    N_CONNECT_OUTCOMES, N_SOCKET_ERRORS, OTHER_CLIENT, OTHER_SERVER_LOCAL, OTHER_SERVER_REMOTE, ROLE_CLIENT, ROLE_NONE,
-    ROLE_SERVER, SLOT_FREE, SLOT_LIVE, SocketError,
+    CGROUP_ROOT, CGROUP_V1, CLOSED_EARLY_NS, COMM_LEN, ConnectOutcome, EXE_LEN, EdgeKey, EdgeRecord, FIRST_SLOT,
+    IDLE_BUCKETS, IDLE_MIN_EXPONENT, InFlight, N_CONNECT_OUTCOMES, N_SOCKET_ERRORS, OTHER_CLIENT, OTHER_SERVER_LOCAL,
+    OTHER_SERVER_REMOTE, ROLE_CLIENT, ROLE_NONE, ROLE_SERVER, SLOT_FREE, SLOT_LIVE, SocketError, THREADS_EXPONENT,
 };
 pub use event::{CGROUP_PATH_LEN, CgroupMade, ConnectFailed, DNS_LONG, DNS_SHORT, DnsReply, Event, EventKind, NewEdge};
 pub use features::Features;

@@ -14,7 +14,7 @@ use crate::{
         TCP_SYN_SENT, Task, clear,
     },
     maps::{FAILED_CONNECTS, LISTENERS, Listener},
-    resolve, sockets, track,
+    resolve, reuse, sockets, track,
 };
 
 const EPIPE: i32 = 32;
@@ -98,7 +98,7 @@ fn established(sk: Sock, old: i32) {
     socket.handshake_us = tcp.srtt_us();
     socket.copied_seq = tcp.rcv_nxt();
     // Looked up now, long before anybody reads: the table forgets.
-    socket.peer = resolve::announced(tcp).map_or(0, |slot| slot + 1);
+    socket.peer_or_thread = resolve::announced(tcp).map_or(0, |slot| slot + 1);
     // total_retrans starts at 0: a child begins with the SYN-ACKs that were sent again for it.
 }
 
@@ -194,6 +194,7 @@ fn leaving(sk: Sock, old: i32, new: i32) {
     let Some(socket) = sockets::get(sk) else { return };
     if new == TCP_CLOSE_WAIT {
         socket.peer_closed = 1;
+        reuse::note_early_close(sk, socket);
         return;
     }
     if socket.phase == PHASE_ENDED && new != TCP_CLOSE {

@@ -82,6 +82,6 @@ fn take(sk: Sock<impl Pointer>, socket: &mut Socket, bytes: u32, more: bool) {
     socket.arrived_ns = if more { sk.last_packet_ns() } else { 0 };
     track::add_received(sk, bytes, now, socket, record);
     let weight = follow::weight(socket);
-    let mut books = Books { record, flags: &mut socket.flags, weight, wait_ns, bytes };
+    let mut books = Books { record, flags: &mut socket.flags, weight, wait_ns, bytes, thread: None };
     track::read(sk, now, socket.role, &mut socket.round, &mut books);
 }

@@ -37,7 +37,8 @@ pub(crate) fn run(sk: Sock<impl Pointer>, result: i32) {
     let bytes = result as u32;
     track::add_sent(sk, bytes, at, socket, record);
     let weight = follow::weight(socket);
-    let mut books = Books { record, flags: &mut socket.flags, weight, wait_ns: 0, bytes };
+    let thread = Some(&mut socket.peer_or_thread);
+    let mut books = Books { record, flags: &mut socket.flags, weight, wait_ns: 0, bytes, thread };
     track::sent(sk, at, socket.role, &mut socket.round, &mut books);
 }
 

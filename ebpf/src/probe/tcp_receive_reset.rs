@@ -8,7 +8,7 @@ use weir_ebpf::socket::{PHASE_CONNECTING, PHASE_OPEN, UNRESOLVED};
 use crate::{
     edge::{self, bump},
     kernel::{SHUTDOWN_RECEIVE, Sock, TCP_FIN_WAIT1, TCP_FIN_WAIT2},
-    resolve, sockets,
+    resolve, reuse, sockets,
 };
 
 #[inline(always)]
@@ -24,6 +24,7 @@ pub(crate) fn run(sk: Sock) {
     if !socket.is_resolved() {
         return;
     }
+    reuse::note_early_close(sk, socket);
     let Some(record) = edge::record(socket.edge) else { return };
     if matches!(sk.state(), TCP_FIN_WAIT1 | TCP_FIN_WAIT2) && sk.shutdown() & SHUTDOWN_RECEIVE != 0 {
         bump!(record.resets_sent);

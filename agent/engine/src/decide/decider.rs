@@ -7,6 +7,7 @@ use super::{
     edge_errors::EdgeErrors,
     evaluate::{Evaluator, Judge},
     incidents::Incidents,
+    pool::{PoolExhausted, PoolRefused},
     receive_queue::ReceiveQueue,
     signal::{Moment, Window},
     unit::Service,
@@ -19,17 +20,25 @@ pub struct Decider {
     incidents: Incidents,
     edge_errors: EdgeErrors,
     receive_queue: ReceiveQueue,
+    pool_exhausted: PoolExhausted,
+    pool_refused: PoolRefused,
 }
 
 impl Decider {
     /// One that knows nothing. `learning`: what it takes to know what is normal (`--learn`).
     pub fn new(learning: Learning) -> Self {
-        let (edge_errors, receive_queue) = (EdgeErrors::new(learning), ReceiveQueue::new(learning));
-        Self { incidents: Incidents::default(), edge_errors, receive_queue }
+        Self {
+            incidents: Incidents::default(),
+            edge_errors: EdgeErrors::new(learning),
+            receive_queue: ReceiveQueue::new(learning),
+            pool_exhausted: PoolExhausted::new(learning),
+            pool_refused: PoolRefused::new(learning),
+        }
     }
 
-    fn evaluators(&mut self) -> (&mut Incidents, [&mut dyn Evaluator; 2]) {
-        (&mut self.incidents, [&mut self.edge_errors, &mut self.receive_queue])
+    fn evaluators(&mut self) -> (&mut Incidents, [&mut dyn Evaluator; 4]) {
+        let Self { incidents, edge_errors, receive_queue, pool_exhausted, pool_refused } = self;
+        (incidents, [pool_exhausted, pool_refused, edge_errors, receive_queue])
     }
 
     /// Takes a change that no snapshot shows.
@@ -62,7 +71,10 @@ impl Decider {
 
     /// Edges and names that the signals found no room for.
     pub fn units_over_limit(&self) -> u64 {
-        self.edge_errors.over_limit() + self.receive_queue.over_limit()
+        self.edge_errors.over_limit()
+            + self.receive_queue.over_limit()
+            + self.pool_exhausted.over_limit()
+            + self.pool_refused.over_limit()
     }
 }
 

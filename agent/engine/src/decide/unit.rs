@@ -114,6 +114,14 @@ impl Unit {
         }
     }
 
+    /// Whom an edge is to, and at which port.
+    pub(super) fn called(&self) -> Option<(&Service, Option<u16>)> {
+        match &self.0 {
+            Subject::Edge { server, port, .. } => Some((server, *port)),
+            Subject::Server { .. } | Subject::Process { .. } | Subject::Host => None,
+        }
+    }
+
     /// A number that is the same in every run for the same unit: FNV-1a over all that makes it, names uncut.
     pub fn stable_hash(&self) -> u64 {
         const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;

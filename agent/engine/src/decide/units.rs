@@ -52,6 +52,11 @@ impl<T: Default> Units<T> {
         Some(&mut known.of)
     }
 
+    /// Whether anything is remembered of it.
+    pub(super) fn knows(&self, unit: &Unit) -> bool {
+        self.known.contains_key(unit)
+    }
+
     /// All that the window has spoken of.
     pub(super) fn heard(&mut self) -> impl Iterator<Item = (&Unit, &mut T)> {
         let window = self.window;

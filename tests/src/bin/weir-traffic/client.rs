@@ -10,7 +10,12 @@ use std::{
     time::Duration,
 };
 
-use crate::{receive::count, send, swarm::swarm};
+use crate::{
+    pool::{self, Use},
+    receive::count,
+    send,
+    swarm::swarm,
+};
 
 /// The far end, and the connections held to it (and to earlier far ends).
 struct Client {
@@ -84,6 +89,12 @@ impl Client {
             "ends" => return Ok(self.ends()),
             "close" => self.held.clear(),
             "abort" => self.held.drain(..).try_for_each(abort)?,
+            // So many connections, threads, milliseconds between and with, requests on each, and seconds.
+            "pool" => {
+                let milliseconds = |i| Duration::from_millis(number(i) as u64);
+                let how = Use { think: milliseconds(3), hold: milliseconds(4), requests: number(5) };
+                return pool::run(self.to, number(1), number(2), how, Duration::from_secs(number(6) as u64));
+            }
             "udp" => return Ok(udp(self.to, number(1))),
             word => panic!("no command {word:?}"),
         }

@@ -6,6 +6,7 @@
 //! `weir-traffic brief ADDRESS MILLISECONDS` makes one and lives so long.
 
 mod client;
+mod pool;
 mod receive;
 mod send;
 mod serve;

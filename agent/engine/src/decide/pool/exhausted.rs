@@ -1,0 +1,188 @@
+//! P1: callers wait for a connection of a pool, because all are taken.
+//!
+//! The wait is inside the process, where no probe looks. It shows in how connections are used (`reading.rs`): by **H**, the
+//! share of requests that another thread sends at once after the answer to the one before, and by **Q**, the requests that the
+//! process has under work beyond its connections. "All connections are busy" is neither: as many threads as connections are
+//! busy without anybody waiting, and a connection that is held while its thread does something else is idle.
+//!
+//! It raises when H is at least 30% with 95% confidence, or Q at least a quarter of the connections (and one) while the
+//! process's callers wait 1.3 times longer than normal; only of a pool that does not grow and whose connections are kept. It
+//! is over when H is below 5% and Q below half a caller. It pages when the wait is 50 ms or more and longer than an answer,
+//! when callers give up, or when nothing comes back to the pool.
+//!
+//! Where it is blind: waiters of a process with one thread and no callers (cron, batch); work that hops between threads (Go,
+//! Tokio, virtual threads) in a process without callers, which looks like hand-offs; requests that overlap on a connection
+//! (HTTP/2); a request that uses several pools in turn counts in Q of each.
+
+use std::net::SocketAddr;
+
+use super::{
+    inbound,
+    reading::{Before, Callers, Normal, Reading},
+    say,
+    usage::Usage,
+};
+use crate::{
+    decide::{
+        alarm::Rule,
+        baseline::{Baseline, Learning},
+        contract::Place,
+        evaluate::{Evaluator, Judge},
+        proportion::MIN_EVENTS,
+        signal::{Signal, Window},
+        trust::Trust,
+        unit::{Service, Unit},
+        units::Units,
+    },
+    snapshot::Edge,
+};
+
+/// Its row.
+pub(in crate::decide) const SIGNAL: Signal = Signal {
+    name: "pool_exhausted",
+    says: "all connections of a pool are taken, and callers wait for one",
+    rule: Rule::USUAL,
+    minds_changes: false,
+};
+
+/// Pools remembered, some 700 bytes each; of more the first ones.
+const MAX_POOLS: usize = 8192;
+/// Windows that normal is made of.
+const DEPTH: usize = 60;
+/// What takes no time, and what is nobody, has no logarithm.
+const LEAST: f64 = 1e-6;
+
+#[derive(Debug)]
+struct Pool {
+    /// Of this window; nothing between two.
+    usage: Option<Box<Usage>>,
+    pid: u32,
+    process: Option<Place>,
+    address: Option<SocketAddr>,
+    connections: Option<u64>,
+    rounds: u64,
+    threads_hop: bool,
+    answer: Baseline,
+    inbound: Baseline,
+    concurrency: Baseline,
+}
+
+/// The evaluator.
+#[derive(Debug)]
+pub struct PoolExhausted {
+    learning: Learning,
+    pools: Units<Pool>,
+}
+
+impl Default for PoolExhausted {
+    fn default() -> Self {
+        Self::new(Learning::USUAL)
+    }
+}
+
+impl PoolExhausted {
+    /// One that takes so much to know what is normal.
+    pub fn new(learning: Learning) -> Self {
+        Self { learning, pools: Units::up_to(MAX_POOLS) }
+    }
+
+    /// Pools that found no room.
+    pub fn over_limit(&self) -> u64 {
+        self.pools.over_limit()
+    }
+
+    /// Adds up the connections of each process to each service. Returns which processes there are.
+    fn gather(&mut self, window: &Window<'_>) -> Vec<u32> {
+        self.pools.begin(window.at.monotonic_ns);
+        let mut pids = Vec::new();
+        for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
+            let (Ok(view), Ok(process)) = (&edge.client_view, &edge.client.process) else { continue };
+            let (client, server) = (Service::of(&edge.client.identity), Service::of(&edge.server.identity));
+            let unit = Unit::edge_of_process(client, process.pid, server, edge.server.port);
+            if view.open_connections == 0 && !self.pools.knows(&unit) {
+                continue;
+            }
+            let Some(pool) = self.pools.hear(unit, |_| ()) else { continue };
+            pool.usage.get_or_insert_default().add(view, window.snapshot.window_ns);
+            pool.met(edge);
+            pids.push(process.pid);
+        }
+        pids.sort_unstable();
+        pids.dedup();
+        pids
+    }
+}
+
+impl Evaluator for PoolExhausted {
+    fn signal(&self) -> &'static Signal {
+        &SIGNAL
+    }
+
+    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
+        let pids = self.gather(window);
+        // A sample of connections is no pool.
+        if window.snapshot.degradation.estimated() {
+            return;
+        }
+        let inbound = inbound::of(window.snapshot, |pid| pids.binary_search(&pid).is_ok());
+        let (now_ns, window_ns) = (window.at.monotonic_ns, window.snapshot.window_ns);
+        for (unit, pool) in self.pools.heard() {
+            let Some(usage) = pool.usage.take() else { continue };
+            let callers = inbound.get(&pool.pid).map(|inbound| Callers::of(inbound, window_ns));
+            let reading = Reading::new(&usage, callers, pool.before(now_ns, self.learning), window_ns);
+            pool.threads_hop |= reading.threads_hop();
+            let ends = say::Ends { unit, process: pool.process.as_ref(), address: pool.address };
+            let state = judge.judge(unit, reading.finding(), Trust::Checked, || say::report(&ends, &reading));
+            pool.learn(now_ns, &reading, !state.is_normal());
+        }
+    }
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        let baseline = || Baseline::over(DEPTH);
+        Self {
+            usage: None,
+            pid: 0,
+            process: None,
+            address: None,
+            connections: None,
+            rounds: 0,
+            threads_hop: false,
+            answer: baseline(),
+            inbound: baseline(),
+            concurrency: baseline(),
+        }
+    }
+}
+
+impl Pool {
+    fn met(&mut self, edge: &Edge) {
+        if let Ok(process) = &edge.client.process {
+            self.pid = process.pid;
+            self.process = Some(Place::Process { name: process.name().to_owned(), pid: process.pid });
+        }
+        self.address = edge.server.address.zip(edge.server.port).map(SocketAddr::from).or(self.address);
+    }
+
+    fn before(&self, now_ns: u64, learning: Learning) -> Before {
+        let of = |baseline: &Baseline| Some(baseline.normal(now_ns, learning)?.value);
+        let normal =
+            Normal { answer: of(&self.answer), inbound: of(&self.inbound), concurrency: of(&self.concurrency) };
+        let used = self.rounds >= MIN_EVENTS;
+        Before { connections: self.connections, used, threads_hop: self.threads_hop, normal }
+    }
+
+    fn learn(&mut self, now_ns: u64, reading: &Reading, frozen: bool) {
+        self.connections = Some(reading.connections);
+        self.rounds = self.rounds.saturating_add(reading.rounds);
+        if let Some(answer) = reading.answer {
+            self.answer.take(now_ns, answer.max(LEAST), reading.rounds, frozen);
+        }
+        let Some(callers) = reading.inbound else { return };
+        self.concurrency.take(now_ns, callers.concurrency.max(LEAST), callers.rounds, frozen);
+        if let Some(median) = callers.median {
+            self.inbound.take(now_ns, median.max(LEAST), callers.rounds, frozen);
+        }
+    }
+}

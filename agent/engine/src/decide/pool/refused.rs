@@ -1,0 +1,247 @@
+//! P3: a server accepts connections and closes them after its first words, as it has no room for more clients.
+//!
+//! PostgreSQL's `max_connections`, PgBouncer's `max_client_conn`, MySQL's "Too many connections": the connect succeeds, the
+//! server says so much and closes. The kernel half counts connections that the peer ends within two rounds, at once after this
+//! end's last operation (`EdgeRecord::closed_early`).
+//!
+//! It raises when at least 30% of the new connections of 10 s end so with 95% confidence, and three do, while other connections
+//! to the same server stay open; it is over below 5%. A server that answers each request on a connection of its own
+//! (HTTP/1.0) does the same: only one that closed less than 5% of its connections early before is judged. It pages when
+//! none of the client's new connections stays and it has no other.
+//!
+//! Where it is blind: before it is known what is normal for the server; a server without any lasting connection.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use crate::{
+    decide::{
+        alarm::Rule,
+        baseline::Learning,
+        contract::{Confidence, Defect, Origin, Place, RuledOut, What, Where, Why},
+        evaluate::{Evaluator, Judge},
+        evidence::{Compared, Evidence},
+        proportion::Proportion,
+        quantity::{Measure, Quantity},
+        report::Report,
+        severity::{Effect, Level, Resource, Severity},
+        signal::{Finding, Signal, Window},
+        trust::Trust,
+        unit::{Service, Unit},
+        units::Units,
+    },
+    snapshot::Edge,
+};
+
+/// Its row.
+pub(in crate::decide) const SIGNAL: Signal = Signal {
+    name: "pool_refused",
+    says: "a server takes no more connections: it accepts them and closes them after its first words",
+    rule: Rule::USUAL,
+    minds_changes: false,
+};
+
+/// Edges and servers remembered, some 200 bytes each; of more the first ones.
+const MAX_UNITS: usize = 8192;
+const RAISE: f64 = 0.30;
+const CLEAR: f64 = 0.05;
+/// So many new connections, and so many of them closed early, can be judged.
+const MIN_OPENED: u64 = 3;
+
+/// New connections of one window, and of the one before.
+#[derive(Debug, Default)]
+struct Client {
+    now: (u64, u64),
+    before: (u64, u64),
+    open: u64,
+    address: Option<SocketAddr>,
+    process: Option<Place>,
+}
+
+/// All clients of a server.
+#[derive(Debug, Default)]
+struct Server {
+    since_ns: Option<u64>,
+    /// Ever opened, and closed early, while nothing was wrong.
+    opened: u64,
+    early: u64,
+    now: (u64, u64),
+    open: u64,
+}
+
+/// The evaluator.
+#[derive(Debug)]
+pub struct PoolRefused {
+    learning: Learning,
+    clients: Units<Client>,
+    servers: Units<Server>,
+}
+
+impl Default for PoolRefused {
+    fn default() -> Self {
+        Self::new(Learning::USUAL)
+    }
+}
+
+impl PoolRefused {
+    /// One that takes so much to know what is normal.
+    pub fn new(learning: Learning) -> Self {
+        Self { learning, clients: Units::up_to(MAX_UNITS), servers: Units::up_to(MAX_UNITS) }
+    }
+
+    /// Edges and servers that found no room.
+    pub fn over_limit(&self) -> u64 {
+        self.clients.over_limit() + self.servers.over_limit()
+    }
+
+    fn gather(&mut self, window: &Window<'_>) {
+        self.clients.begin(window.at.monotonic_ns);
+        self.servers.begin(window.at.monotonic_ns);
+        for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
+            let Ok(view) = &edge.client_view else { continue };
+            let service = Service::of(&edge.server.identity);
+            let new = (view.connects[0], view.closed_early.min(view.connects[0]));
+            if let Some(server) = self.servers.hear(of_server(&service, edge), Server::begin) {
+                server.since_ns.get_or_insert(window.at.monotonic_ns);
+                server.now = plus(server.now, new);
+                server.open = server.open.saturating_add(view.open_connections);
+            }
+            let unit = Unit::edge(Service::of(&edge.client.identity), service, edge.server.port);
+            // Who has not been turned away needs no remembering.
+            if new.1 == 0 && !self.clients.knows(&unit) {
+                continue;
+            }
+            if let Some(client) = self.clients.hear(unit, Client::begin) {
+                client.add(edge, new, view.open_connections);
+            }
+        }
+    }
+}
+
+fn of_server(service: &Service, edge: &Edge) -> Unit {
+    Unit::server(service.clone(), edge.server.port)
+}
+
+/// Counts of a recording may be anything.
+fn plus(a: (u64, u64), b: (u64, u64)) -> (u64, u64) {
+    (a.0.saturating_add(b.0), a.1.saturating_add(b.1))
+}
+
+impl Server {
+    fn begin(&mut self) {
+        (self.now, self.open) = ((0, 0), 0);
+    }
+
+    /// How many of its connections it closes early when all is well; none before that is known.
+    fn normal(&self, now_ns: u64, learning: Learning) -> Option<f64> {
+        let age_ns = now_ns.saturating_sub(self.since_ns?);
+        (age_ns >= learning.age_ns).then(|| self.early as f64 / self.opened.max(1) as f64)
+    }
+}
+
+impl Client {
+    fn begin(&mut self) {
+        *self = Self { before: self.now, ..Self::default() };
+    }
+
+    fn add(&mut self, edge: &Edge, new: (u64, u64), open: u64) {
+        self.now = plus(self.now, new);
+        self.open = self.open.saturating_add(open);
+        if self.address.is_none() || new.1 > 0 {
+            self.address = edge.server.address.zip(edge.server.port).map(SocketAddr::from);
+            let process = edge.client.process.as_ref().ok();
+            self.process = process.map(|p| Place::Process { name: p.name().to_owned(), pid: p.pid });
+        }
+    }
+
+    /// Of the last two windows.
+    fn refused(&self) -> Proportion {
+        let (opened, early) = plus(self.now, self.before);
+        Proportion::new(early, opened)
+    }
+
+    fn finding(&self, normal: Option<f64>, others_stay: bool) -> Finding {
+        let refused = self.refused();
+        let Some(normal) = normal else { return Finding::NoData };
+        if refused.events == 0 && self.open > 0 {
+            return Finding::Clear;
+        }
+        if refused.events < MIN_OPENED || normal >= CLEAR {
+            return Finding::NoData;
+        }
+        if others_stay && refused.hits >= MIN_OPENED && refused.low() >= RAISE {
+            let none_stays = refused.hits == refused.events && self.open == 0;
+            return Finding::Raise(Severity::of(
+                Level::Critical,
+                Some(Resource::Limit),
+                none_stays.then_some(Effect::Refused),
+            ));
+        }
+        if refused.share() < CLEAR { Finding::Clear } else { Finding::Between }
+    }
+}
+
+impl Evaluator for PoolRefused {
+    fn signal(&self) -> &'static Signal {
+        &SIGNAL
+    }
+
+    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
+        self.gather(window);
+        let now_ns = window.at.monotonic_ns;
+        let mut known = BTreeMap::new();
+        for (unit, server) in self.servers.heard() {
+            known.insert(unit.clone(), (server.normal(now_ns, self.learning), server.open));
+            // What is closed early in numbers is not learned as normal, once that is known.
+            let alarming = known[unit].0.is_some_and(|normal| normal < CLEAR) && server.now.1 >= MIN_OPENED;
+            if !alarming {
+                (server.opened, server.early) = plus((server.opened, server.early), server.now);
+            }
+        }
+        for (unit, client) in self.clients.heard() {
+            let Some((service, port)) = unit.called() else { continue };
+            let (normal, open) = known.get(&Unit::server(service.clone(), port)).copied().unwrap_or_default();
+            let finding = client.finding(normal, open > 0);
+            judge.judge(unit, finding, Trust::Unchecked, || {
+                report(unit, client, open, normal.unwrap_or(0.0), window.snapshot.window_ns)
+            });
+        }
+    }
+}
+
+fn report(unit: &Unit, client: &Client, open: u64, normal: f64, window_ns: u64) -> Result<Report, Defect> {
+    let refused = client.refused();
+    let (window_ns, n) = (window_ns.saturating_mul(2), refused.events);
+    let evidence = |name, value: f64, measure, baseline| {
+        Evidence::new(name, Quantity::new(value, measure)?, baseline, window_ns, n)
+    };
+    let share = evidence("closed at once", refused.share(), Measure::Ratio, Some(Compared::Learned(normal)))?;
+    let what = What::new(&share, "of new connections are closed by the server after its first words")?;
+    let address = client.address.ok_or(Defect::NoWords)?;
+    let command = format!("ss -tn state established 'sport = :{}' | wc -l", address.port());
+    let callee = unit.callee().unwrap_or_else(|| unit.to_string());
+    let rate = refused.hits as f64 / (window_ns as f64 / 1e9);
+    Report::new(
+        Some("server limit"),
+        what,
+        Where::new("connection limit of what listens at", &Place::Address(address), &command)?,
+        Why::new(Quantity::new(rate, Measure::Rate("connections/s"))?, "get no service, though the connect succeeds")?,
+        [
+            share,
+            evidence("new connections", n as f64, Measure::Count("connections"), None)?,
+            Evidence::new(
+                "connections that stay",
+                Quantity::new(open as f64, Measure::Count("connections"))?,
+                None,
+                window_ns,
+                open.max(1),
+            )?,
+        ],
+        Origin::new(&callee, Confidence::new(0.75)?)?,
+        RuledOut::new(
+            "network and listener",
+            Quantity::new(n as f64, Measure::Count("connects"))?,
+            "succeeded, and the server spoke",
+        )?,
+        Confidence::new(0.85)?,
+    )
+}

@@ -1,0 +1,222 @@
+use weir_abi::{ConnectOutcome, EdgeRecord, InFlight, ROLE_SERVER, THREADS_EXPONENT};
+use weir_ebpf::histogram::index;
+
+use crate::decide::{
+    Happened,
+    alarm::Ended,
+    alert::MAX_TEXT,
+    lab::{BEGIN_S, Lab, MS, S, answer, client, connect, server},
+    severity::Level,
+};
+
+type Records<'a> = &'a mut [(u32, EdgeRecord)];
+
+/// An application with a pool of connections to a database, and the requests that its own callers make of it.
+fn app() -> [EdgeRecord; 3] {
+    let pool = client(7, 2);
+    let mut inbound = server(7, &client(5, 3));
+    (inbound.key.port, inbound.key.listen_port) = (8080, 8080);
+    inbound.key.role = ROLE_SERVER;
+    [pool, server(8, &pool), inbound]
+}
+
+/// What happens in a second.
+#[derive(Clone, Copy)]
+struct Second {
+    connections: u64,
+    queries: u32,
+    query_ns: u64,
+    /// Of the queries: on a connection that another thread had before, at once and later.
+    handed_off: u32,
+    taken_later: u32,
+    requests: u32,
+    request_ns: u64,
+    /// A bit for each.
+    threads: u64,
+}
+
+/// Four connections, well used; four threads that come and go.
+const WELL: Second = Second {
+    connections: 4,
+    queries: 100,
+    query_ns: 20 * MS,
+    handed_off: 1,
+    taken_later: 60,
+    requests: 100,
+    request_ns: 22 * MS,
+    threads: 0xffff,
+};
+/// Sixteen of them.
+const EXHAUSTED: Second =
+    Second { queries: 195, handed_off: 180, taken_later: 2, requests: 195, request_ns: 82 * MS, ..WELL };
+
+fn spend(record: &mut EdgeRecord, n: u32, each_ns: u64) {
+    record.latency.buckets[index(each_ns)] += n;
+    record.latency.sum_ns += u64::from(n) * each_ns;
+}
+
+fn pass(at_s: u64, second: Second, records: Records<'_>) {
+    let [(_, pool), (_, database), (_, inbound)] = records else { panic!("three ends") };
+    while pool.opened < second.connections {
+        connect(pool, ConnectOutcome::Ok, 1);
+        connect(database, ConnectOutcome::Ok, 1);
+    }
+    if inbound.opened == 0 {
+        connect(inbound, ConnectOutcome::Ok, 16);
+    }
+    spend(pool, second.queries, second.query_ns);
+    spend(database, second.queries, second.query_ns);
+    pool.reused_by_other_thread[0] += second.handed_off;
+    pool.reused_by_other_thread[3] += second.taken_later;
+    let rest = second.queries - second.handed_off - second.taken_later;
+    pool.reused_by_same_thread[3] += rest;
+    (pool.threads, pool.threads_epoch) = ([second.threads, 0], ((BEGIN_S + at_s) * S) >> THREADS_EXPONENT);
+    spend(inbound, second.requests, second.request_ns);
+}
+
+fn run(lab: &mut Lab, seconds: u64, second: Second) -> &mut Lab {
+    lab.run(seconds, |at_s, records| pass(at_s, second, records))
+}
+
+#[test]
+fn a_pool_too_small_raises_and_clears() {
+    let mut lab = Lab::new(app());
+    run(&mut lab, 60, WELL);
+    run(&mut lab, 30, EXHAUSTED);
+    run(&mut lab, 40, WELL);
+    assert_eq!(lab.happened(), [(70, Happened::Raised), (105, Happened::Resolved(Ended::Cleared))]);
+    let alert = &lab.events[0].1.alert;
+    assert_eq!(alert.severity().level(), Level::Critical, "and callers wait 60 ms");
+    let document = alert.document();
+    assert_eq!((document.signal, document.class), ("pool_exhausted", Some("too small")));
+    assert_eq!(document.client.as_deref(), Some("app (pid 7)"));
+    assert_eq!(document.server.as_deref(), Some("redis:6379"));
+    let value = |name: &str| document.evidence.iter().find(|item| item.name == name).expect(name).value;
+    assert!((value("waited for a connection") - 0.99).abs() < 0.03, "{}", value("waited for a connection"));
+    assert!((value("callers waiting") - 12.0).abs() < 0.3, "{}", value("callers waiting"));
+    assert!((value("wait for a connection, mean") - 0.062).abs() < 0.006, "{}", value("wait for a connection, mean"));
+    assert!(alert.text().chars().count() <= MAX_TEXT, "{}", alert.text());
+    assert_eq!(lab.decider.incidents().lost(), Default::default());
+}
+
+#[test]
+fn why_it_is_exhausted() {
+    let slow = Second { queries: 20, query_ns: 195 * MS, handed_off: 18, taken_later: 0, requests: 20, ..EXHAUSTED };
+    let slow = Second { request_ns: 800 * MS, ..slow };
+    let held = Second { query_ns: MS, ..EXHAUSTED };
+    for (second, class, origin) in [
+        (EXHAUSTED, "too small", "app (pid 7)"),
+        (slow, "slow dependency", "redis:6379"),
+        (held, "held while not in use", "app (pid 7)"),
+    ] {
+        let mut lab = Lab::new(app());
+        run(&mut lab, 60, WELL);
+        run(&mut lab, 20, second);
+        let document = lab.events.first().unwrap_or_else(|| panic!("{class}")).1.alert.document();
+        assert_eq!((document.class, document.origin.node), (Some(class), origin));
+    }
+}
+
+/// As many threads as connections: all are busy, and nobody waits. Connections change hands where two threads give theirs
+/// back at once; or each time, where each request has a thread of its own, and then it is the callers who are too few.
+#[test]
+fn a_closed_loop_of_as_many_threads_is_silent() {
+    let closed = Second { queries: 195, handed_off: 0, taken_later: 0, requests: 195, request_ns: 20 * MS, ..WELL };
+    for closed in [
+        closed,
+        Second { handed_off: 40, threads: 0xf, ..closed },
+        Second { handed_off: 195, threads: u64::MAX, ..closed },
+    ] {
+        let mut lab = Lab::new(app());
+        run(&mut lab, 120, closed);
+        assert_eq!(lab.happened(), []);
+    }
+}
+
+/// A stack of many connections, of which the top one is always used again at once.
+#[test]
+fn a_stack_with_room_is_silent() {
+    let mut lab = Lab::new(app());
+    let stack = Second { connections: 10, queries: 2000, query_ns: MS, handed_off: 1300, taken_later: 500, ..WELL };
+    run(&mut lab, 120, Second { requests: 2000, request_ns: 2 * MS, ..stack });
+    assert_eq!(lab.happened(), []);
+}
+
+/// An event loop: one thread, so only the queue tells.
+#[test]
+fn an_event_loop_is_judged_by_its_queue() {
+    let well = Second { handed_off: 0, taken_later: 0, queries: 190, requests: 190, request_ns: 21 * MS, ..WELL };
+    let exhausted = Second { request_ns: 84 * MS, ..well };
+    let mut lab = Lab::new(app());
+    run(&mut lab, 60, well);
+    run(&mut lab, 30, exhausted);
+    assert_eq!(lab.happened(), [(70, Happened::Raised)]);
+    let document = lab.events[0].1.alert.document();
+    assert_eq!((document.class, document.evidence[0].name), (Some("too small"), "callers waiting"));
+    assert!((document.evidence[0].value - 12.0).abs() < 0.3, "{}", document.evidence[0].value);
+}
+
+/// Goroutines hop between threads, with nobody waiting: seen at a time of few callers, it is known for what it is.
+#[test]
+fn work_that_hops_between_threads_is_no_hand_off() {
+    let hopping = Second { connections: 20, queries: 500, query_ns: MS, handed_off: 400, taken_later: 50, ..WELL };
+    let few = Second { requests: 100, request_ns: 8 * MS, ..hopping };
+    let mut lab = Lab::new(app());
+    run(&mut lab, 60, few);
+    run(&mut lab, 60, Second { requests: 900, request_ns: 20 * MS, ..few });
+    assert_eq!(lab.happened(), []);
+}
+
+#[test]
+fn a_pool_that_grows_has_room() {
+    let mut lab = Lab::new(app());
+    run(&mut lab, 60, WELL).run(60, |second, records| {
+        pass(second, Second { connections: 4 + second, ..EXHAUSTED }, records);
+    });
+    assert_eq!(lab.happened(), []);
+}
+
+/// Connections are taken and never given back: nothing moves on them, and requests pile up.
+#[test]
+fn nothing_comes_back_to_the_pool() {
+    let mut lab = Lab::new(app());
+    run(&mut lab, 60, WELL).run(30, |second, records| {
+        let inbound = &mut records[2].1;
+        // Three a second begin and are never answered.
+        let begun_ns = (BEGIN_S + second - 1) * S;
+        for _ in 0..3 {
+            inbound.in_flight = inbound.in_flight.wrapping_add(InFlight::of(begun_ns));
+        }
+        inbound.attached = 16;
+    });
+    let document = lab.events.first().expect("an incident").1.alert.document();
+    assert_eq!((document.signal, document.class), ("pool_exhausted", Some("leak or deadlock")));
+    assert_eq!(lab.events[0].1.alert.severity().level(), Level::Critical);
+}
+
+/// A server that is full, beside one that serves each request on a connection of its own.
+#[test]
+fn a_server_that_takes_no_more() {
+    let steady = client(7, 2);
+    let mut newcomer = client(9, 2);
+    newcomer.comm[..4].copy_from_slice(b"late");
+    let mut lab = Lab::new([steady, newcomer]);
+    let second = |refused: u64, records: Records<'_>| {
+        if records[0].1.opened == 0 {
+            connect(&mut records[0].1, ConnectOutcome::Ok, 4);
+        }
+        answer(&mut records[0].1, 10);
+        connect(&mut records[1].1, ConnectOutcome::Ok, refused);
+        records[1].1.closed += refused;
+        records[1].1.closed_early += refused;
+    };
+    lab.run(60, |_, records| second(0, records)).run(30, |_, records| second(2, records));
+    assert_eq!(lab.happened(), [(70, Happened::Raised)]);
+    let alert = &lab.events[0].1.alert;
+    let document = alert.document();
+    assert_eq!((document.signal, document.client.as_deref()), ("pool_refused", Some("late")));
+    assert_eq!(alert.severity().level(), Level::Critical, "nobody of it gets in");
+    let mut lab = Lab::new([steady, newcomer]);
+    lab.run(180, |_, records| second(20, records));
+    assert_eq!(lab.happened(), [], "HTTP/1.0");
+}

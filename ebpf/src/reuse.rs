@@ -1,0 +1,79 @@
+//! How a client uses its connections: who takes one over from whom, and which the peer ends at once. What pools of
+//! connections are judged by.
+
+use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
+use weir_abi::{CLOSED_EARLY_NS, EdgeRecord, ROLE_CLIENT, THREADS_EXPONENT};
+use weir_ebpf::{
+    idle,
+    round::Round,
+    socket::{PHASE_OPEN, Socket},
+};
+
+use crate::{
+    edge::{self, bump},
+    kernel::{Sock, pointer::Pointer},
+};
+
+/// A connection is used once more: after how long, and by the same thread or by another. Where threads share a pool of
+/// connections, one that had to wait takes over at once what another has given back.
+#[inline(always)]
+pub(crate) fn by_current(round: &Round, thread: &mut u32, weight: u8, record: *mut EdgeRecord) {
+    // SAFETY: no arguments.
+    let current = unsafe { bpf_get_current_pid_tgid() } as u32;
+    let last = core::mem::replace(thread, current);
+    note_thread(current, round.started_ns, record);
+    if last == 0 {
+        return;
+    }
+    let idle_ns = round.started_ns.saturating_sub(round.answer_ended_ns());
+    // SAFETY: fields of a live map value.
+    let counts = unsafe {
+        if last == current {
+            &raw mut (*record).reused_by_same_thread
+        } else {
+            &raw mut (*record).reused_by_other_thread
+        }
+    };
+    edge::count_in(counts, idle::bucket(idle_ns), 1u32.wrapping_shl(weight.into()));
+}
+
+/// Remembers that a thread has used the edge. Two processors at once may lose one bit, which the thread's next request sets.
+#[inline(always)]
+fn note_thread(thread: u32, now: u64, record: *mut EdgeRecord) {
+    let epoch = now >> THREADS_EXPONENT;
+    let bit = 1u64.wrapping_shl(thread);
+    // SAFETY: fields of a live map value.
+    unsafe {
+        let words: *mut u64 = (&raw mut (*record).threads).cast();
+        let before = (*record).threads_epoch;
+        if before != epoch {
+            // A clock that another processor has read a little earlier begins no epoch.
+            if before.wrapping_sub(epoch) == 1 {
+                return;
+            }
+            words.add(epoch as usize & 1).write_volatile(0);
+            if epoch.wrapping_sub(before) != 1 {
+                words.add(!epoch as usize & 1).write_volatile(0);
+            }
+            (*record).threads_epoch = epoch;
+        }
+        let word = words.add(epoch as usize & 1);
+        let threads = word.read_volatile();
+        if threads & bit == 0 {
+            word.write_volatile(threads | bit);
+        }
+    }
+}
+
+/// The peer ends the connection: is it because of what this end has just asked?
+#[inline(always)]
+pub(crate) fn note_early_close(sk: Sock<impl Pointer>, socket: &Socket) {
+    if socket.role != ROLE_CLIENT || socket.phase != PHASE_OPEN || socket.round.rounds > 2 || !socket.is_resolved() {
+        return;
+    }
+    let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(socket.edge)) else { return };
+    let said_something = socket.bytes.received != 0 || tcp.unread() > 1;
+    if said_something && tcp.last_packet_ns().saturating_sub(socket.round.last_ns()) < CLOSED_EARLY_NS {
+        bump!(record.closed_early);
+    }
+}
