@@ -226,7 +226,7 @@ fn run_stats() -> Check {
 
 /// Loads and attaches each probe, with maps of the smallest size.
 fn probes(refuse: &[String]) -> Vec<Check> {
-    let limits = Limits { edges: 1, sockets: 1, kernel_log: false, samples: true };
+    let limits = Limits { edges: 1, sockets: 1, kernel_log: false, samples: true, accept_queues: true };
     let probes = match Probes::try_all(limits, Trial { refuse, measure: true }) {
         Ok(probes) => probes,
         Err(error) => {

@@ -84,7 +84,7 @@ fn a_steady_tick_allocates_nothing() {
     let recorder = Recorder::create(&path).expect("create a recording");
     // The open recording needs no name.
     std::fs::remove_file(&path).expect("unlink the recording");
-    let limits = Limits { edges: 4096, sockets: 4096, kernel_log: false, samples: false };
+    let limits = Limits { edges: 4096, sockets: 4096, ..Limits::default() };
     let probes = Probes::start(limits, Trial::default()).expect("start the probes");
     let cluster = Config { mode: Mode::Off, ..Config::default() };
     let reader = Reader::new(probes, limits, Duration::from_secs(3600), false, &cluster).expect("a reader");

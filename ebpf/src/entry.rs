@@ -35,6 +35,12 @@ fn sys_exit_connect(ctx: TracePointContext) -> u32 {
     0
 }
 
+#[tracepoint]
+fn sys_exit_accept(ctx: TracePointContext) -> u32 {
+    probe::sys_exit_accept::run(&ctx);
+    0
+}
+
 #[btf_tracepoint]
 fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
     probe::sock_send_length::run(sock!(ctx, 0), ctx.arg(1));

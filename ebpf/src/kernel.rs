@@ -97,6 +97,17 @@ impl<P: Pointer> Sock<P> {
         load!(self.0, skc_flags, u64) & SOCK_DONE != 0
     }
 
+    /// Of a listening socket: connections that wait to be accepted, and how many may.
+    #[inline(always)]
+    pub(crate) fn ack_backlog(self) -> u32 {
+        load!(self.0, sk_ack_backlog, u32)
+    }
+
+    #[inline(always)]
+    pub(crate) fn max_ack_backlog(self) -> u32 {
+        load!(self.0, sk_max_ack_backlog, u32)
+    }
+
     #[inline(always)]
     pub(crate) fn shutdown(self) -> u8 {
         load!(self.0, sk_shutdown, u8)

@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod fill;
 pub mod histogram;
 pub mod idle;
 pub mod pipeline;

@@ -4,6 +4,8 @@
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics), expect(internal_features, reason = "see edge::add"))]
 
 #[cfg(target_arch = "bpf")]
+mod accept_queue;
+#[cfg(target_arch = "bpf")]
 mod dns;
 #[cfg(target_arch = "bpf")]
 mod edge;

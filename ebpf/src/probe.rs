@@ -7,6 +7,7 @@ pub(crate) mod iter_task_file;
 pub(crate) mod sk_data_ready;
 pub(crate) mod sock_recv_length;
 pub(crate) mod sock_send_length;
+pub(crate) mod sys_exit_accept;
 pub(crate) mod sys_exit_connect;
 pub(crate) mod tcp_destroy_sock;
 pub(crate) mod tcp_receive_reset;

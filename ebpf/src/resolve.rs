@@ -1,17 +1,18 @@
 //! Whose socket is it, and which edge's: asked once per connection.
 
 use weir_abi::{
-    ConnectOutcome, Counter, EdgeKey, EdgeRecord, FIRST_SLOT, OTHER_CLIENT, OTHER_SERVER_LOCAL, OTHER_SERVER_REMOTE,
-    ROLE_CLIENT, ROLE_SERVER,
+    ConnectOutcome, Counter, EdgeKey, EdgeRecord, FIRST_SLOT, ListeningPort, OTHER_CLIENT, OTHER_SERVER_LOCAL,
+    OTHER_SERVER_REMOTE, ROLE_CLIENT, ROLE_SERVER,
 };
 use weir_ebpf::socket::{
     Handshake, PARTIAL, PEER_UNTRACKED, PHASE_OPEN, RESOLVED, RESOLVING, Socket, UNMOVED, UNRESOLVED,
 };
 
 use crate::{
+    accept_queue,
     edge::{self, Header, OwnedBy, bump, count, new_key, observe},
     kernel::{Sock, Task, Tcp, copy_address, pointer::Pointer},
-    maps::{HANDSHAKES, LISTENERS, Listener},
+    maps::{HANDSHAKES, LISTENERS},
     meeting,
 };
 
@@ -19,7 +20,9 @@ use crate::{
 #[inline(always)]
 pub(crate) fn by_current(sk: Sock<impl Pointer>, socket: &mut Socket) -> bool {
     if socket.resolution == UNRESOLVED {
-        resolve(sk, socket, OwnedBy::Task(Task::current()));
+        let task = Task::current();
+        accept_queue::left(sk, socket, task.tgid());
+        resolve(sk, socket, OwnedBy::Task(task));
     }
     socket.is_resolved()
 }
@@ -27,7 +30,7 @@ pub(crate) fn by_current(sk: Sock<impl Pointer>, socket: &mut Socket) -> bool {
 /// Resolves a connection that no process has used: it belongs to whoever listens there.
 #[inline(always)]
 pub(crate) fn by_listener(sk: Sock<impl Pointer>, socket: &mut Socket) {
-    let listener = Listener { netns: sk.netns(), port: u32::from(sk.source_port()) };
+    let listener = ListeningPort { netns: sk.netns(), port: u32::from(sk.source_port()) };
     // SAFETY: an entry replaced meanwhile reads as the old or the new listener.
     if let Some(owner) = unsafe { LISTENERS.get(listener) } {
         count(Counter::AcceptedUntouched);
@@ -188,7 +191,7 @@ pub(crate) fn other_of_server(sk: Sock<impl Pointer>) -> u32 {
 /// Which of the `other` slots any connection without a record belongs to.
 #[inline(always)]
 pub(crate) fn other_of(sk: Sock<impl Pointer>) -> u32 {
-    let listener = Listener { netns: sk.netns(), port: u32::from(sk.source_port()) };
+    let listener = ListeningPort { netns: sk.netns(), port: u32::from(sk.source_port()) };
     // SAFETY: only the presence is used.
     if unsafe { LISTENERS.get(listener) }.is_some() { other_of_server(sk) } else { OTHER_CLIENT }
 }

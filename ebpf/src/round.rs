@@ -79,6 +79,21 @@ pub struct Evidence {
 }
 
 impl Round {
+    /// The conversation of a connection that a client has just established: the handshake's last packet was its.
+    #[inline(always)]
+    pub fn established(at: u64) -> Self {
+        Self { initiated_ns: at, ..Self::default() }
+    }
+
+    /// When it was established, once, and only before anything has moved; else 0.
+    #[inline(always)]
+    pub fn take_established(&mut self) -> u64 {
+        if self.started_ns != 0 || self.responses != 0 {
+            return 0;
+        }
+        core::mem::take(&mut self.initiated_ns)
+    }
+
     /// The initiator moved data at `now`; `rtt_ns` asks for the connection's smoothed round trip.
     #[inline(always)]
     pub fn initiate(&mut self, now: u64, rtt_ns: impl FnOnce() -> u64, account: &mut impl Account) {

@@ -1,6 +1,6 @@
 //! A socket's record from its first sight to its end.
 
-use weir_abi::{EdgeRecord, InFlight, OTHER_CLIENT, ROLE_CLIENT, ROLE_SERVER};
+use weir_abi::{EdgeRecord, InFlight, ListeningPort, OTHER_CLIENT, ROLE_CLIENT, ROLE_SERVER};
 use weir_ebpf::{
     round::{Account, Round},
     socket::{
@@ -15,7 +15,7 @@ use crate::{
     kernel::{
         self, Sock, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_SYN_SENT, Tcp, pointer::Pointer,
     },
-    maps::{FAILED_CONNECTS, LISTENERS, Listener},
+    maps::{FAILED_CONNECTS, LISTENERS},
     resolve, reuse, sample,
     sockets::{at_limit, create, has_missed},
 };
@@ -36,7 +36,7 @@ pub(crate) fn adopt(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
     if socket.phase != 0 {
         return Some(socket);
     }
-    let listener = Listener { netns: sk.netns(), port: u32::from(sk.source_port()) };
+    let listener = ListeningPort { netns: sk.netns(), port: u32::from(sk.source_port()) };
     // SAFETY: only the presence is used.
     let listening = unsafe { LISTENERS.get(listener) }.is_some();
     socket.role = if listening { ROLE_SERVER } else { ROLE_CLIENT };

@@ -60,7 +60,7 @@ pub(crate) struct RefuseArgs {
 
 impl LimitArgs {
     pub(crate) fn limits(&self) -> Limits {
-        Limits { edges: self.max_edges, sockets: self.max_sockets, kernel_log: self.kernel_log, samples: false }
+        Limits { edges: self.max_edges, sockets: self.max_sockets, kernel_log: self.kernel_log, ..Limits::default() }
     }
 }
 

@@ -71,6 +71,7 @@ impl Kernel {
             cgroup_v1_css: v1.map_or(0, |(_, css)| css),
             cgroup_v1_hierarchy: v1.map_or(0, |(id, _)| id),
             registers_in_stack: if self.functions.contains_key(TASK_PT_REGS) { 0 } else { self.registers_in_stack() },
+            accept_queues: 0, // nobody has asked for them yet
             spill_in_map: u32::from(!self.functions.contains_key(STORAGE_IN_TRACING)),
         }
     }

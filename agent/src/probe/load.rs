@@ -20,17 +20,21 @@ pub struct Limits {
     pub kernel_log: bool,
     /// Build the programs so that they can follow a sample of sockets.
     pub samples: bool,
+    /// Watch the accept queues of listening ports.
+    pub accept_queues: bool,
 }
 
 impl Default for Limits {
     /// 4,096 edges are 12 MiB; 65,536 sockets are 11 MiB if all are in use, and nothing while they are not.
     fn default() -> Self {
-        Self { edges: 4096, sockets: 65_536, kernel_log: false, samples: false }
+        Self { edges: 4096, sockets: 65_536, kernel_log: false, samples: false, accept_queues: false }
     }
 }
 
 /// Where sockets get their records from a map: what finds no room in the table of 16,384.
 const SPILLED: u32 = 8192;
+/// Listening ports whose queues are watched.
+const ACCEPT_QUEUES: u32 = 1024;
 /// Threads inside a send at once.
 const SENDERS: u32 = 8192;
 
@@ -64,6 +68,7 @@ pub(super) fn object(offsets: &Offsets, features: Features, limits: Limits) -> R
         .map_max_entries("EDGE_SLOTS", limits.edges)
         .map_max_entries("FREE_SLOTS", limits.edges)
         .map_max_entries("SPILLED_BY_ADDRESS", if untyped { SPILLED } else { 1 })
+        .map_max_entries("ACCEPT_QUEUES", if limits.accept_queues { ACCEPT_QUEUES } else { 1 })
         .map_max_entries("SENDING", if untyped { SENDERS } else { 1 })
         .load(OBJECT)
         .context("cannot create weir's maps")

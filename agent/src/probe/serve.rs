@@ -91,11 +91,11 @@ impl Probes {
     pub(crate) fn try_all(limits: Limits, trial: Trial<'_>) -> Result<Self> {
         load::raise_locked_memory();
         let kernel = Kernel::read()?;
-        let mut features = kernel.features();
+        let mut features = Features { accept_queues: limits.accept_queues.into(), ..kernel.features() };
         let mut candidates = PROBES.iter().map(Candidate::of).collect();
         loop {
             let mut probes = Self::prepare(limits, &kernel, features)?;
-            let left = probes.attach_all(candidates, &kernel, trial);
+            let left = probes.attach_all(candidates, limits, &kernel, trial);
             // Whether trampolines work is known only once one has been attached. If one of the programs turns out to get
             // untyped sockets, all must keep their records where it finds them: once more, without what has failed.
             if features.spill_in_map == 0 && probes.served.iter().filter_map(|s| s.entry).any(Entry::is_untyped) {
@@ -118,13 +118,20 @@ impl Probes {
 
     /// All are verified before the first attaches: between two hooks that belong together lie microseconds of the kernel's
     /// traffic, not the verifier's milliseconds. Returns what is left of the candidates.
-    fn attach_all(&mut self, mut candidates: Vec<Candidate>, kernel: &Kernel, trial: Trial<'_>) -> Vec<Candidate> {
-        for candidate in &mut candidates {
+    fn attach_all(
+        &mut self,
+        mut candidates: Vec<Candidate>,
+        limits: Limits,
+        kernel: &Kernel,
+        trial: Trial<'_>,
+    ) -> Vec<Candidate> {
+        for candidate in candidates.iter_mut().filter(|candidate| candidate.is_wanted(limits)) {
             self.load_next(candidate, kernel, trial);
         }
         for candidate in &mut candidates {
-            let entry = self.attach_next(candidate, kernel, trial);
-            self.served.push(candidate.served(entry));
+            let wanted = candidate.is_wanted(limits);
+            let entry = if wanted { self.attach_next(candidate, kernel, trial) } else { None };
+            self.served.push(candidate.served(entry, wanted));
         }
         self.forget_statics();
         candidates
@@ -253,8 +260,13 @@ impl Candidate {
         self.next += 1;
     }
 
-    fn served(&self, entry: Option<&'static Entry>) -> Served {
-        let missing = entry.is_none().then(|| match self.passed_over.as_slice() {
+    fn is_wanted(&self, limits: Limits) -> bool {
+        self.probe.always || limits.accept_queues
+    }
+
+    /// One that is not wanted is not missing.
+    fn served(&self, entry: Option<&'static Entry>, wanted: bool) -> Served {
+        let missing = (wanted && entry.is_none()).then(|| match self.passed_over.as_slice() {
             [(_, reason)] => reason.clone(),
             all => all.iter().map(|(entry, reason)| format!("{entry}: {reason}")).collect::<Vec<_>>().join("; "),
         });

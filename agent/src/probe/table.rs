@@ -54,6 +54,8 @@ pub struct Probe {
     pub provides: &'static str,
     /// Whether weir can run without it.
     pub required: bool,
+    /// Whether it is served wherever it can be; else only where accept queues are wanted.
+    pub always: bool,
 }
 
 impl Probe {
@@ -131,6 +133,7 @@ pub static PROBES: &[Probe] = &[
         entries: &[Entry { since: "4.16", parts: &[tp_btf("tcp_destroy_sock", "(void *, struct sock *)")] }],
         provides: "the end of sockets",
         required: true,
+        always: true,
     },
     Probe {
         name: "inet_sock_set_state",
@@ -140,12 +143,27 @@ pub static PROBES: &[Probe] = &[
         }],
         provides: "connects, accepts and closes",
         required: true,
+        always: true,
     },
     Probe {
         name: "sys_exit_connect",
         entries: &[Entry { since: "4.7", parts: &[on(Hook::SyscallExit, "connect", "sys_exit_connect", "")] }],
         provides: "connects that fail before a SYN is sent, such as for lack of a route",
         required: false,
+        always: true,
+    },
+    Probe {
+        name: "sys_exit_accept",
+        entries: &[Entry {
+            since: "4.7",
+            parts: &[
+                on(Hook::SyscallExit, "accept4", "sys_exit_accept", ""),
+                on(Hook::SyscallExit, "accept", "sys_exit_accept", ""),
+            ],
+        }],
+        provides: "when connections are accepted, but for their first use",
+        required: false,
+        always: false,
     },
     Probe {
         name: "tcp_retransmit_skb",
@@ -155,6 +173,7 @@ pub static PROBES: &[Probe] = &[
         }],
         provides: "retransmitted segments of open connections, before they close",
         required: false,
+        always: true,
     },
     Probe {
         name: "tcp_retransmit_synack",
@@ -164,12 +183,14 @@ pub static PROBES: &[Probe] = &[
         }],
         provides: "SYN-ACKs sent again for handshakes that never complete",
         required: false,
+        always: true,
     },
     Probe {
         name: "tcp_receive_reset",
         entries: &[Entry { since: "4.16", parts: &[tp_btf("tcp_receive_reset", "(void *, struct sock *)")] }],
         provides: "resets received",
         required: false,
+        always: true,
     },
     Probe {
         name: "tcp_send_reset",
@@ -179,6 +200,7 @@ pub static PROBES: &[Probe] = &[
         }],
         provides: "resets sent",
         required: false,
+        always: true,
     },
     Probe {
         name: "inet_sk_error_report",
@@ -189,6 +211,7 @@ pub static PROBES: &[Probe] = &[
         ],
         provides: "errors of established connections",
         required: false,
+        always: true,
     },
     Probe {
         name: "cgroup_mkdir",
@@ -198,6 +221,7 @@ pub static PROBES: &[Probe] = &[
         }],
         provides: "containers that end before they are looked at, by name",
         required: false,
+        always: true,
     },
     Probe {
         name: "iter_task_file",
@@ -208,6 +232,7 @@ pub static PROBES: &[Probe] = &[
         ],
         provides: "connections that were there before weir, until they next move data",
         required: false,
+        always: true,
     },
     Probe {
         name: "sk_data_ready",
@@ -218,6 +243,7 @@ pub static PROBES: &[Probe] = &[
         ],
         provides: "receive-queue wait",
         required: false,
+        always: true,
     },
     Probe {
         name: "sock_recv_length",
@@ -228,6 +254,7 @@ pub static PROBES: &[Probe] = &[
         ],
         provides: "rounds, latency and bytes received",
         required: false,
+        always: true,
     },
     Probe {
         name: "sock_send_length",
@@ -252,5 +279,6 @@ pub static PROBES: &[Probe] = &[
         ],
         provides: "rounds, latency and bytes sent",
         required: false,
+        always: true,
     },
 ];

@@ -15,4 +15,6 @@ pub struct Features {
     pub cgroup_v1_css: u32,
     /// That hierarchy's number; 0, which is version 2's, where there is none.
     pub cgroup_v1_hierarchy: u32,
+    /// Not 0 where the queues of listening ports are wanted.
+    pub accept_queues: u32,
 }

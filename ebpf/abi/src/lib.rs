@@ -6,6 +6,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod accept_queue;
 mod control;
 mod counter;
 mod edge;
@@ -14,6 +15,7 @@ mod features;
 mod histogram;
 mod offsets;
 
+pub use accept_queue::{AcceptQueue, FILL_BUCKETS, ListeningPort};
 pub use control::Control;
 pub use counter::{Counter, N_COUNTERS};
 pub use edge::{

@@ -38,6 +38,8 @@ offsets! {
     net_inum = "net.ns.inum",
     sk_protocol = "sock.sk_protocol",
     sk_err = "sock.sk_err",
+    sk_ack_backlog = "sock.sk_ack_backlog",
+    sk_max_ack_backlog = "sock.sk_max_ack_backlog",
     sk_shutdown = "sock.sk_shutdown",
     sk_receive_queue_len = "sock.sk_receive_queue.qlen",
     sk_receive_queue_last = "sock.sk_receive_queue.prev",

@@ -3,17 +3,18 @@
 //! Connects and their outcome, accepts, listens, closes. May run in softirq, where the current task is a bystander:
 //! owners are taken only at SYN_SENT, LISTEN and local closes, which happen in the process's own system call.
 
-use weir_abi::{ConnectOutcome, Counter, OTHER_CLIENT, ROLE_CLIENT, ROLE_SERVER};
+use weir_abi::{ConnectOutcome, Counter, ListeningPort, OTHER_CLIENT, ROLE_CLIENT, ROLE_SERVER};
 use weir_ebpf::socket::{FAILED, PEER_UNTRACKED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, UNRESOLVED};
 
 use crate::{
+    accept_queue,
     edge::{self, Failure, OwnedBy, Owner, bump, count, observe},
     follow,
     kernel::{
         self, SHUTDOWN_BOTH, Sock, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LISTEN, TCP_SYN_RECV,
         TCP_SYN_SENT, Task, clear,
     },
-    maps::{FAILED_CONNECTS, LISTENERS, Listener},
+    maps::{FAILED_CONNECTS, LISTENERS},
     resolve, reuse, sockets, track,
 };
 
@@ -97,6 +98,7 @@ fn established(sk: Sock, old: i32) {
     socket.phase = PHASE_OPEN;
     socket.handshake_us = tcp.srtt_us();
     socket.copied_seq = tcp.rcv_nxt();
+    accept_queue::established(socket, tcp.last_packet_ns());
     // Looked up now, long before anybody reads: the table forgets.
     socket.peer_or_thread = resolve::announced(tcp).map_or(0, |slot| slot + 1);
     // total_retrans starts at 0: a child begins with the SYN-ACKs that were sent again for it.
@@ -108,11 +110,15 @@ fn listening(sk: Sock) {
     if !sk.is_tcp() {
         return;
     }
-    let listener = Listener { netns: sk.netns(), port: u32::from(sk.local_port()) };
+    let listener = ListeningPort { netns: sk.netns(), port: u32::from(sk.local_port()) };
     if let Some(owner) = LISTENERS.get_ptr_mut(listener) {
         // SAFETY: a live map value; listeners come and go too rarely to race.
         unsafe { (*owner).listening = (*owner).listening.saturating_add(1) };
-    } else if LISTENERS.insert(listener, Owner::of(Task::current()), 0).is_err() {
+        return;
+    }
+    let owner = Owner::of(Task::current());
+    accept_queue::opened(listener, &owner);
+    if LISTENERS.insert(listener, owner, 0).is_err() {
         count(Counter::ListenersOverLimit);
     }
 }
@@ -120,7 +126,7 @@ fn listening(sk: Sock) {
 /// The last listener of a port takes it along.
 #[inline(always)]
 fn listener_closed(sk: Sock) {
-    let listener = Listener { netns: sk.netns(), port: u32::from(sk.source_port()) };
+    let listener = ListeningPort { netns: sk.netns(), port: u32::from(sk.source_port()) };
     let Some(owner) = LISTENERS.get_ptr_mut(listener) else { return };
     // SAFETY: as above.
     let left = unsafe {
@@ -131,6 +137,7 @@ fn listener_closed(sk: Sock) {
         (*owner).listening
     };
     if left == 0 {
+        accept_queue::closed(listener);
         let _ = LISTENERS.remove(listener);
     }
 }

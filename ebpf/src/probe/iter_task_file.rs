@@ -7,16 +7,17 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_sock_from_file;
-use weir_abi::{Counter, ROLE_CLIENT};
+use weir_abi::{Counter, ListeningPort, ROLE_CLIENT};
 use weir_ebpf::socket::UNRESOLVED;
 
 use crate::{
+    accept_queue,
     edge::{self, OwnedBy, Owner, count},
     kernel::{
         self, Sock, TCP_LISTEN, Task,
         pointer::{Pointer, Typed},
     },
-    maps::{LISTENERS, Listener, SCAN_PHASE},
+    maps::{LISTENERS, SCAN_PHASE},
     resolve, sockets, track,
 };
 
@@ -84,7 +85,7 @@ fn remember_listener(sk: Sock<impl Pointer>, task: Task) {
     if sk.state() != TCP_LISTEN {
         return;
     }
-    let listener = Listener { netns: sk.netns(), port: u32::from(sk.local_port()) };
+    let listener = ListeningPort { netns: sk.netns(), port: u32::from(sk.local_port()) };
     // SAFETY: only the presence is used: the first process found (the lowest pid) opened the port.
     if unsafe { LISTENERS.get(listener) }.is_some() {
         return;
@@ -92,6 +93,7 @@ fn remember_listener(sk: Sock<impl Pointer>, task: Task) {
     // Several processes show the same socket and several sockets the same port: how many there are is not known, so
     // such a port is kept for good.
     let owner = Owner { listening: u32::MAX, ..Owner::of(task) };
+    accept_queue::opened(listener, &owner);
     if LISTENERS.insert(listener, owner, 0).is_err() {
         count(Counter::ListenersOverLimit);
     }

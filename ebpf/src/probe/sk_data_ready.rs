@@ -3,12 +3,14 @@
 //! Data reached the socket, in softirq: the arrival that a read's queue wait is counted from. It fires for a FIN too;
 //! the read that returns 0 takes that back.
 //!
+//! On a listening socket it tells of a connection that waits to be accepted.
+//!
 //! Of datagrams, only which sockets get a name server's is noticed: on the way of those that have no record.
 //!
 //! Before 6.3: `sock_def_readable`, which it calls.
 
 use crate::{
-    dns, follow,
+    accept_queue, dns, follow,
     kernel::{Sock, pointer::Pointer},
     sockets,
 };
@@ -17,7 +19,9 @@ use crate::{
 pub(crate) fn run(sk: Sock<impl Pointer>) {
     let socket = if follow::sampled(sk).is_some() { sockets::get(sk) } else { None };
     let Some(socket) = socket else {
-        dns::arrived(sk);
+        if !accept_queue::arrived(sk) {
+            dns::arrived(sk);
+        }
         return;
     };
     if socket.arrived_ns == 0
