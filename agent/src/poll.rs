@@ -9,6 +9,7 @@
 mod cgroup;
 mod misses;
 mod namespace;
+mod neighbours;
 mod owner;
 mod ports;
 mod process;
@@ -31,7 +32,7 @@ use weir_engine::{Input, Polled};
 use worker::Worker;
 
 /// Of what belongs to edges, the first so many.
-const MAX_NAMESPACES: usize = 64;
+const MAX_NAMESPACES: usize = 128;
 const MAX_PROCESSES: usize = 512;
 /// A namespace is entered by one of its processes; others stand by for when that has ended.
 const PIDS_A_NAMESPACE: usize = 4;
@@ -69,19 +70,22 @@ pub(crate) struct Poller {
     /// An answer has not come yet.
     waiting: bool,
     targets: Targets,
+    /// Windows are counted from here, and the slower polls lie at their ends.
+    began_ns: u64,
     slow_due_ns: u64,
 }
 
 impl Poller {
     /// Starts the thread. If that fails, nothing is polled.
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(now_ns: u64) -> Self {
         let (errands, taken) = sync_channel(1);
         let (answered, answers) = sync_channel(1);
         let thread = thread::Builder::new().name("weir-poll".into()).stack_size(STACK);
         let worker = move || Worker::new(Path::new("/")).run(&taken, &answered);
         // It ends with the sender of errands; nothing waits for that.
         let errands = thread.spawn(worker).is_ok().then_some(errands);
-        Self { errands, answers, waiting: false, targets: Targets::default(), slow_due_ns: 0 }
+        let targets = Targets::default();
+        Self { errands, answers, waiting: false, targets, began_ns: now_ns, slow_due_ns: now_ns }
     }
 
     /// An edge is there: its processes and namespaces are looked at.
@@ -96,16 +100,16 @@ impl Poller {
     /// One poll of what was met since the last, told as far as it is done in time.
     pub(crate) fn tick(&mut self, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) {
         self.tell_what_came(sink);
-        let slow = now_ns.saturating_add(EARLY_NS) >= self.slow_due_ns;
+        let early_ns = now_ns.saturating_add(EARLY_NS);
+        let slow = early_ns >= self.slow_due_ns;
         let errand = Errand { targets: std::mem::take(&mut self.targets), slow };
         let sent = !self.waiting && self.errands.as_ref().is_some_and(|errands| errands.try_send(errand).is_ok());
         if !sent {
             return;
         }
         if slow {
-            let next_ns = self.slow_due_ns.saturating_add(SLOW_NS);
-            // Ticks that come late, or that were left out, move the grid along.
-            self.slow_due_ns = if next_ns > now_ns { next_ns } else { now_ns.saturating_add(SLOW_NS) };
+            let past = early_ns.saturating_sub(self.began_ns) / SLOW_NS;
+            self.slow_due_ns = self.began_ns.saturating_add((past + 1).saturating_mul(SLOW_NS));
         }
         self.waiting = true;
         match self.answers.recv_timeout(PATIENCE) {
@@ -170,7 +174,7 @@ mod tests {
             targets.add(tgid, netns);
         }
         assert_eq!((targets.processes.len(), targets.processes_over_limit), (MAX_PROCESSES, 2 * 488));
-        assert_eq!((targets.namespaces.len(), targets.namespaces_over_limit), (MAX_NAMESPACES, 2 * 936));
+        assert_eq!((targets.namespaces.len(), targets.namespaces_over_limit), (MAX_NAMESPACES, 2 * 872));
         targets.add(7, 0);
         for pid in 0..100 {
             targets.add(pid, 1);
@@ -180,7 +184,7 @@ mod tests {
 
     #[test]
     fn this_process_is_polled_from_the_first_tick_on() {
-        let mut poller = Poller::start();
+        let mut poller = Poller::start(0);
         let netns = rustix::fs::stat("/proc/self/ns/net").expect("a namespace").st_ino as u32;
         let mut kinds = std::collections::BTreeSet::new();
         let mut fds = None;

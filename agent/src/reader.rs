@@ -107,9 +107,9 @@ impl Reader {
         })
     }
 
-    /// Also asks, from the next reading on, for what the kernel does not tell by itself.
+    /// Also asks, from the beginning on, for what the kernel does not tell by itself.
     pub(crate) fn poll(&mut self) {
-        self.poller.get_or_insert_with(Poller::start);
+        self.poller.get_or_insert_with(|| Poller::start(now().0));
     }
 
     /// The stream's first inputs: where and when, and what runs.

@@ -38,7 +38,10 @@ mod forecast;
 mod incidents;
 #[cfg(test)]
 mod lab;
+mod listen_overflow;
 mod notify;
+mod owners;
+mod ports_exhausted;
 mod proportion;
 mod quantity;
 mod receive_queue;
@@ -62,7 +65,9 @@ pub use evaluate::{Evaluator, Judge};
 pub use evidence::{Compared, Evidence};
 pub use forecast::{Exhaustion, Forecast};
 pub use incidents::{Incidents, MAX_ALARMS, MAX_INCIDENTS};
+pub use listen_overflow::ListenOverflow;
 pub use notify::{Limiter, Notification};
+pub use ports_exhausted::PortsExhausted;
 pub use proportion::{MIN_EVENTS, Proportion};
 pub use quantity::{Measure, Quantity};
 pub use receive_queue::ReceiveQueue;
@@ -73,4 +78,5 @@ pub use trust::Trust;
 pub use unit::{Service, Unit};
 
 /// Every signal that is decided on, edges first, then queues, then resources.
-pub const SIGNALS: &[&Signal] = &[&edge_errors::SIGNAL, &receive_queue::SIGNAL];
+pub const SIGNALS: &[&Signal] =
+    &[&edge_errors::SIGNAL, &receive_queue::SIGNAL, &ports_exhausted::SIGNAL, &listen_overflow::SIGNAL];

@@ -132,6 +132,8 @@ pub struct PortsPoll {
     pub reserved: u32,
     /// `tcp_max_tw_buckets`.
     pub time_wait_limit: u64,
+    /// `tcp_tw_reuse`: 0 never, 1 always, 2 between loopback addresses.
+    pub time_wait_reuse: u8,
     /// Where many of them are used towards one address, most first. Not counted where there are too few sockets in all.
     pub tuples: Vec<PortUse>,
     /// There were more sockets than are counted: what is counted is less than what there is.
@@ -143,6 +145,13 @@ impl PortsPoll {
     pub fn available(&self) -> u32 {
         let (low, high) = self.range;
         (u32::from(high) + 1).saturating_sub(low.into()).saturating_sub(self.reserved)
+    }
+
+    /// Ports that a connect to that address cannot get: those in TIME_WAIT it can where the kernel may use them again.
+    pub fn taken(&self, tuple: &PortUse) -> u32 {
+        let loopback = tuple.local.is_loopback() || tuple.remote.ip().is_loopback();
+        let reuses = self.time_wait_reuse == 1 || (self.time_wait_reuse == 2 && loopback);
+        if reuses { tuple.sockets.saturating_sub(tuple.time_wait) } else { tuple.sockets }
     }
 }
 

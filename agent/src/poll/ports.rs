@@ -30,12 +30,13 @@ pub(super) fn poll(namespace: &Namespace, sockets: u64, until: Instant, misses: 
         return None;
     };
     let reserved = namespace.sysctl("ipv4/ip_local_reserved_ports").unwrap_or_default();
-    let time_wait_limit = namespace.sysctl("ipv4/tcp_max_tw_buckets").ok();
+    let number = |name: &str| namespace.sysctl(name).ok()?.trim().parse::<u64>().ok();
     let mut poll = PortsPoll {
         netns: namespace.inode,
         range,
         reserved: table::reserved(&reserved, range),
-        time_wait_limit: time_wait_limit.and_then(|text| text.trim().parse().ok()).unwrap_or(0),
+        time_wait_limit: number("ipv4/tcp_max_tw_buckets").unwrap_or(0),
+        time_wait_reuse: number("ipv4/tcp_tw_reuse").map_or(0, |reuse| reuse as u8),
         tuples: Vec::new(),
         is_cut: false,
     };

@@ -9,10 +9,11 @@ use std::{
 use weir_engine::Polled;
 
 use super::{
-    Errand, Targets,
+    Errand, MAX_NAMESPACES, Targets,
     cgroup::Cgroups,
     misses::{Miss, Misses},
     namespace::{Home, Namespace},
+    neighbours::Neighbours,
     owner::Owners,
     ports, process,
     threads::Threads,
@@ -26,6 +27,7 @@ pub(super) struct Worker {
     proc: PathBuf,
     cgroups: Cgroups,
     owners: Owners,
+    neighbours: Neighbours,
     threads: Threads,
     misses: Misses,
 }
@@ -37,6 +39,7 @@ impl Worker {
         Self {
             cgroups: Cgroups::new(root),
             owners: Owners::new(&proc),
+            neighbours: Neighbours::default(),
             threads: Threads::default(),
             misses: Misses::default(),
             proc,
@@ -71,16 +74,23 @@ impl Worker {
 
     fn namespaces(&mut self, home: &Home, targets: &Targets, slow: bool, until: Instant, found: &mut Vec<Polled>) {
         self.owners.begin();
+        if slow {
+            self.neighbours.look(&self.proc, until);
+        }
         let own = home.inode();
-        // Its own it looks at always: clients from elsewhere that find a full queue make no edge.
-        let others = targets.namespaces.iter().filter(|(inode, _)| **inode != own);
-        let all = others.map(|(inode, pids)| (*inode, pids.as_slice())).chain([(own, [].as_slice())]);
+        // Those without edges too, as long as there is room: callers that find a full queue make none.
+        let others = self.neighbours.others(own, &targets.namespaces);
+        let room = MAX_NAMESPACES.saturating_sub(targets.namespaces.len());
+        self.misses.add(Miss::NamespacesOverLimit, others.len().saturating_sub(room) as u64);
+        let with_edges = targets.namespaces.iter().filter(|(inode, _)| **inode != own);
+        let with_edges = with_edges.map(|(inode, pids)| (*inode, pids.clone()));
+        let all = with_edges.chain([(own, Vec::new())]).chain(others.into_iter().take(room)).collect::<Vec<_>>();
         for (inode, pids) in all {
             if Instant::now() >= until {
                 self.misses.add(Miss::OutOfTime, 1);
                 continue;
             }
-            let entered = home.enter(&self.proc, inode, pids);
+            let entered = home.enter(&self.proc, inode, &pids);
             let Some(namespace) = self.misses.or_count(entered) else { continue };
             self.namespace(&namespace, slow, until, found);
         }

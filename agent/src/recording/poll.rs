@@ -119,6 +119,7 @@ lines! {
         range: (u16, u16),
         reserved: u32,
         time_wait_limit: u64,
+        time_wait_reuse: u8,
         #[serde(with = "list")]
         tuples: Vec<PortUse>,
         is_cut: bool,

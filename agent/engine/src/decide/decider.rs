@@ -7,6 +7,8 @@ use super::{
     edge_errors::EdgeErrors,
     evaluate::{Evaluator, Judge},
     incidents::Incidents,
+    listen_overflow::ListenOverflow,
+    ports_exhausted::PortsExhausted,
     receive_queue::ReceiveQueue,
     signal::{Moment, Window},
     unit::Service,
@@ -19,17 +21,20 @@ pub struct Decider {
     incidents: Incidents,
     edge_errors: EdgeErrors,
     receive_queue: ReceiveQueue,
+    ports_exhausted: PortsExhausted,
+    listen_overflow: ListenOverflow,
 }
 
 impl Decider {
     /// One that knows nothing. `learning`: what it takes to know what is normal (`--learn`).
     pub fn new(learning: Learning) -> Self {
         let (edge_errors, receive_queue) = (EdgeErrors::new(learning), ReceiveQueue::new(learning));
-        Self { incidents: Incidents::default(), edge_errors, receive_queue }
+        Self { edge_errors, receive_queue, ..Self::default() }
     }
 
-    fn evaluators(&mut self) -> (&mut Incidents, [&mut dyn Evaluator; 2]) {
-        (&mut self.incidents, [&mut self.edge_errors, &mut self.receive_queue])
+    fn evaluators(&mut self) -> (&mut Incidents, [&mut dyn Evaluator; 4]) {
+        let Self { incidents, edge_errors, receive_queue, ports_exhausted, listen_overflow } = self;
+        (incidents, [edge_errors, receive_queue, ports_exhausted, listen_overflow])
     }
 
     /// Takes a change that no snapshot shows.
@@ -62,7 +67,11 @@ impl Decider {
 
     /// Edges and names that the signals found no room for.
     pub fn units_over_limit(&self) -> u64 {
-        self.edge_errors.over_limit() + self.receive_queue.over_limit()
+        let Self { edge_errors, receive_queue, ports_exhausted, listen_overflow, incidents: _ } = self;
+        edge_errors.over_limit()
+            + receive_queue.over_limit()
+            + ports_exhausted.over_limit()
+            + listen_overflow.over_limit()
     }
 }
 

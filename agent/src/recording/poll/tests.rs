@@ -22,7 +22,15 @@ fn all() -> Vec<Polled> {
     };
     vec![
         Polled::Namespace(NamespacePoll { netns: 1, counters, in_use: 3, time_wait: 4, listeners }),
-        Polled::Ports(PortsPoll { netns: 1, range: (1, 64), reserved: 2, time_wait_limit: 3, tuples, is_cut: true }),
+        Polled::Ports(PortsPoll {
+            netns: 1,
+            range: (1, 64),
+            reserved: 2,
+            time_wait_limit: 3,
+            time_wait_reuse: 2,
+            tuples,
+            is_cut: true,
+        }),
         Polled::Conntrack(ConntrackPoll { netns: 1, count: 2, max: 3, dropped: 4, insert_failed: 5, early_drop: 6 }),
         Polled::Process(ProcessPoll { cgroup: Some("/a".into()), fds_limit: Some(64), ..process.clone() }),
         Polled::Process(process),
