@@ -10,6 +10,7 @@ mod guard;
 pub mod identity;
 mod memory;
 mod observe;
+mod poll;
 mod probe;
 mod reader;
 mod recording;

@@ -56,6 +56,8 @@ pub(crate) struct Plan {
     pub(crate) stats: bool,
     /// The cluster whose names are used, if any.
     pub(crate) cluster: kubernetes::Config,
+    /// Also ask for what the kernel does not tell by itself.
+    pub(crate) polls: bool,
     /// What weir itself may use.
     pub(crate) budget: weir_engine::Limits,
 }
@@ -106,7 +108,7 @@ pub(crate) fn observe(
 /// How often to read: a whole number of times a window.
 fn tick(plan: &Plan, records: bool) -> Duration {
     let most = match plan.budget {
-        _ if records => FINE_TICK,
+        _ if records || plan.polls => FINE_TICK,
         weir_engine::Limits { cpu_share: Some(_), .. } => FINE_TICK,
         weir_engine::Limits { memory_bytes: Some(_), .. } => MEMORY_TICK,
         _ => COARSE_TICK,
@@ -123,7 +125,10 @@ fn silence(plan: &Plan) -> Duration {
 fn start(limits: Limits, plan: &Plan, silence: Duration) -> Result<Reader> {
     share_heap();
     let probes = Probes::start(limits, Trial { refuse: &plan.refuse, measure: false })?;
-    let reader = Reader::new(probes, limits, silence, plan.stats, &plan.cluster)?;
+    let mut reader = Reader::new(probes, limits, silence, plan.stats, &plan.cluster)?;
+    if plan.polls {
+        reader.poll();
+    }
     release_start();
     Ok(reader)
 }

@@ -19,6 +19,7 @@ use weir_engine::{Input, Started};
 use crate::{
     identity::{Identities, kubernetes},
     memory::release_heap,
+    poll::Poller,
     probe::{control::ControlMap, load::Limits, serve::Probes},
 };
 use cost::CostReader;
@@ -55,6 +56,8 @@ pub struct Reader {
     retired: u32,
     counters: Array<MapData, u64>,
     cost: CostReader,
+    /// Where what the kernel does not tell by itself is wanted.
+    poller: Option<Poller>,
 }
 
 /// When a reading was made, and what weir had used by then.
@@ -100,7 +103,13 @@ impl Reader {
             retired: 0,
             counters: Array::try_from(counters)?,
             cost,
+            poller: None,
         })
+    }
+
+    /// Also asks, from the beginning on, for what the kernel does not tell by itself.
+    pub(crate) fn poll(&mut self) {
+        self.poller.get_or_insert_with(|| Poller::start(now().0));
     }
 
     /// The stream's first inputs: where and when, and what runs.
@@ -143,6 +152,9 @@ impl Reader {
             // A crowd has gone: what was known of it is a few MiB that the heap would keep.
             self.retired = 0;
             release_heap();
+        }
+        if let Some(poller) = &mut self.poller {
+            poller.tick(monotonic_ns, sink);
         }
         let counters = self.read_counters()?;
         sink(Input::Counters(counters));
@@ -198,6 +210,9 @@ impl Reader {
                 let live = self.memory.look_at(slot)?;
                 if (live || slot < FIRST_SLOT) && self.memory.is_server(slot) == servers {
                     self.read_edge(slot, now_ns, sink)?;
+                    if let Some(poller) = &mut self.poller {
+                        poller.meet(&self.scratch);
+                    }
                 }
                 slot += 1;
             }

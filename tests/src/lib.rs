@@ -9,6 +9,7 @@ pub mod cgroup;
 pub mod container;
 pub mod document;
 pub mod forbidden;
+pub mod incidents;
 pub mod lab;
 pub mod machine;
 pub mod nameserver;

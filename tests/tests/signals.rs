@@ -2,43 +2,15 @@
 
 use std::{
     thread::{sleep, spawn},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
-use weir_tests::{Lab, Traffic, Weir, lab, weir};
-
-/// From a fault to the incident at most: three windows.
-const DETECTED_WITHIN_S: f64 = 15.0;
-
-fn unix_s() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64()
-}
-
-/// Ten times a second.
-fn for_a_while(span: Duration, mut work: impl FnMut()) {
-    let began = Instant::now();
-    while began.elapsed() < span {
-        work();
-        sleep(Duration::from_millis(100));
-    }
-}
-
-fn events(printed: &str) -> Vec<Value> {
-    printed.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"))).collect()
-}
-
-fn assert_says_all(event: &Value) {
-    for field in ["what", "where", "why"] {
-        assert!(event[field].as_str().is_some_and(|text| text.len() > 10), "{field} of {event}");
-    }
-    assert!(event["what"].as_str().is_some_and(|what| what.contains(|c: char| c.is_ascii_digit())), "{event}");
-    let evidence = event["evidence"].as_array().expect("a list");
-    assert!(evidence.len() >= 3, "{event}");
-    assert!(evidence.iter().any(|item| item["baseline"].is_number()), "{event}");
-    assert!(!event["ruled_out"].as_array().expect("a list").is_empty(), "{event}");
-    assert!(event["origin"]["confidence"].is_number(), "{event}");
-}
+use weir_tests::{
+    Lab, Traffic, Weir,
+    incidents::{DETECTED_WITHIN_S, assert_replays, assert_says_all, events, for_a_while, unix_s},
+    lab,
+};
 
 fn server(lab: &Lab, at: &str) -> Traffic {
     lab.serve("echo", at)
@@ -82,8 +54,7 @@ fn a_server_that_is_gone() {
     assert!(events.iter().all(|event| event["id"] == raised["id"]), "one incident: {printed}");
     let last = events.last().expect("an event");
     assert_eq!((last["event"].as_str(), last["state"].as_str()), (Some("resolved"), Some("ok")), "{printed}");
-    let again = weir::run(&["signals", "--replay", file, "-o", "jsonl", "--learn", "5s"]);
-    assert_eq!(String::from_utf8_lossy(&again.stdout), printed, "the same from the recording");
+    assert_replays(file, &printed, &["--learn", "5s"]);
 }
 
 /// Stops and continues a process, so that it runs a sixth of the time.

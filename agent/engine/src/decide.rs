@@ -12,7 +12,7 @@
 //! # Adding a signal
 //!
 //! A file with a `Signal` (its row: name, sentence, how many windows it takes, whether restarts explain it) and an
-//! `Evaluator`; a field of `Decider`; a row of `SIGNALS`. The evaluator
+//! `Evaluator`; a line in `decider::evaluators`; a row of `SIGNALS`. The evaluator
 //!
 //! 1. puts together what the window says of each unit (`Unit`: an edge between services, a process's pool, a listener, …);
 //! 2. finds a `Finding` for each: `Raise` with a `Severity`, which is critical only with a `Resource` and an `Effect` key;
@@ -38,8 +38,11 @@ mod forecast;
 mod incidents;
 #[cfg(test)]
 mod lab;
+mod listen_overflow;
 mod notify;
+mod owners;
 mod pool;
+mod ports_exhausted;
 mod proportion;
 mod quantity;
 mod receive_queue;
@@ -63,8 +66,10 @@ pub use evaluate::{Evaluator, Judge};
 pub use evidence::{Compared, Evidence};
 pub use forecast::{Exhaustion, Forecast};
 pub use incidents::{Incidents, MAX_ALARMS, MAX_INCIDENTS};
+pub use listen_overflow::ListenOverflow;
 pub use notify::{Limiter, Notification};
 pub use pool::{PoolExhausted, PoolRefused};
+pub use ports_exhausted::PortsExhausted;
 pub use proportion::{MIN_EVENTS, Proportion};
 pub use quantity::{Measure, Quantity};
 pub use receive_queue::ReceiveQueue;
@@ -74,5 +79,12 @@ pub use signal::{Finding, Moment, Signal, WINDOW_NS, Window};
 pub use trust::Trust;
 pub use unit::{Service, Unit};
 
-/// Every signal that is decided on, pools first, then edges, then queues, then resources.
-pub const SIGNALS: &[&Signal] = &[&pool::EXHAUSTED, &pool::REFUSED, &edge_errors::SIGNAL, &receive_queue::SIGNAL];
+/// Every signal that is decided on: pools first, then edges, queues, and resources.
+pub const SIGNALS: &[&Signal] = &[
+    &pool::EXHAUSTED,
+    &pool::REFUSED,
+    &edge_errors::SIGNAL,
+    &receive_queue::SIGNAL,
+    &listen_overflow::SIGNAL,
+    &ports_exhausted::SIGNAL,
+];

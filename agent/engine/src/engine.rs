@@ -8,6 +8,7 @@ use crate::{
     compact::{Compact, Header},
     degraded::History,
     fold::{self, Between, Destination, Folded},
+    host::Host,
     identity::{Identity, Named, NamedEnd},
     input::{AgentCost, Input, Naming, ProbeState, ProgramCost, Started},
     join,
@@ -46,6 +47,7 @@ pub struct Engine {
     failures: BTreeMap<EdgeKey, ConnectFailed>,
     evicted: u64,
     degraded: History,
+    host: Host,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -96,6 +98,7 @@ impl Engine {
             failures: BTreeMap::new(),
             evicted: 0,
             degraded: History::default(),
+            host: Host::default(),
         }
     }
 
@@ -114,6 +117,7 @@ impl Engine {
             }
             Input::Counters(counters) => self.latest.counters = counters,
             Input::Program(program) => self.latest.remember_program(program),
+            Input::Polled(polled) => self.host.take(self.now.monotonic_ns, polled),
             Input::Degraded(degraded) => self.degraded.add(self.now.monotonic_ns, degraded),
             Input::Agent(agent) => self.remember_agent(agent),
             Input::Tick { monotonic_ns, unix_ns } => self.tick(Mark { monotonic_ns, unix_ns }),
@@ -136,6 +140,7 @@ impl Engine {
             self.next.0 = mark;
             self.next.1.become_like(&self.latest);
             self.forget(self.from.0.monotonic_ns);
+            self.host.close_window(mark.monotonic_ns);
         }
     }
 
@@ -251,6 +256,7 @@ impl Engine {
         self.next = (self.now, self.latest.clone());
         self.from = self.next.clone();
         self.failures.clear();
+        self.host.close_window(self.now.monotonic_ns);
         self.forget(self.now.monotonic_ns);
     }
 
@@ -286,6 +292,7 @@ impl Engine {
             naming: self.naming.clone(),
             degradation: self.degraded.since(from.monotonic_ns),
             cost: self.latest.cost_since(before),
+            host: self.host.view(),
             edges_total: edges.len(),
             edges,
         }

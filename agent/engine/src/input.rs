@@ -7,6 +7,7 @@ use weir_abi::{ConnectFailed, EdgeRecord, N_COUNTERS};
 use crate::{
     degraded::Degraded,
     identity::{Backend, Named},
+    polled::Polled,
 };
 
 /// One input. Records are borrowed: the engine copies what it keeps, the reader reuses its buffer.
@@ -42,6 +43,8 @@ pub enum Input<'a> {
     Program(ProgramCost),
     /// What the agent costs so far.
     Agent(AgentCost),
+    /// What was polled of the host.
+    Polled(&'a Polled),
     /// How far weir has stepped back, from the last tick on.
     Degraded(Degraded),
     /// All of the above is complete up to this time.

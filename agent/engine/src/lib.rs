@@ -14,10 +14,12 @@ mod distribution;
 mod ends;
 mod engine;
 mod fold;
+mod host;
 mod identity;
 mod input;
 mod join;
 mod names;
+mod polled;
 mod service;
 mod snapshot;
 
@@ -26,8 +28,13 @@ pub use degraded::{CPU_STEPS, Degradation, Degraded, ESTIMATED, MEMORY_STEPS, St
 pub use delta::View;
 pub use distribution::{Distribution, bounds_s};
 pub use engine::{Engine, Window};
+pub use host::{CgroupView, HostView, ListenerView, NamespaceView, ProcessView};
 pub use identity::{Backend, Identity, Kind, Named, NamedEnd};
 pub use input::{AgentCost, Input, Naming, ProbeState, ProgramCost, Started};
+pub use polled::{
+    CgroupPoll, ConntrackPoll, Listener, NamespacePoll, NetCounters, Owner, PollMisses, Polled, PortUse, PortsPoll,
+    Pressure, ProcessPoll, Throttle,
+};
 pub use snapshot::{
     Absent, Cost, Coverage, Edge, End, Failure, LittlesLaw, Losses, Process, ServerProcess, Snapshot, program_name,
 };

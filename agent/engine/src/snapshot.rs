@@ -8,6 +8,7 @@ use std::{
 use crate::{
     degraded::Degradation,
     delta::View,
+    host::HostView,
     identity::Identity,
     input::{Naming, ProbeState, ProgramCost},
 };
@@ -37,6 +38,8 @@ pub struct Snapshot {
     pub degradation: Degradation,
     /// What weir itself used.
     pub cost: Cost,
+    /// The host as it was polled; empty where nothing was.
+    pub host: HostView,
     /// How many edges there are, wanted or not.
     pub edges_total: usize,
     /// The edges, in the order of their keys.

@@ -8,7 +8,7 @@ use weir_engine::Window;
 use super::value::{Format, ObserverArgs, ViewArgs, duration};
 use crate::{
     export::Output,
-    observe::{self, Until},
+    observe::{self, Plan, Until},
     recording::Recorder,
 };
 
@@ -39,7 +39,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let format = args.output.unwrap_or_else(Format::for_stdout);
     let recorder = Recorder::create(&args.file)?;
     let until = Until::asked(args.span, args.command);
-    let plan = args.observer.plan(until, None, Window::Whole);
+    // A recording can be judged: `weir signals --replay`.
+    let plan = Plan { polls: true, ..args.observer.plan(until, None, Window::Whole) };
     let output = Output::new(format, args.view.view(), false);
     let exit = observe::observe(plan, Some(recorder), &mut |snapshot| output.write(snapshot))?;
     let bytes = std::fs::metadata(&args.file).with_context(|| args.file.display().to_string())?.len();

@@ -8,7 +8,7 @@ use weir_engine::{Engine, Input, Window, decide::WINDOW_NS};
 use super::value::{ObserverArgs, duration};
 use crate::{
     export::signals::{Form, Watch},
-    observe::{self, EARLY, Until},
+    observe::{self, EARLY, Plan, Until},
     recording::{self, Recorder},
 };
 
@@ -59,6 +59,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
 fn observe(args: Args, watch: &mut Watch) -> Result<ExitCode> {
     let every = Duration::from_nanos(WINDOW_NS);
     let plan = args.observer.plan(Until::asked(args.span, Vec::new()), Some(every), Window::Whole);
+    let plan = Plan { polls: true, ..plan };
     let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
     observe::observe(plan, recorder, &mut |snapshot| watch.window(&snapshot))
 }

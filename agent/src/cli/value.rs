@@ -127,6 +127,7 @@ impl ObserverArgs {
             window,
             stats: false,
             cluster: cluster.config(),
+            polls: false,
             budget: budget.limits(),
         }
     }

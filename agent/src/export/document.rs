@@ -72,6 +72,7 @@ fn heading(snapshot: &Snapshot) -> Object {
         degradation,
         cost,
         edges_total,
+        host: _,  // for signals
         edges: _, // one by one: `Edges`
     } = snapshot;
     let complete = losses.none() && coverage.missed == 0 && missing_probes.is_empty() && degradation.lossless();

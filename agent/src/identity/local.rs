@@ -23,6 +23,7 @@ use weir_engine::{Identity, Kind, program_name};
 use crate::probe::hierarchy::Hierarchy;
 use cgroup::Place;
 use cgroups::Cgroups;
+pub(crate) use cgroups::{MountedAt, mounts as cgroup_mounts};
 pub use container::ContainerLosses;
 use container::{ContainerNames, Containers};
 use files::Root;

@@ -52,6 +52,8 @@ impl Rule {
 pub enum Verdict {
     /// Above the raise line, and how bad.
     Raise(Level),
+    /// The same, and proof enough by itself: as good as k windows that raise.
+    Proven(Level),
     /// Between the lines.
     Between,
     /// Below the clear line.
@@ -177,8 +179,13 @@ impl Alarm {
         }
         self.judged_ns = now_ns;
         let (k, n, m) = rule.bounded();
-        let code = if let Verdict::Raise(level) = verdict { 1 + level as u32 } else { 0 };
-        self.windows = (self.windows << 2 | code) & (u32::MAX >> (32 - 2 * n));
+        let (code, times) = match verdict {
+            Verdict::Proven(level) => (1 + level as u32, k),
+            Verdict::Raise(level) => (1 + level as u32, 1),
+            Verdict::Between | Verdict::Clear | Verdict::NoData => (0, 1),
+        };
+        let windows = (0..times).fold(self.windows, |windows, _| windows << 2 | code);
+        self.windows = windows & (u32::MAX >> (32 - 2 * n));
         if firing { self.go_on(now_ns, verdict, (k, n, m)) } else { self.wait(now_ns, verdict, (k, n), held) }
     }
 
@@ -194,7 +201,8 @@ impl Alarm {
         }
         let held = held && now_ns.saturating_sub(self.pending_ns) < MAX_HELD_NS;
         // It fires on a window that raises, which has the evidence.
-        let (Some(level), Verdict::Raise(_), false) = (self.reached(k, n), verdict, held) else {
+        let raises = matches!(verdict, Verdict::Raise(_) | Verdict::Proven(_));
+        let (Some(level), true, false) = (self.reached(k, n), raises, held) else {
             return Transition::None;
         };
         self.state = State::Firing;

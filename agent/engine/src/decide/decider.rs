@@ -7,38 +7,44 @@ use super::{
     edge_errors::EdgeErrors,
     evaluate::{Evaluator, Judge},
     incidents::Incidents,
+    listen_overflow::ListenOverflow,
     pool::{PoolExhausted, PoolRefused},
+    ports_exhausted::PortsExhausted,
     receive_queue::ReceiveQueue,
     signal::{Moment, Window},
     unit::Service,
 };
 use crate::snapshot::{End, Snapshot};
 
-/// All signals, and what they have come to. Adding one is a field, and its place in `evaluators`.
-#[derive(Debug, Default)]
+/// All signals, and what they have come to.
+#[derive(Debug)]
 pub struct Decider {
     incidents: Incidents,
-    edge_errors: EdgeErrors,
-    receive_queue: ReceiveQueue,
-    pool_exhausted: PoolExhausted,
-    pool_refused: PoolRefused,
+    evaluators: Vec<Box<dyn Evaluator>>,
+}
+
+impl Default for Decider {
+    fn default() -> Self {
+        Self::new(Learning::USUAL)
+    }
+}
+
+/// One for each row of `SIGNALS`, in its order.
+fn evaluators(learning: Learning) -> Vec<Box<dyn Evaluator>> {
+    vec![
+        Box::new(PoolExhausted::new(learning)),
+        Box::new(PoolRefused::new(learning)),
+        Box::new(EdgeErrors::new(learning)),
+        Box::new(ReceiveQueue::new(learning)),
+        Box::new(ListenOverflow::default()),
+        Box::new(PortsExhausted::default()),
+    ]
 }
 
 impl Decider {
     /// One that knows nothing. `learning`: what it takes to know what is normal (`--learn`).
     pub fn new(learning: Learning) -> Self {
-        Self {
-            incidents: Incidents::default(),
-            edge_errors: EdgeErrors::new(learning),
-            receive_queue: ReceiveQueue::new(learning),
-            pool_exhausted: PoolExhausted::new(learning),
-            pool_refused: PoolRefused::new(learning),
-        }
-    }
-
-    fn evaluators(&mut self) -> (&mut Incidents, [&mut dyn Evaluator; 4]) {
-        let Self { incidents, edge_errors, receive_queue, pool_exhausted, pool_refused } = self;
-        (incidents, [pool_exhausted, pool_refused, edge_errors, receive_queue])
+        Self { incidents: Incidents::default(), evaluators: evaluators(learning) }
     }
 
     /// Takes a change that no snapshot shows.
@@ -55,13 +61,13 @@ impl Decider {
             }
         }
         let window = Window { at, snapshot };
-        let (incidents, evaluators) = self.evaluators();
-        incidents.begin(at);
+        self.incidents.begin(at);
         // In no time, as by a clock that went back, nothing can be said to have happened.
-        for evaluator in evaluators.into_iter().filter(|_| snapshot.window_ns > 0) {
-            evaluator.evaluate(&window, &mut Judge::new(incidents, evaluator.signal()));
+        for evaluator in self.evaluators.iter_mut().filter(|_| snapshot.window_ns > 0) {
+            let mut judge = Judge::new(&mut self.incidents, evaluator.signal());
+            evaluator.evaluate(&window, &mut judge);
         }
-        incidents.finish()
+        self.incidents.finish()
     }
 
     /// The alarms and incidents.
@@ -71,10 +77,7 @@ impl Decider {
 
     /// Edges and names that the signals found no room for.
     pub fn units_over_limit(&self) -> u64 {
-        self.edge_errors.over_limit()
-            + self.receive_queue.over_limit()
-            + self.pool_exhausted.over_limit()
-            + self.pool_refused.over_limit()
+        self.evaluators.iter().map(|evaluator| evaluator.over_limit()).sum()
     }
 }
 

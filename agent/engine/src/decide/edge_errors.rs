@@ -90,11 +90,6 @@ impl EdgeErrors {
         Self { learning, edges: Units::up_to(MAX_EDGES), callees: Callees::default() }
     }
 
-    /// Edges that found no room, and names.
-    pub fn over_limit(&self) -> u64 {
-        self.edges.over_limit() + self.callees.forgotten()
-    }
-
     /// Adds up what all instances of a service did.
     fn gather(&mut self, window: &Window<'_>) {
         let now_ns = window.at.monotonic_ns;
@@ -125,6 +120,10 @@ impl EdgeErrors {
 impl Evaluator for EdgeErrors {
     fn signal(&self) -> &'static Signal {
         &SIGNAL
+    }
+
+    fn over_limit(&self) -> u64 {
+        self.edges.over_limit() + self.callees.forgotten()
     }
 
     fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {

@@ -11,12 +11,15 @@ use super::{
 };
 
 /// One signal's evaluator. It remembers what it needs of each unit, within a bound of its own.
-pub trait Evaluator {
+pub trait Evaluator: std::fmt::Debug {
     /// Which signal.
     fn signal(&self) -> &'static Signal;
 
     /// Judges every unit that the window says something of. A unit that is not spoken of had no data.
     fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>);
+
+    /// Units, and names, that found no room in what it remembers; each time that they were heard of.
+    fn over_limit(&self) -> u64;
 }
 
 /// Where an evaluator says what it finds.

@@ -14,12 +14,14 @@ pub enum Compared {
     Learned(f64),
     /// What any unit does that is well, where none was learned.
     Expected(f64),
+    /// The most that is well.
+    AtMost(f64),
 }
 
 impl Compared {
     /// The number.
     pub fn value(self) -> f64 {
-        let (Self::Learned(value) | Self::Expected(value)) = self;
+        let (Self::Learned(value) | Self::Expected(value) | Self::AtMost(value)) = self;
         value
     }
 
@@ -27,6 +29,7 @@ impl Compared {
         match self {
             Self::Learned(_) => "normal",
             Self::Expected(_) => "expected",
+            Self::AtMost(_) => "at most",
         }
     }
 }

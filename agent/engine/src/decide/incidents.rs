@@ -83,7 +83,7 @@ impl Incidents {
     ) -> State {
         let finding = finding.trusted(trust);
         let Some(entry) = seat(&mut self.signals, &mut self.alarms, signal, unit, finding) else {
-            let raises = matches!(finding, Finding::Raise(_));
+            let raises = finding.raised().is_some();
             self.lost.alarms_over_limit += u64::from(raises);
             return if raises { State::Pending } else { State::Ok };
         };
@@ -93,7 +93,7 @@ impl Incidents {
         let held = signal.minds_changes && around.is_some();
         let transition = entry.alarm.judge(signal.rule, now_ns, finding.verdict(), held);
         entry.held = around.clone().filter(|_| held && entry.alarm.state() == State::Pending);
-        if let Finding::Raise(severity) = finding {
+        if let Some(severity) = finding.raised() {
             entry.keys = severity.keys().or(entry.keys);
         }
         if transition == (Transition::Fired { again: false }) {
@@ -102,7 +102,7 @@ impl Incidents {
         }
         let severity = entry.severity();
         let mut opened = false;
-        if let (Finding::Raise(_), Some(severity)) = (finding, severity) {
+        if let (Some(_), Some(severity)) = (finding.raised(), severity) {
             opened = entry.incident.is_none();
             if opened && self.open >= MAX_INCIDENTS {
                 self.lost.incidents_over_limit += u64::from(!std::mem::replace(&mut entry.left_out, true));
@@ -211,7 +211,7 @@ fn seat<'a>(
 ) -> Option<&'a mut Entry> {
     let units = signals.entry(signal.name).or_default();
     if !units.contains_key(unit) {
-        if !matches!(finding, Finding::Raise(_)) || *alarms >= MAX_ALARMS {
+        if finding.raised().is_none() || *alarms >= MAX_ALARMS {
             return None;
         }
         *alarms += 1;

@@ -6,7 +6,7 @@ use weir_abi::{ConnectOutcome, EdgeKey, EdgeRecord, ROLE_CLIENT, ROLE_SERVER, SL
 use weir_ebpf::histogram::index;
 
 use super::{Decider, Decisions, Event, Happened, Learning, Notification};
-use crate::{Engine, Input, Started, Window as Span};
+use crate::{Engine, Input, Polled, Started, Window as Span};
 
 pub(super) const S: u64 = 1_000_000_000;
 pub(super) const MS: u64 = 1_000_000;
@@ -64,6 +64,8 @@ pub(super) struct Lab {
     /// Seconds since it began.
     pub(super) now_s: u64,
     pub(super) records: Vec<(u32, EdgeRecord)>,
+    /// What is polled each second.
+    pub(super) polls: Vec<Polled>,
     /// When, in seconds, and what.
     pub(super) events: Vec<(u64, Event)>,
     pub(super) sent: Vec<(u64, Notification)>,
@@ -75,7 +77,7 @@ impl Lab {
         engine.take(Input::Started(Started { monotonic_ns: BEGIN_S * S, unix_ns: S, ..Started::default() }));
         let decider = Decider::new(Learning::of(30 * S));
         let records = (11..).zip(records).collect();
-        Self { engine, decider, now_s: 0, records, events: Vec::new(), sent: Vec::new() }
+        Self { engine, decider, now_s: 0, records, polls: Vec::new(), events: Vec::new(), sent: Vec::new() }
     }
 
     /// Lets it run; each second the records go on as told.
@@ -86,6 +88,7 @@ impl Lab {
             for (slot, record) in &self.records {
                 self.engine.take(Input::Edge { slot: *slot, record });
             }
+            self.polls.iter().for_each(|polled| self.engine.take(Input::Polled(polled)));
             let monotonic_ns = (BEGIN_S + self.now_s) * S;
             self.engine.take(Input::Tick { monotonic_ns, unix_ns: S + self.now_s * S });
             if self.now_s.is_multiple_of(5) {

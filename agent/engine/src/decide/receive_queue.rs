@@ -85,11 +85,6 @@ impl ReceiveQueue {
         Self { learning, servers: Units::up_to(MAX_SERVERS) }
     }
 
-    /// Servers that found no room.
-    pub fn over_limit(&self) -> u64 {
-        self.servers.over_limit()
-    }
-
     /// Adds up what all of a server's sockets saw.
     fn gather(&mut self, window: &Window<'_>) {
         self.servers.begin(window.at.monotonic_ns);
@@ -107,6 +102,10 @@ impl ReceiveQueue {
 impl Evaluator for ReceiveQueue {
     fn signal(&self) -> &'static Signal {
         &SIGNAL
+    }
+
+    fn over_limit(&self) -> u64 {
+        self.servers.over_limit()
     }
 
     fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {

@@ -53,6 +53,8 @@ impl Window<'_> {
 pub enum Finding {
     /// Above the raise line.
     Raise(Severity),
+    /// So far above it that one window is proof enough: it counts for as many as it takes.
+    Proven(Severity),
     /// Between the lines.
     Between,
     /// Below the clear line.
@@ -66,15 +68,24 @@ impl Finding {
     #[must_use]
     pub fn trusted(self, trust: Trust) -> Self {
         match (trust, self) {
-            (Trust::Low, Self::Raise(_)) => Self::Between,
+            (Trust::Low, Self::Raise(_) | Self::Proven(_)) => Self::Between,
             (Trust::Low, Self::Clear) => Self::NoData,
             (_, finding) => finding,
+        }
+    }
+
+    /// How bad, where it raises.
+    pub(super) fn raised(self) -> Option<Severity> {
+        match self {
+            Self::Raise(severity) | Self::Proven(severity) => Some(severity),
+            Self::Between | Self::Clear | Self::NoData => None,
         }
     }
 
     pub(super) fn verdict(self) -> Verdict {
         match self {
             Self::Raise(severity) => Verdict::Raise(severity.level()),
+            Self::Proven(severity) => Verdict::Proven(severity.level()),
             Self::Between => Verdict::Between,
             Self::Clear => Verdict::Clear,
             Self::NoData => Verdict::NoData,

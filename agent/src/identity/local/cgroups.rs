@@ -77,6 +77,17 @@ impl Cgroups {
     }
 }
 
+/// Where a hierarchy is mounted, and which cgroup is there.
+pub(crate) type MountedAt = (String, String);
+
+/// The hierarchy of version 1 and that of version 2.
+pub(crate) fn mounts(mountinfo: &str, v1: Hierarchy) -> (Option<MountedAt>, Option<MountedAt>) {
+    let mounts = mounts_of(mountinfo, Some(v1));
+    let of =
+        |mark| mounts.iter().find(|mount| mount.mark == mark).map(|mount| (mount.at.clone(), mount.cgroup.clone()));
+    (of(CGROUP_V1), of(0))
+}
+
 /// Version 2's hierarchy and the one of version 1, by the text of `/proc/PID/mountinfo`; each once.
 fn mounts_of(mountinfo: &str, v1: Option<Hierarchy>) -> Vec<Mount> {
     let mut found: Vec<Mount> = Vec::new();

@@ -29,7 +29,7 @@ enum Kind {
     Unread,
     /// Closes at once, having moved no data.
     Untouched,
-    /// Accepts nothing: the kernel alone completes handshakes.
+    /// Accepts nothing: the kernel alone completes handshakes, up to so many.
     Deaf,
     /// Sends a line at once, and then another every so often, asked by nobody.
     Push(Duration),
@@ -57,7 +57,8 @@ pub(crate) fn run(kind: &str, address: SocketAddr, numbers: &[&str]) -> io::Resu
             None => panic!("no server of kind {kind:?}"),
         },
     };
-    let listener = listen(address)?;
+    let deaf_backlog = numbers.first().filter(|_| matches!(kind, Kind::Deaf));
+    let listener = listen(address, deaf_backlog.map_or(BACKLOG, |backlog| backlog.parse().expect("a count")))?;
     client::say(&format!("ready {}", listener.local_addr()?.port()));
     thread::spawn(move || {
         if matches!(kind, Kind::Deaf) {
@@ -80,12 +81,14 @@ pub(crate) fn run(kind: &str, address: SocketAddr, numbers: &[&str]) -> io::Resu
     Ok(())
 }
 
-/// `TcpListener::bind` with a deeper queue: a burst of connects must not lose a SYN to it.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    const BACKLOG: i32 = 1024;
+/// A burst of connects must not lose a SYN to the queue.
+const BACKLOG: i32 = 1024;
+
+/// `TcpListener::bind` with another queue.
+fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     // SAFETY: a second listen on an own socket sets its queue's length.
-    if unsafe { libc::listen(listener.as_raw_fd(), BACKLOG) } != 0 {
+    if unsafe { libc::listen(listener.as_raw_fd(), backlog) } != 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(listener)

@@ -18,8 +18,8 @@ fn record(tgid: u32) -> EdgeRecord {
 
 #[test]
 fn every_signal_has_an_evaluator_and_a_row() {
-    let mut decider = Decider::default();
-    let (_, evaluators) = decider.evaluators();
+    let decider = Decider::default();
+    let evaluators = &decider.evaluators;
     let names: Vec<_> = evaluators.iter().map(|evaluator| evaluator.signal()).collect();
     assert_eq!(names, SIGNALS);
     for signal in SIGNALS {

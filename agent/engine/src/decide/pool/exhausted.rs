@@ -86,11 +86,6 @@ impl PoolExhausted {
         Self { learning, pools: Units::up_to(MAX_POOLS) }
     }
 
-    /// Pools that found no room.
-    pub fn over_limit(&self) -> u64 {
-        self.pools.over_limit()
-    }
-
     /// Adds up the connections of each process to each service. Returns which processes there are.
     fn gather(&mut self, window: &Window<'_>) -> Vec<u32> {
         self.pools.begin(window.at.monotonic_ns);
@@ -116,6 +111,10 @@ impl PoolExhausted {
 impl Evaluator for PoolExhausted {
     fn signal(&self) -> &'static Signal {
         &SIGNAL
+    }
+
+    fn over_limit(&self) -> u64 {
+        self.pools.over_limit()
     }
 
     fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {

@@ -88,11 +88,6 @@ impl PoolRefused {
         Self { learning, clients: Units::up_to(MAX_UNITS), servers: Units::up_to(MAX_UNITS) }
     }
 
-    /// Edges and servers that found no room.
-    pub fn over_limit(&self) -> u64 {
-        self.clients.over_limit() + self.servers.over_limit()
-    }
-
     fn gather(&mut self, window: &Window<'_>) {
         self.clients.begin(window.at.monotonic_ns);
         self.servers.begin(window.at.monotonic_ns);
@@ -183,6 +178,10 @@ impl Client {
 impl Evaluator for PoolRefused {
     fn signal(&self) -> &'static Signal {
         &SIGNAL
+    }
+
+    fn over_limit(&self) -> u64 {
+        self.clients.over_limit() + self.servers.over_limit()
     }
 
     fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {

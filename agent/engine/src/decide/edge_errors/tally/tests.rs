@@ -106,7 +106,7 @@ proptest! {
             Finding::NoData => 0,
             Finding::Clear => 1,
             Finding::Between => 2,
-            Finding::Raise(_) => 3,
+            Finding::Raise(_) | Finding::Proven(_) => 3,
         };
         let (less, more) = (a.min(b).min(calls), a.max(b).min(calls));
         prop_assert!(rank(less) <= rank(more));

@@ -1,0 +1,124 @@
+//! Q2: a listener's queue is full, and the kernel drops who comes next.
+//!
+//! A connection waits in the accept queue of its listener until the server calls `accept`. When that queue is full the
+//! kernel drops SYNs without a word: callers send them again after a second, then two, and see nothing but slow connects
+//! and timeouts. SYNs that are answered and not yet confirmed wait in the request queue; when that is full they are
+//! answered by cookies, or dropped.
+//!
+//! The kernel counts drops for a network namespace, not for a listener (`ListenOverflows`, `ListenDrops`): whose they are
+//! is told by the queues as they were polled, once a second. It raises when some were dropped in two of three windows, or
+//! ten in one. One that is full and drops nothing has no callers.
+//!
+//! Where it is blind: which one of several listeners, where the queue was full only between two polls.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use self::reading::{Class, Reading};
+use super::{
+    alarm::Rule,
+    evaluate::{Evaluator, Judge},
+    owners::Owners,
+    signal::{Signal, Window},
+    trust::Trust,
+    unit::{Service, Unit},
+};
+use crate::{
+    host::{ListenerView, NamespaceView},
+    identity::Kind,
+    snapshot::Snapshot,
+};
+
+mod reading;
+mod say;
+
+/// Its row.
+pub(super) const SIGNAL: Signal = Signal {
+    name: "listen_overflow",
+    says: "a listener's queue is full, and the kernel drops who comes next",
+    rule: Rule::USUAL,
+    // A restart that turns callers away is what they should hear of.
+    minds_changes: false,
+};
+
+/// Listeners remembered so that they can be said to be well again.
+const MAX_SUSPECTS: usize = 1024;
+
+/// The evaluator.
+#[derive(Debug, Default)]
+pub struct ListenOverflow {
+    /// Units that are not plainly well, and the namespace that they are in.
+    suspects: BTreeMap<Unit, u32>,
+    over_limit: u64,
+}
+
+impl ListenOverflow {}
+
+impl Evaluator for ListenOverflow {
+    fn signal(&self) -> &'static Signal {
+        &SIGNAL
+    }
+
+    fn over_limit(&self) -> u64 {
+        self.over_limit
+    }
+
+    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
+        let snapshot = window.snapshot;
+        let mut owners = None;
+        let mut spoken_of = BTreeSet::new();
+        for namespace in &snapshot.host.namespaces {
+            let Some(class) = Class::of(&namespace.counters) else { continue };
+            let culprit = culprit(namespace);
+            let owners = &*owners.get_or_insert_with(|| Owners::of(snapshot));
+            let unit = culprit.map_or_else(Unit::host, |culprit| unit(culprit, owners));
+            if !spoken_of.insert(unit.clone()) {
+                // The host stands for all namespaces whose listener is not known: the first is as good as another.
+                continue;
+            }
+            let reading = Reading::new(namespace, culprit, class, snapshot);
+            let state = judge
+                .judge(&unit, reading.finding(), Trust::Unchecked, || say::report(&unit, &reading, snapshot.window_ns));
+            if !state.is_normal() && (self.suspects.len() < MAX_SUSPECTS || self.suspects.contains_key(&unit)) {
+                self.suspects.insert(unit, namespace.netns);
+            } else {
+                self.over_limit += u64::from(!state.is_normal());
+            }
+        }
+        self.clear(snapshot, &spoken_of, judge);
+    }
+}
+
+impl ListenOverflow {
+    /// Says of those that dropped before that they do not any more, where their namespace was looked at.
+    fn clear(&mut self, snapshot: &Snapshot, spoken_of: &BTreeSet<Unit>, judge: &mut Judge<'_>) {
+        self.suspects.retain(|unit, netns| {
+            if spoken_of.contains(unit) {
+                return true;
+            }
+            let Some(namespace) = snapshot.host.namespaces.iter().find(|known| known.netns == *netns) else {
+                // Nothing can be said of it; the alarm ends by itself.
+                return false;
+            };
+            let reading = Reading::well(namespace);
+            let report = || say::report(unit, &reading, snapshot.window_ns);
+            !judge.judge(unit, reading.finding(), Trust::Unchecked, report).is_normal()
+        });
+    }
+}
+
+/// Whose queue was fullest, if one was full or as good as that.
+fn culprit(namespace: &NamespaceView) -> Option<&ListenerView> {
+    let full = namespace.listeners.iter().filter(|listener| listener.peak > 0 && listener.peak >= listener.last.max);
+    full.max_by_key(|listener| (listener.was_full(), listener.peak, std::cmp::Reverse(listener.last.address)))
+}
+
+fn unit(culprit: &ListenerView, owners: &Owners<'_>) -> Unit {
+    let address = culprit.last.address;
+    let service = culprit.last.owner.as_ref().map(|owner| owners.service(owner));
+    // Nobody is found where weir may not look at others' descriptors.
+    let unknown = || Service { kind: Kind::Address, namespace: None, name: address.ip().to_string().into() };
+    Unit::server(service.unwrap_or_else(unknown), Some(address.port()))
+}
+
+#[cfg(test)]
+mod tests;

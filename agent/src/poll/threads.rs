@@ -1,0 +1,117 @@
+//! How long a process's threads ran, and waited for a processor. The kernel keeps both for each thread and forgets them
+//! with it: only what is added from poll to poll makes a sum that never falls.
+
+use std::{collections::HashMap, fs, path::Path};
+
+use super::{misses::Miss, table, worker::read};
+
+/// Threads looked at in one poll, of all processes: 10 ms.
+const MAX_THREADS: usize = 2_000;
+
+/// Running, and ready to run and not running, nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Times {
+    pub(super) on_cpu_ns: u64,
+    pub(super) run_delay_ns: u64,
+}
+
+#[derive(Default)]
+struct Process {
+    /// Poll that it was last in.
+    poll: u64,
+    /// Of the threads that live, as of the last poll.
+    threads: HashMap<u32, Times>,
+    sum: Times,
+}
+
+/// Threads of all processes that are looked at.
+#[derive(Default)]
+pub(super) struct Threads {
+    processes: HashMap<u32, Process>,
+    poll: u64,
+    left: usize,
+    over_limit: u64,
+}
+
+impl Threads {
+    /// A poll begins.
+    pub(super) fn begin(&mut self) {
+        self.poll += 1;
+        self.left = MAX_THREADS;
+        self.over_limit = 0;
+    }
+
+    /// Adds what a process's threads did since the last poll. Its sum, and how many threads were looked at, of how many.
+    pub(super) fn of(&mut self, proc: &Path, pid: u32) -> Result<(Times, (u32, u32)), Miss> {
+        let mut tids: Vec<u32> = fs::read_dir(proc.join(format!("{pid}/task")))?
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .collect();
+        let all = tids.len();
+        // The same ones each time, or nothing could be compared.
+        tids.sort_unstable();
+        tids.truncate(self.left);
+        self.left -= tids.len();
+        self.over_limit += (all - tids.len()) as u64;
+        let process = self.processes.entry(pid).or_default();
+        process.poll = self.poll;
+        let mut threads = HashMap::with_capacity(tids.len());
+        for tid in tids {
+            let stat = read(&proc.join(format!("{pid}/task/{tid}/schedstat")));
+            // A thread that ends between the two takes its last seconds along.
+            let Some((on_cpu_ns, run_delay_ns)) = stat.ok().as_deref().and_then(table::schedstat) else { continue };
+            let now = Times { on_cpu_ns, run_delay_ns };
+            // What a thread had done before it was first looked at may be of any age.
+            let before = process.threads.get(&tid).copied().unwrap_or(now);
+            process.sum.on_cpu_ns += on_cpu_ns.saturating_sub(before.on_cpu_ns);
+            process.sum.run_delay_ns += run_delay_ns.saturating_sub(before.run_delay_ns);
+            threads.insert(tid, now);
+        }
+        let seen = threads.len() as u32;
+        process.threads = threads;
+        Ok((process.sum, (seen, all as u32)))
+    }
+
+    /// Threads that were not looked at in this poll.
+    pub(super) fn over_limit(&self) -> u64 {
+        self.over_limit
+    }
+
+    /// The poll is over: processes that were not in it are of no interest any more.
+    pub(super) fn forget_others(&mut self) {
+        let poll = self.poll;
+        self.processes.retain(|_, process| process.poll == poll);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn what_this_process_runs_is_added_up() {
+        let (proc, pid) = (Path::new("/proc"), std::process::id());
+        let mut threads = Threads::default();
+        threads.begin();
+        let (first, seen) = threads.of(proc, pid).expect("itself");
+        assert!(first == Times::default() && seen.0 >= 2 && seen.0 <= seen.1, "{first:?} {seen:?}");
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_millis(50) {}
+        threads.begin();
+        let (second, _) = threads.of(proc, pid).expect("itself");
+        assert!(second.on_cpu_ns > 5_000_000, "{second:?}");
+        threads.begin();
+        threads.forget_others();
+        assert!(threads.processes.is_empty());
+    }
+
+    #[test]
+    fn beyond_the_limit_threads_are_counted() {
+        let mut threads = Threads::default();
+        threads.begin();
+        threads.left = 1;
+        let (_, (seen, all)) = threads.of(Path::new("/proc"), std::process::id()).expect("itself");
+        assert_eq!((seen, threads.over_limit()), (1, u64::from(all) - 1));
+    }
+}
