@@ -9,6 +9,7 @@ mod json;
 mod known;
 mod label;
 mod network;
+mod queues;
 pub(crate) mod select;
 pub(crate) mod signals;
 mod table;

@@ -91,7 +91,7 @@ pub(crate) fn observe(
 ) -> Result<ExitCode> {
     let _stats = plan.stats.then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime)).transpose().context("--stats")?;
     let silence = silence(&plan);
-    let limits = Limits { samples: plan.budget.cpu_share.is_some(), ..plan.limits };
+    let limits = Limits { samples: plan.budget.cpu_share.is_some(), accept_queues: plan.polls, ..plan.limits };
     let reader = start(limits, &plan, silence).map_err(CannotRun)?;
     let tick = tick(&plan, recorder.is_some());
     let engine = Engine::new(plan.window);

@@ -2,6 +2,7 @@
 
 mod cost;
 mod edges;
+mod queues;
 mod retire;
 mod ring;
 
@@ -26,6 +27,7 @@ use cost::CostReader;
 pub use cost::Spent;
 pub(crate) use cost::stats_enabled;
 pub use edges::EdgeMemory;
+use queues::QueueReader;
 use retire::Retirement;
 use ring::{Heard, Ring};
 
@@ -58,6 +60,8 @@ pub struct Reader {
     cost: CostReader,
     /// Where what the kernel does not tell by itself is wanted.
     poller: Option<Poller>,
+    /// Where accept queues are watched.
+    queues: Option<QueueReader>,
 }
 
 /// When a reading was made, and what weir had used by then.
@@ -88,6 +92,7 @@ impl Reader {
         let ring = Ring::open(&mut probes.ebpf)?;
         let counters = probes.ebpf.take_map("COUNTERS").context("the object has no map COUNTERS")?;
         let cost = CostReader::new(&probes.ebpf, counts_runs)?;
+        let queues = limits.accept_queues.then(|| QueueReader::open(&mut probes.ebpf)).transpose()?;
         let retirement = Retirement::new(&mut probes.ebpf, silence)?;
         Ok(Self {
             probes,
@@ -104,6 +109,7 @@ impl Reader {
             counters: Array::try_from(counters)?,
             cost,
             poller: None,
+            queues,
         })
     }
 
@@ -152,6 +158,9 @@ impl Reader {
             // A crowd has gone: what was known of it is a few MiB that the heap would keep.
             self.retired = 0;
             release_heap();
+        }
+        if let Some(queues) = &mut self.queues {
+            queues.read(sink);
         }
         if let Some(poller) = &mut self.poller {
             poller.tick(monotonic_ns, sink);

@@ -5,6 +5,7 @@
 
 mod name;
 mod poll;
+mod queue;
 mod wire;
 
 use std::{

@@ -78,6 +78,7 @@ const DOCUMENT: &[(&str, Kind)] = &[
     ("kernel", Text),
     ("version", Text),
     ("edges_total", Number),
+    ("accept_queues", List),
     ("edges", List),
 ];
 

@@ -23,6 +23,7 @@
 //!
 //! What it must not do: keep time by itself, count windows, remember what it raised, or decide who is told.
 
+mod accept_queue;
 mod alarm;
 mod alert;
 mod baseline;
@@ -53,6 +54,7 @@ mod trust;
 mod unit;
 mod units;
 
+pub use accept_queue::AcceptQueueEvaluator;
 pub use alarm::{Alarm, Ended, Rule, State, Transition, Verdict};
 pub use alert::{Alert, Document, Heading, Item, MAX_TEXT, Suspect};
 pub use baseline::{Baseline, Learning, Normal};
@@ -84,6 +86,7 @@ pub const SIGNALS: &[&Signal] = &[
     &pool::EXHAUSTED,
     &pool::REFUSED,
     &edge_errors::SIGNAL,
+    &accept_queue::SIGNAL,
     &receive_queue::SIGNAL,
     &listen_overflow::SIGNAL,
     &ports_exhausted::SIGNAL,

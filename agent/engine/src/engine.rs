@@ -13,6 +13,7 @@ use crate::{
     input::{AgentCost, Input, Naming, ProbeState, ProgramCost, Started},
     join,
     names::Names,
+    queues::Queues,
     snapshot::{Cost, Coverage, Losses, Snapshot},
 };
 
@@ -48,6 +49,7 @@ pub struct Engine {
     evicted: u64,
     degraded: History,
     host: Host,
+    queues: Queues,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -99,6 +101,7 @@ impl Engine {
             evicted: 0,
             degraded: History::default(),
             host: Host::default(),
+            queues: Queues::default(),
         }
     }
 
@@ -117,6 +120,7 @@ impl Engine {
             }
             Input::Counters(counters) => self.latest.counters = counters,
             Input::Program(program) => self.latest.remember_program(program),
+            Input::AcceptQueue { at, queue } => self.queues.take(self.now.monotonic_ns, at, queue),
             Input::Polled(polled) => self.host.take(self.now.monotonic_ns, polled),
             Input::Degraded(degraded) => self.degraded.add(self.now.monotonic_ns, degraded),
             Input::Agent(agent) => self.remember_agent(agent),
@@ -141,6 +145,7 @@ impl Engine {
             self.next.1.become_like(&self.latest);
             self.forget(self.from.0.monotonic_ns);
             self.host.close_window(mark.monotonic_ns);
+            self.queues.close_window();
         }
     }
 
@@ -257,6 +262,7 @@ impl Engine {
         self.from = self.next.clone();
         self.failures.clear();
         self.host.close_window(self.now.monotonic_ns);
+        self.queues.close_window();
         self.forget(self.now.monotonic_ns);
     }
 
@@ -293,6 +299,7 @@ impl Engine {
             degradation: self.degraded.since(from.monotonic_ns),
             cost: self.latest.cost_since(before),
             host: self.host.view(),
+            accept_queues: self.queues.views(),
             edges_total: edges.len(),
             edges,
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_abi::{ConnectFailed, EdgeRecord, N_COUNTERS};
+use weir_abi::{AcceptQueue, ConnectFailed, EdgeRecord, ListeningPort, N_COUNTERS};
 
 use crate::{
     degraded::Degraded,
@@ -43,6 +43,13 @@ pub enum Input<'a> {
     Program(ProgramCost),
     /// What the agent costs so far.
     Agent(AgentCost),
+    /// A listening port's accept queue, cumulative.
+    AcceptQueue {
+        /// Which.
+        at: ListeningPort,
+        /// Its counters.
+        queue: &'a AcceptQueue,
+    },
     /// What was polled of the host.
     Polled(&'a Polled),
     /// How far weir has stepped back, from the last tick on.

@@ -20,6 +20,7 @@ mod input;
 mod join;
 mod names;
 mod polled;
+mod queues;
 mod service;
 mod snapshot;
 
@@ -35,6 +36,7 @@ pub use polled::{
     CgroupPoll, ConntrackPoll, Listener, NamespacePoll, NetCounters, Owner, PollMisses, Polled, PortUse, PortsPoll,
     Pressure, ProcessPoll, Throttle,
 };
+pub use queues::AcceptQueueView;
 pub use snapshot::{
     Absent, Cost, Coverage, Edge, End, Failure, LittlesLaw, Losses, Process, ServerProcess, Snapshot, program_name,
 };

@@ -11,6 +11,7 @@ use crate::{
     host::HostView,
     identity::Identity,
     input::{Naming, ProbeState, ProgramCost},
+    queues::AcceptQueueView,
 };
 
 /// The edges of one window, with all that was lost on the way and all that it cost.
@@ -38,6 +39,8 @@ pub struct Snapshot {
     pub degradation: Degradation,
     /// What weir itself used.
     pub cost: Cost,
+    /// Accept queues that anything ever came into; empty where they were not watched.
+    pub accept_queues: Vec<AcceptQueueView>,
     /// The host as it was polled; empty where nothing was.
     pub host: HostView,
     /// How many edges there are, wanted or not.

@@ -13,6 +13,7 @@ use super::{
     group::Grouped,
     json::{Json, Object},
     known::{ERRORS, Known, QUEUE_WAIT, RECEIVED, RESETS, RESETS_RECEIVED, RESETS_SENT, ROUNDS, SENT},
+    queues,
 };
 
 /// `weir_abi::ConnectOutcome`, in order.
@@ -72,6 +73,7 @@ fn heading(snapshot: &Snapshot) -> Object {
         degradation,
         cost,
         edges_total,
+        accept_queues,
         host: _,  // for signals
         edges: _, // one by one: `Edges`
     } = snapshot;
@@ -91,6 +93,7 @@ fn heading(snapshot: &Snapshot) -> Object {
         .with("kernel", kernel.as_str())
         .with("version", version.as_str())
         .with("edges_total", *edges_total as u64)
+        .with("accept_queues", queues::list(accept_queues))
 }
 
 fn losses_of(losses: &Losses) -> Object {
@@ -349,7 +352,7 @@ fn failure_of(failure: &Failure) -> Object {
         .with("ago_s", seconds(ago_ns))
 }
 
-fn distribution<'r>(d: &Distribution, nothing: &'r str) -> Result<Object, &'r str> {
+pub(super) fn distribution<'r>(d: &Distribution, nothing: &'r str) -> Result<Object, &'r str> {
     let mean = d.mean_s().ok_or(nothing)?;
     let quantile = |q| rounded(d.quantile_s(q).unwrap_or(mean));
     Ok(Object::new()
@@ -385,6 +388,6 @@ fn seconds(ns: u64) -> f64 {
 }
 
 /// To the nanosecond: more digits would be noise.
-fn rounded(seconds: f64) -> f64 {
+pub(super) fn rounded(seconds: f64) -> f64 {
     (seconds * 1e9).round() / 1e9
 }

@@ -10,7 +10,7 @@ use weir_abi::{
 };
 use weir_engine::{AgentCost, Backend, Degraded, Input, Naming, ProbeState, ProgramCost, Started};
 
-use super::{name::Name, poll::Poll};
+use super::{name::Name, poll::Poll, queue::Queue};
 
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -29,6 +29,7 @@ pub(super) enum Line<'a> {
     Program { name: Cow<'a, str>, runs: Option<(u64, u64)>, recursion_misses: u64 },
     Agent { cpu_ns: u64, rss_bytes: u64, map_bytes: u64 },
     Degraded(Steps),
+    AcceptQueue(Queue),
     Polled(Poll<'a>),
     Tick { monotonic_ns: u64, unix_ns: u64 },
     End,
@@ -329,6 +330,7 @@ impl<'a> From<&'a Input<'_>> for Line<'a> {
                 Self::Agent { cpu_ns: *cpu_ns, rss_bytes: *rss_bytes, map_bytes: *map_bytes }
             }
             Input::Degraded(degraded) => Self::Degraded((*degraded).into()),
+            Input::AcceptQueue { at, queue } => Self::AcceptQueue(Queue::of(*at, queue)),
             Input::Polled(polled) => Self::Polled(Poll::ToWrite(polled)),
             Input::Tick { monotonic_ns, unix_ns } => Self::Tick { monotonic_ns: *monotonic_ns, unix_ns: *unix_ns },
         }
@@ -379,6 +381,10 @@ impl Line<'_> {
             }
             Self::Agent { cpu_ns, rss_bytes, map_bytes } => Input::Agent(AgentCost { cpu_ns, rss_bytes, map_bytes }),
             Self::Degraded(steps) => Input::Degraded(steps.into()),
+            Self::AcceptQueue(queue) => {
+                queue.tell(sink);
+                return;
+            }
             Self::Polled(poll) => {
                 sink(Input::Polled(poll.get()));
                 return;

@@ -1,6 +1,7 @@
 //! The decision engine: windows in, incidents out.
 
 use super::{
+    accept_queue::AcceptQueueEvaluator,
     baseline::Learning,
     changes::{Change, ChangeKind},
     decisions::Decisions,
@@ -35,6 +36,7 @@ fn evaluators(learning: Learning) -> Vec<Box<dyn Evaluator>> {
         Box::new(PoolExhausted::new(learning)),
         Box::new(PoolRefused::new(learning)),
         Box::new(EdgeErrors::new(learning)),
+        Box::new(AcceptQueueEvaluator::new(learning)),
         Box::new(ReceiveQueue::new(learning)),
         Box::new(ListenOverflow::default()),
         Box::new(PortsExhausted::default()),

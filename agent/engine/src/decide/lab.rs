@@ -69,6 +69,8 @@ pub(super) struct Lab {
     /// When, in seconds, and what.
     pub(super) events: Vec<(u64, Event)>,
     pub(super) sent: Vec<(u64, Notification)>,
+    /// Of this signal alone.
+    only: Option<&'static str>,
 }
 
 impl Lab {
@@ -77,7 +79,12 @@ impl Lab {
         engine.take(Input::Started(Started { monotonic_ns: BEGIN_S * S, unix_ns: S, ..Started::default() }));
         let decider = Decider::new(Learning::of(30 * S));
         let records = (11..).zip(records).collect();
-        Self { engine, decider, now_s: 0, records, polls: Vec::new(), events: Vec::new(), sent: Vec::new() }
+        Self { engine, decider, now_s: 0, records, polls: Vec::new(), events: Vec::new(), sent: Vec::new(), only: None }
+    }
+
+    /// What this signal says, where others have a word to say too.
+    pub(super) fn only(self, signal: &'static str) -> Self {
+        Self { only: Some(signal), ..self }
     }
 
     /// Lets it run; each second the records go on as told.
@@ -93,7 +100,9 @@ impl Lab {
             self.engine.take(Input::Tick { monotonic_ns, unix_ns: S + self.now_s * S });
             if self.now_s.is_multiple_of(5) {
                 let Decisions { events, notifications } = self.decider.window(monotonic_ns, &self.engine.snapshot());
-                self.events.extend(events.into_iter().map(|event| (self.now_s, event)));
+                let events = events.into_iter();
+                let events = events.filter(|event| self.only.is_none_or(|only| event.alert.document().signal == only));
+                self.events.extend(events.map(|event| (self.now_s, event)));
                 self.sent.extend(notifications.into_iter().map(|notification| (self.now_s, notification)));
                 self.engine.close_window();
             }

@@ -51,8 +51,6 @@ pub struct ListenOverflow {
     over_limit: u64,
 }
 
-impl ListenOverflow {}
-
 impl Evaluator for ListenOverflow {
     fn signal(&self) -> &'static Signal {
         &SIGNAL

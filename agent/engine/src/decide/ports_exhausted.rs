@@ -55,8 +55,6 @@ pub struct PortsExhausted {
     over_limit: u64,
 }
 
-impl PortsExhausted {}
-
 impl Evaluator for PortsExhausted {
     fn signal(&self) -> &'static Signal {
         &SIGNAL

@@ -11,6 +11,7 @@ use std::{
 };
 
 use crate::{
+    arrivals,
     pool::{self, Use},
     receive::count,
     send,
@@ -89,6 +90,11 @@ impl Client {
             "ends" => return Ok(self.ends()),
             "close" => self.held.clear(),
             "abort" => self.held.drain(..).try_for_each(abort)?,
+            // So many a second, at random, for so many seconds.
+            "arrive" => {
+                let per_s = words[1].parse().expect("a rate");
+                return arrivals::run(self.to, per_s, Duration::from_secs(number(2) as u64));
+            }
             // So many connections, threads, milliseconds between and with, requests on each, and seconds.
             "pool" => {
                 let milliseconds = |i| Duration::from_millis(number(i) as u64);

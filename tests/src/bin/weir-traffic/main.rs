@@ -5,7 +5,9 @@
 //! `weir-traffic short ADDRESS COUNT` makes short connections and exits.
 //! `weir-traffic brief ADDRESS MILLISECONDS` makes one and lives so long.
 
+mod arrivals;
 mod client;
+mod noise;
 mod pool;
 mod receive;
 mod send;

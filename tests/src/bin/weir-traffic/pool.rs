@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::noise::Noise;
+
 /// Hands connections over in the order of asking, as most pools do; the one given back last is taken last.
 struct Pool(Mutex<Shared>);
 
@@ -65,7 +67,7 @@ pub(crate) fn run(to: SocketAddr, connections: usize, threads: usize, how: Use, 
             .map(|n| {
                 scope.spawn({
                     let pool = &pool;
-                    move || work(pool, how, until, Noise(n as u32))
+                    move || work(pool, how, until, Noise::new(n as u32))
                 })
             })
             .collect();
@@ -73,19 +75,6 @@ pub(crate) fn run(to: SocketAddr, connections: usize, threads: usize, how: Use, 
     })?;
     let sum = |f: fn(&(u64, u64, u64)) -> u64| counts.iter().map(f).sum::<u64>();
     Ok(format!("took {} waited {} wait_us {}", sum(|c| c.0), sum(|c| c.1), sum(|c| c.2)))
-}
-
-/// Numbers without a pattern (xorshift).
-struct Noise(u32);
-
-impl Noise {
-    /// From 0.5 to 1.5.
-    fn next(&mut self) -> f64 {
-        for shift in [13, -17, 5] {
-            self.0 ^= if shift > 0 { self.0 << shift } else { self.0 >> -shift };
-        }
-        0.5 + f64::from(self.0) / f64::from(u32::MAX)
-    }
 }
 
 fn work(pool: &Pool, how: Use, until: Instant, mut noise: Noise) -> io::Result<(u64, u64, u64)> {
@@ -105,7 +94,7 @@ fn work(pool: &Pool, how: Use, until: Instant, mut noise: Noise) -> io::Result<(
             }
         }
         pool.give_back(stream);
-        thread::sleep(how.think.mul_f64(noise.next()));
+        thread::sleep(how.think.mul_f64(0.5 + noise.next()));
     }
     Ok(counts)
 }

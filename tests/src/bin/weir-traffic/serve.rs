@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{client, receive};
+use crate::{arrivals, client, receive};
 
 const STACK: usize = 128 << 10;
 
@@ -29,6 +29,8 @@ enum Kind {
     Unread,
     /// Closes at once, having moved no data.
     Untouched,
+    /// One after the other: accepts, tells the client how long after its connect that was, works so long, and closes.
+    OneByOne(Duration),
     /// Accepts nothing: the kernel alone completes handshakes, up to so many.
     Deaf,
     /// Sends a line at once, and then another every so often, asked by nobody.
@@ -49,6 +51,7 @@ pub(crate) fn run(kind: &str, address: SocketAddr, numbers: &[&str]) -> io::Resu
         "abort" => Kind::Abort,
         "unread" => Kind::Unread,
         "untouched" => Kind::Untouched,
+        "one-by-one" => Kind::OneByOne(milliseconds(0)),
         "deaf" => Kind::Deaf,
         "push" => Kind::Push(milliseconds(0)),
         "silent" => Kind::Silent,
@@ -65,6 +68,9 @@ pub(crate) fn run(kind: &str, address: SocketAddr, numbers: &[&str]) -> io::Resu
             loop {
                 thread::park();
             }
+        }
+        if let Kind::OneByOne(work) = kind {
+            listener.incoming().flatten().for_each(|stream| arrivals::serve(stream, work));
         }
         for stream in listener.incoming() {
             let kind = kind.clone();
@@ -111,7 +117,7 @@ fn serve(kind: &Kind, mut stream: TcpStream) -> io::Result<()> {
         }
         Kind::Unread => wait_readable(&stream),
         Kind::Untouched => Ok(()),
-        Kind::Deaf => unreachable!("a deaf server accepts nothing"),
+        Kind::OneByOne(_) | Kind::Deaf => unreachable!("has no threads"),
         Kind::Push(every) => loop {
             stream.write_all(b"news\n")?;
             thread::sleep(*every);

@@ -31,7 +31,7 @@ fn run(lab: &mut Lab, seconds: u64, backlog: u32, mut counters: impl FnMut(u64) 
 
 #[test]
 fn ten_at_once_are_a_page_and_name_the_listener() {
-    let mut lab = Lab::new([]);
+    let mut lab = Lab::new([]).only("listen_overflow");
     run(&mut lab, 10, 1, |_| overflows(5));
     run(&mut lab, 5, 4, |second| overflows(5 + 4 * (second - 10)));
     assert_eq!(lab.happened(), [(15, Happened::Raised)]);
@@ -52,7 +52,7 @@ fn ten_at_once_are_a_page_and_name_the_listener() {
 
 #[test]
 fn a_single_burst_of_a_few_stays_silent_and_a_few_in_each_window_do_not() {
-    let mut lab = Lab::new([]);
+    let mut lab = Lab::new([]).only("listen_overflow");
     run(&mut lab, 60, 1, |second| overflows(if second < 12 { 0 } else { 3 }));
     assert_eq!(lab.happened(), []);
     run(&mut lab, 10, 4, |second| overflows(3 + (second - 60) / 5));
@@ -61,14 +61,14 @@ fn a_single_burst_of_a_few_stays_silent_and_a_few_in_each_window_do_not() {
 
 #[test]
 fn a_queue_that_is_full_and_drops_nobody_stays_silent() {
-    let mut lab = Lab::new([]);
+    let mut lab = Lab::new([]).only("listen_overflow");
     run(&mut lab, 60, 4, |_| overflows(100));
     assert_eq!(lab.happened(), []);
 }
 
 #[test]
 fn without_a_culprit_it_is_the_hosts() {
-    let mut lab = Lab::new([]);
+    let mut lab = Lab::new([]).only("listen_overflow");
     run(&mut lab, 5, 0, |second| overflows(20 * second));
     assert_eq!(lab.happened(), [(5, Happened::Raised)]);
     let document = lab.events[0].1.alert.document();
@@ -81,11 +81,11 @@ fn without_a_culprit_it_is_the_hosts() {
 #[test]
 fn cookies_are_a_warning_and_drops_of_the_request_queue_a_page() {
     let cookies = |n| NetCounters { request_queue_cookies: n, syncookies_sent: n, ..NetCounters::default() };
-    let mut lab = Lab::new([]);
+    let mut lab = Lab::new([]).only("listen_overflow");
     run(&mut lab, 20, 0, cookies);
     let document = lab.events[0].1.alert.document();
     assert_eq!((document.severity, document.class), ("warn", Some("request queue")));
-    let mut lab = Lab::new([]);
+    let mut lab = Lab::new([]).only("listen_overflow");
     run(&mut lab, 10, 0, |n| NetCounters { request_queue_drops: 9 * n, ..cookies(n) });
     let document = lab.events[0].1.alert.document();
     assert_eq!((document.severity, document.class), ("critical", Some("request queue")));

@@ -1,0 +1,131 @@
+//! Accept queues: cumulative counters to what a window holds of them.
+
+use std::collections::BTreeMap;
+
+use weir_abi::{AcceptQueue, COMM_LEN, FILL_BUCKETS, ListeningPort};
+
+use crate::distribution::Distribution;
+
+/// More than the kernel half has room for, so that ports which come and go have a bound too.
+const MAX_QUEUES: usize = 2048;
+
+/// A listening port's accept queue in a window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AcceptQueueView {
+    /// Its network namespace and port.
+    pub at: ListeningPort,
+    /// The process that accepted last, or else the one that listens, and the latter's name.
+    pub pid: u32,
+    /// As above.
+    pub comm: String,
+    /// It is full when there are more.
+    pub limit: u32,
+    /// Its length after the last arrival.
+    pub depth: u32,
+    /// Connections that came into it.
+    pub arrivals: u64,
+    /// Their number in it, as arrivals found it (each counts itself), on average; 0 without any.
+    pub mean_depth: f64,
+    /// Arrivals by how full they left it (`weir_abi::FILL_BUCKETS`).
+    pub fill: [u32; FILL_BUCKETS],
+    /// How long connections waited to be accepted.
+    pub wait: Distribution,
+}
+
+#[derive(Debug)]
+struct Known {
+    from: AcceptQueue,
+    latest: AcceptQueue,
+    told_ns: u64,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(crate) struct Queues(BTreeMap<ListeningPort, Box<Known>>);
+
+impl Queues {
+    pub(crate) fn take(&mut self, now_ns: u64, at: ListeningPort, queue: &AcceptQueue) {
+        if self.0.len() >= MAX_QUEUES && !self.0.contains_key(&at) {
+            let oldest = self.0.iter().min_by_key(|(_, known)| known.told_ns).map(|(at, _)| *at);
+            oldest.and_then(|oldest| self.0.remove(&oldest));
+        }
+        let new = || Box::new(Known { from: AcceptQueue::EMPTY, latest: AcceptQueue::EMPTY, told_ns: 0 });
+        let known = self.0.entry(at).or_insert_with(new);
+        // Closed and listened on again: another queue.
+        if queue.enqueued < known.latest.enqueued {
+            known.from = AcceptQueue::EMPTY;
+        }
+        (known.latest, known.told_ns) = (*queue, now_ns);
+    }
+
+    pub(crate) fn close_window(&mut self) {
+        self.0.values_mut().for_each(|known| known.from = known.latest);
+    }
+
+    /// In the order of their keys.
+    pub(crate) fn views(&self) -> Vec<AcceptQueueView> {
+        self.0.iter().map(|(at, known)| AcceptQueueView::of(*at, known)).collect()
+    }
+}
+
+impl AcceptQueueView {
+    fn of(at: ListeningPort, Known { from, latest, .. }: &Known) -> Self {
+        let arrivals = latest.enqueued.wrapping_sub(from.enqueued);
+        let depths = latest.depth_sum.wrapping_sub(from.depth_sum);
+        Self {
+            at,
+            pid: latest.tgid,
+            comm: name(&latest.comm),
+            limit: latest.limit,
+            depth: latest.depth,
+            arrivals,
+            mean_depth: if arrivals == 0 { 0.0 } else { depths as f64 / arrivals as f64 },
+            fill: std::array::from_fn(|i| latest.fill[i].wrapping_sub(from.fill[i])),
+            wait: Distribution::between(&from.wait, &latest.wait),
+        }
+    }
+
+    /// Arrivals that left it at least so many eighths full, of all.
+    pub fn at_least(&self, eighths: usize) -> u64 {
+        self.fill.iter().skip(eighths).map(|n| u64::from(*n)).sum()
+    }
+}
+
+fn name(comm: &[u8; COMM_LEN]) -> String {
+    let end = comm.iter().position(|byte| *byte == 0).unwrap_or(COMM_LEN);
+    String::from_utf8_lossy(&comm[..end]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(enqueued: u64) -> AcceptQueue {
+        let mut queue = AcceptQueue { enqueued, depth_sum: 3 * enqueued, limit: 8, ..AcceptQueue::EMPTY };
+        queue.fill[2] = enqueued as u32;
+        queue
+    }
+
+    #[test]
+    fn a_window_holds_what_came_in_it() {
+        let at = ListeningPort { netns: 1, port: 80 };
+        let mut queues = Queues::default();
+        queues.take(1, at, &queue(5));
+        queues.close_window();
+        assert_eq!(queues.views()[0].arrivals, 0);
+        queues.take(2, at, &queue(9));
+        let view = &queues.views()[0];
+        assert_eq!((view.arrivals, view.mean_depth, view.at_least(2), view.at_least(3)), (4, 3.0, 4, 0));
+        queues.take(3, at, &queue(2));
+        assert_eq!(queues.views()[0].arrivals, 2, "opened again");
+    }
+
+    #[test]
+    fn of_too_many_the_oldest_are_forgotten() {
+        let mut queues = Queues::default();
+        for port in 0..=MAX_QUEUES as u32 {
+            queues.take(port.into(), ListeningPort { netns: 1, port }, &queue(1));
+        }
+        assert_eq!((queues.0.len(), queues.0.keys().next().map(|at| at.port)), (MAX_QUEUES, Some(1)));
+    }
+}

@@ -1,0 +1,49 @@
+//! The wait in an accept queue, against a server that stamps when it accepts.
+
+use weir_tests::{Document, Traffic, Weir, lab, weir};
+
+const SECONDS: u32 = 20;
+
+struct Server {
+    /// How much of its time it works.
+    utilisation: f64,
+    server: Traffic,
+    client: Traffic,
+}
+
+/// One server works 20 ms on each caller, who come at random: half, four fifths and nearly all of what it can do.
+#[test]
+fn the_wait_is_what_the_server_says() {
+    let lab = lab!();
+    let file = lab.path("accept.weir");
+    let file = file.to_str().expect("a path in UTF-8");
+    let weir = Weir::start_as(&["signals", "-o", "jsonl", "--record", file]);
+    let mut servers = [0.5, 0.8, 0.95].map(|utilisation| {
+        let server = lab.serve("one-by-one 20", "127.0.0.1:0");
+        let client = lab.client(&format!("127.0.0.1:{}", server.port()));
+        Server { utilisation, server, client }
+    });
+    for Server { utilisation, client, .. } in &mut servers {
+        client.tell(&format!("arrive {} {SECONDS}", *utilisation / 0.0205));
+    }
+    let told: Vec<String> = servers.iter_mut().map(|server| server.client.answer()).collect();
+    weir.finish_raw();
+    let document = Document::parse(&String::from_utf8_lossy(&weir::run(&["replay", file, "-o", "json"]).stdout));
+    let queues = document.value()["accept_queues"].as_array().expect("a list");
+    for (Server { utilisation, server, .. }, told) in servers.iter().zip(told) {
+        let numbers: Vec<f64> = told.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let [callers, mean_us] = numbers[..] else { panic!("{told}") };
+        let queue = queues.iter().find(|queue| queue["port"] == server.port()).expect("its queue");
+        let wait = &queue["accept_wait_s"];
+        let mean_s = wait["mean"].as_f64().expect("a mean");
+        println!(
+            "at {utilisation}: {callers} callers waited {:.2} ms, weir says {:.2} ms",
+            mean_us / 1e3,
+            mean_s * 1e3
+        );
+        assert_eq!((wait["count"].as_f64(), queue["arrivals"].as_f64()), (Some(callers), Some(callers)));
+        assert_eq!((queue["pid"].as_u64(), queue["limit"].as_u64()), (Some(server.pid().into()), Some(1024)));
+        // A tenth, and a tenth of a millisecond for the clocks' being read at different places.
+        assert!((mean_s - mean_us / 1e6).abs() <= 0.1 * mean_us / 1e6 + 1e-4, "{mean_s} s for {mean_us} us");
+    }
+}
