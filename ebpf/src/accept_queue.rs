@@ -34,7 +34,8 @@ pub(crate) fn opened(port: ListeningPort, owner: &Owner) {
     if !wanted() {
         return;
     }
-    let _ = ACCEPT_QUEUES.insert(port, &EMPTY_QUEUE, BPF_NOEXIST);
+    let empty: &AcceptQueue = &EMPTY_QUEUE;
+    let _ = ACCEPT_QUEUES.insert(port, empty, BPF_NOEXIST);
     let Some(queue) = ACCEPT_QUEUES.get_ptr_mut(port) else {
         count(Counter::ListenersOverLimit);
         return;

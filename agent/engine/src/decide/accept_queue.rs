@@ -143,7 +143,10 @@ fn whose(at: ListeningPort, known: &Known<'_>, owners: &Owners<'_>) -> (Unit, Op
         || Service { kind: Kind::Address, namespace: None, name: format!("port {}", at.port).into() },
         |owner| owners.service(owner),
     );
-    let place = owner.map(|owner| Place::Process { name: owner.comm.to_string(), pid: owner.pid });
+    let place = owner.map(|owner| {
+        let by_comm = || Place::Process { name: owner.comm.to_string(), pid: owner.pid };
+        owners.get(owner.pid).map_or_else(by_comm, super::owners::Known::place)
+    });
     (Unit::server(service, Some(at.port as u16)), place)
 }
 

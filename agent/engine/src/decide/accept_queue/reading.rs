@@ -6,7 +6,7 @@ use crate::{
         severity::{Effect, Level, Resource, Severity},
         signal::Finding,
     },
-    distribution::bounds_s,
+    distribution::{Distribution, bounds_s},
     host::ListenerView,
     queues::AcceptQueueView,
 };
@@ -96,7 +96,7 @@ impl Reading {
         let at_least = |eighths| Proportion::new(queue.map_or(0, |queue| queue.at_least(eighths)), arrivals);
         let wait = queue.map(|queue| &queue.wait);
         let line = normal.wait_p95.map_or(f64::INFINITY, |normal| LEAST_WAIT_S.max(RAISE * normal));
-        let slow = wait.into_iter().flat_map(|wait| wait.buckets());
+        let slow = wait.into_iter().flat_map(Distribution::buckets);
         let slow = slow.filter(|(bucket, _)| bounds_s(*bucket).0 >= line);
         let accepted = wait.map_or(0, |wait| wait.count);
         // The fullest socket speaks for all that share the port: a worker that is stuck shows only there.
@@ -108,7 +108,7 @@ impl Reading {
             arrivals_per_s: arrivals as f64 / seconds,
             accepted,
             wait_p95: wait.and_then(|wait| wait.quantile_s(0.95)),
-            wait: wait.and_then(|wait| wait.mean_s()),
+            wait: wait.and_then(Distribution::mean_s),
             slow: Proportion::new(slow.fold(0u64, |sum, (_, n)| sum.saturating_add(n.into())), accepted),
             half: at_least(HALF),
             nearly: at_least(NEARLY),
