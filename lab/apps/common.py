@@ -8,6 +8,11 @@ import threading
 import time
 
 
+def until_the_second_ends():
+    """So that what is added then is still of this second."""
+    time.sleep(1 - (time.time() + 0.005) % 1)
+
+
 class Truth:
     """What an application knows of itself, summed by the second in which it ended."""
 
@@ -44,7 +49,7 @@ class Level:
 
     def every_second(self):
         while True:
-            time.sleep(1 - time.time() % 1)
+            until_the_second_ends()
             self.change(0)
 
     def __enter__(self):
@@ -59,7 +64,7 @@ def pool_counts(truth, pool):
 
     def count():
         while True:
-            time.sleep(1 - time.time() % 1)
+            until_the_second_ends()
             counts = pool.pop_stats()
             truth.add(checkouts=counts.get("requests_num", 0), waited=counts.get("requests_queued", 0))
 

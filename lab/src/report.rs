@@ -66,12 +66,12 @@ fn details(out: &mut String, board: &Board) -> std::fmt::Result {
     }
     let confusion =
         board.confusion.iter().map(|row| format!("{:<7} {}", format!("{}-{}", row.scenario, row.seed), row.what));
-    list(out, "misses and false alarms", confusion.collect())?;
-    list(out, "messages that lack something", board.lacking.clone())?;
-    list(out, "targets missed", board.missed_targets.clone())
+    list(out, "misses and false alarms", &confusion.collect::<Vec<_>>())?;
+    list(out, "messages that lack something", &board.lacking)?;
+    list(out, "targets missed", &board.missed_targets)
 }
 
-fn list(out: &mut String, title: &str, lines: Vec<String>) -> std::fmt::Result {
+fn list(out: &mut String, title: &str, lines: &[String]) -> std::fmt::Result {
     if lines.is_empty() {
         return Ok(());
     }
