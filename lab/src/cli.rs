@@ -77,6 +77,7 @@ pub(crate) fn run() -> Result<bool> {
         golden::rewrite()?;
         return Ok(true);
     }
+    weir::binary()?;
     let (kept, problem) = match &cli.score {
         Some(directory) => (Kept::all(directory)?, None),
         None => run_all(&cli)?,

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{IsTerminal as _, Write as _},
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{self, AssertUnwindSafe, catch_unwind},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -47,7 +47,9 @@ pub(crate) struct Run<'a> {
 
 /// Runs it and keeps everything; `label` is for progress, such as `F01 seed 2/5`.
 pub(crate) fn run(scenario: &'static Scenario, seed: u64, pace: Pace, kept: &Kept, label: &str) -> Result<()> {
-    // What scenarios stand on is made for tests, and says by a panic what it cannot do.
+    // What scenarios stand on is made for tests, and says by a panic what it cannot do; said once is enough.
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| ()));
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         progress(label, "waiting for the machine");
         let stage = Stage::new(seed, &kept.log())?;
@@ -55,12 +57,13 @@ pub(crate) fn run(scenario: &'static Scenario, seed: u64, pace: Pace, kept: &Kep
         progress(label, "starting servers");
         (scenario.play)(&mut run)
     }));
+    panic::set_hook(hook);
     end_progress();
-    let why = |panic: Box<dyn std::any::Any + Send>| {
-        let text = panic.downcast_ref::<String>().cloned();
-        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or("unknown".into())
+    let why = |panicked: Box<dyn std::any::Any + Send>| {
+        let text = panicked.downcast_ref::<String>().cloned();
+        text.or_else(|| panicked.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or("unknown".into())
     };
-    outcome.unwrap_or_else(|panic| Err(anyhow!(why(panic)))).with_context(|| format!("{label} cannot run"))
+    outcome.unwrap_or_else(|panicked| Err(anyhow!(why(panicked)))).with_context(|| format!("{label} cannot run"))
 }
 
 impl<'a> Run<'a> {

@@ -3,21 +3,26 @@
 use std::{
     fs::File,
     os::unix::process::CommandExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
-use weir_tests::{
-    process::{Lines, Process},
-    weir::binary,
-};
+use weir_tests::process::{Lines, Process};
 
 /// Loading, attaching and the first scan.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const DONE_WITHIN: Duration = Duration::from_secs(20);
+
+/// `WEIR_BIN`, else the release build, as for the tests.
+pub(crate) fn binary() -> Result<PathBuf> {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/weir");
+    let path = std::env::var_os("WEIR_BIN").map_or(built, PathBuf::from);
+    ensure!(path.is_file(), "{} is not there: run `cargo xtask lab`, which builds it", path.display());
+    Ok(path)
+}
 
 /// A weir that watches and records. What it says goes to a file that nobody reads yet.
 pub(crate) struct Watching {
@@ -29,7 +34,7 @@ impl Watching {
     /// Returns once it observes.
     pub(crate) fn start(learn: Duration, recording: &Path, said: &Path) -> Result<Self> {
         let said = File::create(said).with_context(|| format!("create {}", said.display()))?;
-        let mut command = Command::new(binary());
+        let mut command = Command::new(binary()?);
         command
             .args(["signals", "-o", "jsonl", "--learn", &format!("{}s", learn.as_secs()), "--record"])
             .arg(recording);
@@ -65,9 +70,9 @@ pub(crate) fn signals(recording: &Path) -> Result<Vec<String>> {
 }
 
 fn judged(recording: &Path, learn_s: u64, form: &str) -> Result<String> {
-    let mut command = Command::new(binary());
+    let mut command = Command::new(binary()?);
     command.args(["signals", "-o", form, "--learn", &format!("{learn_s}s"), "--replay"]).arg(recording);
-    let output = command.output().with_context(|| format!("run {}", binary().display()))?;
+    let output = command.output().with_context(|| format!("run {command:?}"))?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "weir cannot judge {}: {}", recording.display(), stderr.trim());
     String::from_utf8(output.stdout).context("weir prints no UTF-8")
