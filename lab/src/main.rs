@@ -12,6 +12,7 @@ mod incident;
 mod interrupt;
 mod judge;
 mod measured;
+mod processors;
 mod report;
 mod run;
 mod scenario;

@@ -53,6 +53,9 @@ fn summary(out: &mut String, board: &Board) -> std::fmt::Result {
 }
 
 fn details(out: &mut String, board: &Board) -> std::fmt::Result {
+    if let Some((phase, share)) = &board.busiest {
+        writeln!(out, "processors           {:.0}% taken at most, by all that ran: {phase}", share * 100.0)?;
+    }
     if board.others > 0 {
         writeln!(out, "left out             {} alerts of services that are none of the lab's", board.others)?;
     }

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, anyhow};
 use crate::{
     interrupt,
     measured::{Measured, Second},
+    processors::Ticks,
     scenario::{Says, Scenario},
     stage::{App, Stage},
     store::Kept,
@@ -42,6 +43,7 @@ pub(crate) struct Run<'a> {
     from: f64,
     t0: f64,
     t1: f64,
+    busy: BTreeMap<String, f64>,
     told: BTreeMap<String, Vec<Second>>,
 }
 
@@ -68,9 +70,9 @@ pub(crate) fn run(scenario: &'static Scenario, seed: u64, pace: Pace, kept: &Kep
 
 impl<'a> Run<'a> {
     fn new(stage: &'a Stage, scenario: &'static Scenario, pace: Pace, kept: &'a Kept, label: &str) -> Self {
-        let told = BTreeMap::new();
+        let (busy, told) = (BTreeMap::new(), BTreeMap::new());
         let (watching, label) = (None, label.to_owned());
-        Self { stage, scenario, kept, pace, label, watching, from: 0.0, t0: 0.0, t1: 0.0, told }
+        Self { stage, scenario, kept, pace, label, watching, from: 0.0, t0: 0.0, t1: 0.0, busy, told }
     }
 
     /// weir begins to watch; then nothing changes for a phase, and a little longer, so that windows begin elsewhere for
@@ -91,8 +93,7 @@ impl<'a> Run<'a> {
             Pace::Full => FULL.max(Duration::from_secs(self.scenario.fault_s)),
             Pace::Fast => FAST.max(Duration::from_secs(self.scenario.fault_s)),
         };
-        let name = if self.scenario.is_healthy() { "look-alike" } else { "fault" };
-        self.pass(name, phase)
+        self.pass("fault", phase)
     }
 
     /// It is over, and the first of the applications is the one that knows. At the end of this phase the applications tell what they know, and it is written down with all else
@@ -118,7 +119,7 @@ impl<'a> Run<'a> {
 
     /// `subject`: the application whose numbers are those of the phases.
     fn truth(&self, until: f64, subject: &str) -> Truth {
-        let Self { scenario, from, t0, t1, told, .. } = self;
+        let Self { scenario, from, t0, t1, busy, told, .. } = self;
         let all = told.get(subject).map(Vec::as_slice).unwrap_or_default();
         let phases = [("baseline", *from, *t0), ("fault", *t0, *t1), ("recovery", *t1, until)];
         let measured = phases.map(|(name, from, until)| (name.to_owned(), Measured::between(all, from, until)));
@@ -137,6 +138,7 @@ impl<'a> Run<'a> {
             learn_s: self.learn().as_secs(),
             lab: crate::scenario::SERVICES.iter().map(|name| (*name).to_owned()).collect(),
             measured: measured.into(),
+            busy: busy.clone(),
             seconds: told.clone(),
         }
     }
@@ -156,8 +158,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn pass(&self, name: &str, span: Duration) -> Result<()> {
-        interrupt::wait(span, |left| progress(&self.label, &format!("{name}, {} s left", left.as_secs() + 1)))
+    fn pass(&mut self, phase: &str, span: Duration) -> Result<()> {
+        let shown = if phase == "fault" && self.scenario.is_healthy() { "look-alike" } else { phase };
+        let before = Ticks::now();
+        interrupt::wait(span, |left| progress(&self.label, &format!("{shown}, {} s left", left.as_secs() + 1)))?;
+        self.busy.insert(phase.to_owned(), Ticks::now().busy_since(before));
+        Ok(())
     }
 }
 

@@ -65,6 +65,8 @@ pub(crate) struct Board {
     pub(crate) lacking: Vec<String>,
     pub(crate) estimates: Vec<EstimateScore>,
     pub(crate) confusion: Vec<Confusion>,
+    /// The busiest phase of all, apart from runs in which that is the fault, and the share of processors that it took.
+    pub(crate) busiest: Option<(String, f64)>,
     /// Alerts of services that are none of the lab's, left out.
     pub(crate) others: usize,
     /// What is promised and does not hold, in sentences.
@@ -137,6 +139,7 @@ impl Board {
             lacking,
             estimates: judgements.iter().flat_map(estimates).collect(),
             confusion: judgements.iter().flat_map(confusion).collect(),
+            busiest: busiest(judgements),
             others: judgements.iter().map(|judgement| judgement.others).sum(),
             missed_targets: Vec::new(),
         };
@@ -204,6 +207,15 @@ fn signals(judgements: &[Judgement]) -> BTreeMap<String, SignalScore> {
         score.clear_median_s = quantile(&score.clear_s, 0.5);
     }
     signals
+}
+
+fn busiest(judgements: &[Judgement]) -> Option<(String, f64)> {
+    let phases = judgements.iter().map(|judgement| &judgement.truth).flat_map(|truth| {
+        let is_the_fault = |phase: &str| phase == "fault" && truth.must.iter().any(|must| must.signal == "cpu_wait");
+        let phases = truth.busy.iter().filter(move |(phase, _)| !is_the_fault(phase));
+        phases.map(|(phase, share)| (format!("{phase} of {}-{}", truth.scenario, truth.seed), *share))
+    });
+    phases.max_by(|(_, one), (_, other)| one.total_cmp(other))
 }
 
 fn estimates(judgement: &Judgement) -> Vec<EstimateScore> {

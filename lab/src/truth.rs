@@ -38,7 +38,10 @@ pub(crate) struct Truth {
     pub(crate) lab: Vec<String>,
     /// What the applications measured, in each phase.
     pub(crate) measured: BTreeMap<String, Measured>,
-    /// The same by the second, by application.
+    /// Of all processors' time, the share that was taken, by whomever, in each phase.
+    #[serde(default)]
+    pub(crate) busy: BTreeMap<String, f64>,
+    /// What the applications measured by the second, by application.
     pub(crate) seconds: BTreeMap<String, Vec<Second>>,
 }
 
@@ -162,6 +165,7 @@ pub(crate) mod tests {
             learn_s: 30,
             lab: vec!["app.py".into(), "postgres:5432".into()],
             measured: BTreeMap::new(),
+            busy: BTreeMap::new(),
             seconds: BTreeMap::new(),
         }
     }
