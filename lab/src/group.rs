@@ -1,4 +1,4 @@
-//! A control group with a limit of processor time.
+//! A control group with a limit of processor time, or a weight.
 
 use std::{fs, io::Write as _, os::unix::process::CommandExt as _, path::PathBuf, process::Command};
 
@@ -47,8 +47,20 @@ impl Group {
                 ("cpu.max", quota.map_or("max".to_owned(), |quota| quota.to_string()) + &format!(" {PERIOD_US}"))
             }
         };
+        self.write(file, &text)
+    }
+
+    /// How much it gets beside others who want all there is: they have 1 if nobody says otherwise.
+    pub(crate) fn weigh(&self, weight: f64) -> Result<()> {
+        match self.version {
+            Version::One => self.write("cpu.shares", &format!("{:.0}", weight * 1024.0)),
+            Version::Two => self.write("cpu.weight", &format!("{:.0}", weight * 100.0)),
+        }
+    }
+
+    fn write(&self, file: &str, text: &str) -> Result<()> {
         let path = self.path.join(file);
-        fs::write(&path, &text).with_context(|| format!("write {text:?} to {}", path.display()))
+        fs::write(&path, text).with_context(|| format!("write {text:?} to {}", path.display()))
     }
 }
 
