@@ -23,19 +23,19 @@ const ESTIMATES: &[Estimate] = &[
     Estimate {
         name: "share of checkouts that waited",
         signal: "pool_exhausted",
-        evidence: &["handed over", "checkouts that waited"],
+        evidence: "waited for a connection",
         truth: |measured| measured.share_waited,
     },
     Estimate {
         name: "callers in the pool's queue",
         signal: "pool_exhausted",
-        evidence: &["callers queued", "callers waiting"],
+        evidence: "callers waiting",
         truth: |measured| measured.mean_waiters,
     },
     Estimate {
         name: "wait for a connection, s",
         signal: "pool_exhausted",
-        evidence: &["wait", "wait for a connection"],
+        evidence: "wait for a connection, mean",
         truth: |measured| measured.mean_wait_s,
     },
 ];
@@ -43,8 +43,7 @@ const ESTIMATES: &[Estimate] = &[
 struct Estimate {
     name: &'static str,
     signal: &'static str,
-    /// Any of these names.
-    evidence: &'static [&'static str],
+    evidence: &'static str,
     truth: fn(&Measured) -> Option<f64>,
 }
 
@@ -222,7 +221,7 @@ fn estimates(judgement: &Judgement) -> Vec<EstimateScore> {
     let truth = &judgement.truth;
     let Some(measured) = truth.measured.get("fault") else { return Vec::new() };
     let said = |event: &Event, estimate: &Estimate| {
-        let item = event.evidence.iter().find(|item| estimate.evidence.contains(&item.name.as_str()))?;
+        let item = event.evidence.iter().find(|item| item.name == estimate.evidence)?;
         Some(item.value)
     };
     let of_alert = |alert: &Event| {
@@ -313,7 +312,7 @@ mod tests {
         let mut alert = event(1050.0, "raised", POOL, Severity::Warn);
         let item =
             |name: &str, value, unit: &str| Evidence { name: name.into(), value, unit: unit.into(), baseline: None };
-        alert.evidence = vec![item("handed over", 0.97, "ratio"), item("callers queued", 11.5, "callers")];
+        alert.evidence = vec![item("waited for a connection", 0.97, "ratio"), item("callers waiting", 11.5, "callers")];
         let board = Board::of(&[judged(truth, &[alert])]);
         let errors: Vec<f64> = board.estimates.iter().map(|estimate| estimate.error).collect();
         assert!(errors.len() == 2 && (errors[0] - 0.03).abs() < 1e-9 && errors[1] == 0.5, "{errors:?}");
