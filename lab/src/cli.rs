@@ -59,9 +59,9 @@ struct Cli {
 
 const AFTER: &str = "\
 Examples:
-  cargo xtask lab --fast                       everything once, some 20 minutes
+  cargo xtask lab --fast                       everything once, some 25 minutes
   cargo xtask lab --scenario F24,H11 --fast    a minute each
-  cargo xtask lab --keep runs                  what the published table is made of, 4.5 hours
+  cargo xtask lab --keep runs                  five seeds of everything in full, 5 hours
   cargo xtask lab --score runs                 judge those again, in seconds
 Exit status: 0 if all targets are met, 1 if one is missed, 2 if something could not run.
 WEIR_BIN names another weir than the built one. docs/lab.md describes the scenarios and the scores.";

@@ -142,6 +142,15 @@ mod tests {
             assert_eq!(row.is_healthy(), row.name.starts_with('H'), "{}", row.name);
             assert_eq!(row.is_healthy(), row.must.is_empty(), "{}: a fault has to be told, nothing else has", row.name);
             assert!(row.must.iter().all(|must| must.within_s.is_some()), "{}", row.name);
+            let says =
+                |row: &Scenario| row.must.iter().chain(row.may).map(|says| (says.signal, says.at.owned(), says.class));
+            for forbidden in row.must_not {
+                let (signal, at, class) = (forbidden.signal, forbidden.at.owned(), forbidden.class);
+                let contradicts = says(row).any(|(other, place, classes)| {
+                    signal == other && at == place && (class.is_empty() || class.iter().any(|c| classes.contains(c)))
+                });
+                assert!(!contradicts, "{}: {signal} is expected and ruled out", row.name);
+            }
             let slowest = row.must.iter().filter_map(|must| must.within_s).fold(0.0, f64::max);
             assert!(slowest <= row.fault_s as f64, "{} ends before it has to be told", row.name);
         }

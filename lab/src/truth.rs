@@ -109,9 +109,14 @@ impl At {
     /// Whether this is where `client` and `server` are. Where only a port is known of a server, as where its name is not,
     /// the port decides; a client that the incident does not name is no contradiction.
     pub(crate) fn holds(&self, client: Option<&str>, server: Option<&str>) -> bool {
+        let client = client.map(bare);
+        let client = client.as_deref();
         let client_fits = |wanted: &str| client.is_none_or(|client| client == wanted);
         let server_fits = |wanted: &str| server.is_some_and(|server| same_service(server, wanted));
-        let on = |wanted: &str| client == Some(wanted) || server.is_some_and(|server| same_service(server, wanted));
+        let on = |wanted: &str| {
+            client.is_some_and(|client| same_service(client, wanted))
+                || server.is_some_and(|server| same_service(server, wanted))
+        };
         self.client.as_deref().is_none_or(client_fits)
             && self.server.as_deref().is_none_or(server_fits)
             && self.on.as_deref().is_none_or(on)
@@ -129,12 +134,22 @@ impl At {
     }
 }
 
+/// Where an incident is about one process of a service, it says which: `app.py (pid 812)`.
+fn bare(name: &str) -> String {
+    let process = name.split_once(" (pid ").and_then(|(name, rest)| Some((name, rest.split_once(')')?)));
+    match process {
+        Some((name, (pid, rest))) if pid.bytes().all(|b| b.is_ascii_digit()) => format!("{name}{rest}"),
+        _ => name.to_owned(),
+    }
+}
+
 /// By port if both have one, else by name.
 pub(crate) fn same_service(one: &str, other: &str) -> bool {
+    let (one, other) = (bare(one), bare(other));
     match (one.rsplit_once(':'), other.rsplit_once(':')) {
         (Some((_, one)), Some((_, other))) => one == other,
         (Some((name, _)), None) => name == other,
-        (None, Some((name, _))) => name == one,
+        (None, Some((name, _))) => one == name,
         (None, None) => one == other,
     }
 }
@@ -200,11 +215,15 @@ pub(crate) mod tests {
         let at = expected("x", None).at;
         assert!(at.holds(Some("app.py"), Some("postgres:5432")));
         assert!(at.holds(None, Some("10.78.3.1:5432")), "a server that has lost its name");
+        assert!(at.holds(Some("app.py (pid 812)"), Some("postgres:5432")), "one process of it");
+        assert!(
+            !at.holds(Some("app.py (pid 8"), Some("postgres:5432")) && !at.holds(Some("app.py (pid x)"), Some(":5432"))
+        );
         assert!(!at.holds(Some("load.py"), Some("postgres:5432")));
         assert!(!at.holds(Some("app.py"), Some("redis:6379")));
         assert!(!at.holds(Some("app.py"), None));
         let on = At { on: Some("web.py".into()), ..At::default() };
-        assert!(on.holds(Some("web.py"), None) && on.holds(Some("load.py"), Some("web.py:8080")));
+        assert!(on.holds(Some("web.py"), None) && on.holds(Some("load.py"), Some("web.py (pid 3):8080")));
         assert!(!on.holds(Some("load.py"), Some("up.py:9000")));
         assert!(At::default().holds(None, None), "anywhere");
     }
