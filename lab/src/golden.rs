@@ -24,7 +24,7 @@ struct Said {
 }
 
 /// As these recordings were made: `--fast`.
-const LEARN: Duration = Duration::from_secs(10);
+const LEARN: Duration = Duration::from_secs(5);
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")

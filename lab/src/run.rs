@@ -150,11 +150,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Less than the baseline: what is normal has to be known when the fault begins.
+    /// Less than the baseline by two windows and more: learning begins with the end of the first window that has the edge, and
+    /// what is normal has to be known before a window has something of the fault.
     fn learn(&self) -> Duration {
         match self.pace {
             Pace::Full => Duration::from_secs(30),
-            Pace::Fast => Duration::from_secs(10),
+            Pace::Fast => Duration::from_secs(5),
         }
     }
 
