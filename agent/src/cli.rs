@@ -7,6 +7,8 @@ mod replay;
 mod signals;
 mod value;
 
+pub use signals::judge;
+
 pub(crate) use value::Format;
 
 use std::process::ExitCode;

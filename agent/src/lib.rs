@@ -16,7 +16,7 @@ mod reader;
 mod recording;
 mod timer;
 
-pub use cli::run;
+pub use cli::{judge, run};
 pub use probe::{
     attach::attach_syscall_exit,
     load::Limits,

@@ -6,6 +6,7 @@ mod command;
 mod debian;
 mod dist;
 mod kubernetes;
+mod lab;
 mod run;
 mod setup;
 mod test;
@@ -50,6 +51,9 @@ enum Task {
         /// In the same way. A tool that cannot be had is a column without numbers, not a failure.
         #[arg(long)]
         bench: bool,
+        /// Also the servers and libraries of the fault lab
+        #[arg(long)]
+        lab: bool,
         /// Also the targets of the static binaries
         #[arg(long)]
         dist: bool,
@@ -111,6 +115,16 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Break real software in known ways, and score what `weir signals` says of it (root, or sudo)
+    ///
+    /// Brings the servers, builds weir and the lab, and runs the lab; `cargo xtask lab --help` is the lab's own help.
+    /// Exits with 0 if all targets are met, 1 if one is missed, 2 if something could not run.
+    #[command(disable_help_flag = true)]
+    Lab {
+        /// Arguments for the lab
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Build the static binaries for x86_64 and aarch64 into target/dist
     ///
     /// Each is one file with the kernel half inside, which needs nothing of the machine but its kernel: checked, with
@@ -135,28 +149,28 @@ enum Task {
 
 fn main() -> ExitCode {
     // Not `fn main() -> Result`: with RUST_BACKTRACE set it would bury the message under a backtrace.
-    match run_task(Cli::parse().task) {
-        Ok(()) => ExitCode::SUCCESS,
+    let task = Cli::parse().task;
+    let is_lab = matches!(task, Task::Lab { .. });
+    match run_task(task) {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error}");
             for cause in error.chain().skip(1) {
                 eprintln!("  because: {cause}");
             }
-            ExitCode::FAILURE
+            // The lab's 1 says that it ran and missed a target.
+            if is_lab { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
 
-fn run_task(task: Task) -> Result<()> {
-    match task {
-        Task::Setup { tests, bench, dist, vm } => {
-            let wanted = [(tests, Extra::Tests), (bench, Extra::Bench), (dist, Extra::Dist), (vm, Extra::Vm)];
-            setup::setup(Extra::None)?;
-            for (_, extra) in wanted.into_iter().filter(|(is_wanted, _)| *is_wanted) {
-                setup::setup(extra)?;
-            }
-            eprintln!("ready");
-            Ok(())
+fn run_task(task: Task) -> Result<ExitCode> {
+    let done = match task {
+        Task::Lab { args } => return Ok(ExitCode::from(lab::lab(&args)?)),
+        Task::Setup { tests, bench, lab, dist, vm } => {
+            let wanted =
+                [(tests, Extra::Tests), (bench, Extra::Bench), (lab, Extra::Lab), (dist, Extra::Dist), (vm, Extra::Vm)];
+            bring(wanted.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, extra)| extra))
         }
         Task::Build { debug } => run::build(debug),
         Task::Run { args } => run::run(&args),
@@ -169,7 +183,18 @@ fn run_task(task: Task) -> Result<()> {
         Task::Vm(options) => vm::vm(&options),
         Task::Kubernetes => kubernetes::kubernetes(),
         Task::Tidy => tidy::tidy(),
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+/// The build tools, and these.
+fn bring(extras: impl Iterator<Item = Extra>) -> Result<()> {
+    setup::setup(Extra::None)?;
+    for extra in extras {
+        setup::setup(extra)?;
     }
+    eprintln!("ready");
+    Ok(())
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ pub(crate) enum Extra {
     Tests,
     /// Servers, load generators and other tools of the bench.
     Bench,
+    /// Servers of the fault lab, and libraries of its applications.
+    Lab,
     /// Targets of the binaries that are given away.
     Dist,
     /// The same, and what runs virtual machines.
@@ -70,6 +72,20 @@ const BENCH_PACKAGES: &[Package] = &[
     Package { name: "bpftrace", programs: &["bpftrace"], service: None },
 ];
 
+const LAB_PACKAGES: &[Package] = &[
+    Package { name: "iproute2", programs: &["ip", "ss"], service: None },
+    Package { name: "nftables", programs: &["nft"], service: None },
+    Package { name: "nginx", programs: &["nginx"], service: Some("nginx.service") },
+    Package { name: "redis-server", programs: &["redis-server"], service: Some("redis-server.service") },
+    Package { name: "postgresql", programs: &["postgres", "initdb", "psql"], service: Some("postgresql.service") },
+    Package { name: "procps", programs: &["sysctl", "kill"], service: None },
+    Package { name: "util-linux", programs: &["prlimit"], service: None },
+    Package { name: "python3", programs: &["python3"], service: None },
+    // Modules of Debian's own Python, whose releases pin them.
+    Package { name: "python3-psycopg", programs: &["python3"], service: None },
+    Package { name: "python3-psycopg-pool", programs: &["python3"], service: None },
+];
+
 /// gcc compiles for one architecture, clang for all.
 const DIST_PACKAGES: &[Package] = &[Package { name: "clang", programs: &["clang"], service: None }];
 
@@ -100,6 +116,7 @@ pub(crate) fn setup(extra: Extra) -> Result<()> {
         Extra::None => Ok(()),
         Extra::Tests => packages(TEST_PACKAGES, "the kernel tests"),
         Extra::Bench => packages(BENCH_PACKAGES, "the benches"),
+        Extra::Lab => packages(LAB_PACKAGES, "the fault lab"),
         Extra::Dist => static_builds(),
         Extra::Kubernetes => packages(KUBERNETES_PACKAGES, "a Kubernetes API server"),
         Extra::Vm => static_builds().and_then(|()| packages(VM_PACKAGES, "virtual machines")),

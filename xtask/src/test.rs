@@ -67,8 +67,9 @@ fn steps(filter: Option<&str>, fast: bool, elevation: Elevation) -> Vec<Step> {
     // Not a default member: its binary builds only for the BPF target.
     let kernel_half = ["test", "-p", "weir-ebpf", "--lib"];
     steps.push(command("kernel half, natively", cargo(kernel_half.into_iter().chain(filter))));
-    // Nor is the bench, whose own tests need no root.
-    steps.push(command("bench, natively", cargo(["test", "-p", "weir-bench"].into_iter().chain(filter))));
+    // Nor are the bench and the lab, whose own tests need no root; the lab's judge golden recordings.
+    let sides = ["test", "-p", "weir-bench", "-p", "weir-lab"];
+    steps.push(command("bench and lab, natively", cargo(sides.into_iter().chain(filter))));
     steps.push(command("release build", build_command(false)));
     steps.push(command("agent on this kernel", agent_on_kernel(filter, elevation)));
     steps.push(command("bench build", cargo(["build", "--release", "-p", "weir-bench"])));
@@ -163,7 +164,7 @@ mod tests {
         let tests = [
             "unit tests",
             "kernel half, natively",
-            "bench, natively",
+            "bench and lab, natively",
             "release build",
             "agent on this kernel",
             "bench build",

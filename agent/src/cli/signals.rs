@@ -1,9 +1,13 @@
 //! `weir signals`
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Result;
-use weir_engine::{Engine, Input, Window, decide::WINDOW_NS};
+use weir_engine::{Engine, Input, Snapshot, Window, decide::WINDOW_NS};
 
 use super::value::{ObserverArgs, duration};
 use crate::{
@@ -49,7 +53,7 @@ Examples:
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let mut watch = Watch::new(args.output, args.learn);
     let exit = match &args.replay {
-        Some(file) => replay(file, &mut watch)?,
+        Some(file) => replay(file, &mut |snapshot| watch.window(snapshot))?,
         None => observe(args, &mut watch)?,
     };
     watch.finish()?;
@@ -64,8 +68,19 @@ fn observe(args: Args, watch: &mut Watch) -> Result<ExitCode> {
     observe::observe(plan, recorder, &mut |snapshot| watch.window(&snapshot))
 }
 
+/// What `weir signals --replay FILE -o jsonl --learn TIME` prints.
+///
+/// # Errors
+/// When the file is no whole recording.
+pub fn judge(recording: &Path, learn: Duration) -> Result<String> {
+    let mut watch = Watch::new(Form::Jsonl, learn);
+    let mut lines = Vec::new();
+    replay(recording, &mut |snapshot| watch.window_to(&mut lines, snapshot))?;
+    Ok(String::from_utf8(lines)?)
+}
+
 /// The same windows as were judged then: they end at the same ticks.
-fn replay(file: &std::path::Path, watch: &mut Watch) -> Result<ExitCode> {
+fn replay(file: &Path, window: &mut dyn FnMut(&Snapshot) -> Result<()>) -> Result<ExitCode> {
     let mut engine = Engine::new(Window::Whole);
     let mut due_ns = u64::MAX;
     let mut outcome = Ok(());
@@ -80,13 +95,13 @@ fn replay(file: &std::path::Path, watch: &mut Watch) -> Result<ExitCode> {
         };
         engine.take(input);
         if let Some(now_ns) = tick_ns.filter(|now_ns| *now_ns >= due_ns && outcome.is_ok()) {
-            outcome = watch.window(&engine.snapshot());
+            outcome = window(&engine.snapshot());
             engine.close_window();
             let late = (now_ns - due_ns) / WINDOW_NS;
             due_ns = due_ns.saturating_add(late * WINDOW_NS).saturating_add(WINDOW_NS);
         }
     })?;
     outcome?;
-    watch.window(&engine.snapshot())?;
+    window(&engine.snapshot())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -50,6 +50,11 @@ impl Watch {
 
     /// Takes a window. What is left of one at the end is no window.
     pub(crate) fn window(&mut self, snapshot: &Snapshot) -> Result<()> {
+        self.window_to(&mut BufWriter::new(io::stdout().lock()), snapshot)
+    }
+
+    /// The same, told elsewhere.
+    pub(crate) fn window_to(&mut self, out: &mut impl Write, snapshot: &Snapshot) -> Result<()> {
         if snapshot.window_ns < WINDOW_NS / 2 {
             return Ok(());
         }
@@ -57,13 +62,12 @@ impl Watch {
         self.watched_ns = self.watched_ns.saturating_add(snapshot.window_ns);
         self.edges = self.edges.max(snapshot.edges_total);
         let decisions = self.decider.window(snapshot.end_monotonic_ns, snapshot);
-        let mut out = BufWriter::new(io::stdout().lock());
         for event in &decisions.events {
             match self.form {
-                Form::Text => write_event(&mut out, event)?,
+                Form::Text => write_event(out, event)?,
                 Form::Jsonl => {
                     let document = object(&event.alert.document()).with("event", happened(event.happened));
-                    serde_json::to_writer(&mut out, &document)?;
+                    serde_json::to_writer(&mut *out, &document)?;
                     out.write_all(b"\n")?;
                 }
                 Form::Json => {}

@@ -1,0 +1,80 @@
+//! Golden recordings: small runs whose incidents are known, judged by the library, without BPF and without root.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::incident::{self, Severity};
+
+/// What of an incident is compared: numbers may move, these may not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    event: String,
+    signal: String,
+    class: Option<String>,
+    severity: Severity,
+    client: Option<String>,
+    server: Option<String>,
+}
+
+/// As these recordings were made: `--fast`.
+const LEARN: Duration = Duration::from_secs(5);
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
+}
+
+/// Every golden recording, in order of name.
+fn recordings() -> Result<Vec<PathBuf>> {
+    let context = || format!("list {}", directory().display());
+    let entries = fs::read_dir(directory()).and_then(Iterator::collect::<Result<Vec<_>, _>>).with_context(context)?;
+    let mut paths: Vec<PathBuf> = entries.iter().map(|entry| entry.path().join("recording.weir")).collect();
+    paths.retain(|path| path.exists());
+    paths.sort();
+    Ok(paths)
+}
+
+/// Makes what each comes to now what is expected.
+pub(crate) fn rewrite() -> Result<()> {
+    for recording in recordings()? {
+        let lines = said(&recording)?.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+        let path = recording.with_file_name("expected.jsonl");
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        eprintln!("{}: {} lines", path.display(), lines.len());
+    }
+    Ok(())
+}
+
+fn said(recording: &Path) -> Result<Vec<Said>> {
+    let events = incident::parse(&weir_agent::judge(recording, LEARN)?)?;
+    let said = events.into_iter().map(|event| {
+        let incident::Event { event, signal, class, severity, client, server, .. } = event;
+        Said { event, signal, class, severity, client, server }
+    });
+    Ok(said.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_recordings_come_to_what_is_expected() {
+        let recordings = recordings().expect("golden recordings");
+        assert!(recordings.len() >= 2, "a fault and a healthy one at least: {recordings:?}");
+        for recording in recordings {
+            let path = recording.with_file_name("expected.jsonl");
+            let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let expected: Vec<Said> = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+            let said = said(&recording).unwrap_or_else(|error| panic!("{}: {error:#}", recording.display()));
+            assert_eq!(said, expected, "{} (`cargo xtask lab --golden` rewrites what is expected)", path.display());
+        }
+    }
+}

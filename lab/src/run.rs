@@ -1,0 +1,193 @@
+//! One run of a scenario: three phases, and the truth written down.
+
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal as _, Write as _},
+    panic::{self, AssertUnwindSafe, catch_unwind},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, Result, anyhow};
+
+use crate::{
+    interrupt,
+    measured::{Measured, Second},
+    processors::Ticks,
+    scenario::{Says, Scenario},
+    stage::{App, Stage},
+    store::Kept,
+    truth::Truth,
+    weir::Watching,
+};
+
+/// How long phases are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// As in the published table.
+    Full,
+    /// As short as the signals allow.
+    Fast,
+}
+
+const FULL: Duration = Duration::from_secs(40);
+const FAST: Duration = Duration::from_secs(12);
+
+/// A run that goes on. A scenario sets up its stage and then passes through `baseline`, `fault` and `recovery`.
+pub(crate) struct Run<'a> {
+    pub(crate) stage: &'a Stage,
+    scenario: &'static Scenario,
+    kept: &'a Kept,
+    pace: Pace,
+    label: String,
+    watching: Option<Watching>,
+    from: f64,
+    t0: f64,
+    t1: f64,
+    busy: BTreeMap<String, f64>,
+    told: BTreeMap<String, Vec<Second>>,
+}
+
+/// Runs it and keeps everything; `label` is for progress, such as `F01 seed 2/5`.
+pub(crate) fn run(scenario: &'static Scenario, seed: u64, pace: Pace, kept: &Kept, label: &str) -> Result<()> {
+    // What scenarios stand on is made for tests, and says by a panic what it cannot do; said once is enough.
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| ()));
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        progress(label, "waiting for the machine");
+        let stage = Stage::new(seed, &kept.log())?;
+        let mut run = Run::new(&stage, scenario, pace, kept, label);
+        progress(label, "starting servers");
+        (scenario.play)(&mut run)
+    }));
+    panic::set_hook(hook);
+    end_progress();
+    let why = |panicked: Box<dyn std::any::Any + Send>| {
+        let text = panicked.downcast_ref::<String>().cloned();
+        text.or_else(|| panicked.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or("unknown".into())
+    };
+    outcome.unwrap_or_else(|panicked| Err(anyhow!(why(panicked)))).with_context(|| format!("{label} cannot run"))
+}
+
+impl<'a> Run<'a> {
+    fn new(stage: &'a Stage, scenario: &'static Scenario, pace: Pace, kept: &'a Kept, label: &str) -> Self {
+        let (busy, told) = (BTreeMap::new(), BTreeMap::new());
+        let (watching, label) = (None, label.to_owned());
+        Self { stage, scenario, kept, pace, label, watching, from: 0.0, t0: 0.0, t1: 0.0, busy, told }
+    }
+
+    /// weir begins to watch; then nothing changes for a phase, and a little longer, so that windows begin elsewhere for
+    /// each seed.
+    pub(crate) fn baseline(&mut self) -> Result<()> {
+        progress(&self.label, "starting weir");
+        self.watching = Some(Watching::start(self.learn(), &self.kept.recording(), &self.kept.live())?);
+        self.from = now_s();
+        let offset = Duration::from_millis(self.stage.seed * 1700 % 5000);
+        self.pass("baseline", self.phase() + offset)
+    }
+
+    /// It begins: everything that `change` does is part of it.
+    pub(crate) fn fault(&mut self, change: impl FnOnce(&Stage)) -> Result<()> {
+        self.t0 = now_s();
+        change(self.stage);
+        let phase = match self.pace {
+            Pace::Full => FULL.max(Duration::from_secs(self.scenario.fault_s)),
+            Pace::Fast => FAST.max(Duration::from_secs(self.scenario.fault_s)),
+        };
+        self.pass("fault", phase)
+    }
+
+    /// It is over, and the first of the applications is the one that knows. At the end of this phase the applications tell what they know, and it is written down with all else
+    /// that is true; then weir ends. What it said has not been read.
+    pub(crate) fn recovery(
+        &mut self,
+        change: impl FnOnce(&Stage),
+        applications: &mut [(&str, &mut App)],
+    ) -> Result<()> {
+        self.t1 = now_s();
+        change(self.stage);
+        self.pass("recovery", self.phase())?;
+        let until = now_s();
+        let subject = applications.first().map(|(name, _)| (*name).to_owned()).unwrap_or_default();
+        for (name, application) in applications {
+            let told = application.ask("truth");
+            let told = serde_json::from_str(&told).with_context(|| format!("what {name} tells: {told:.80}"))?;
+            self.told.insert((*name).to_owned(), told);
+        }
+        self.truth(until, &subject).write(&self.kept.truth())?;
+        self.watching.take().context("weir was not started")?.finish()
+    }
+
+    /// `subject`: the application whose numbers are those of the phases.
+    fn truth(&self, until: f64, subject: &str) -> Truth {
+        let Self { scenario, from, t0, t1, busy, told, .. } = self;
+        let all = told.get(subject).map(Vec::as_slice).unwrap_or_default();
+        let phases = [("baseline", *from, *t0), ("fault", *t0, *t1), ("recovery", *t1, until)];
+        let measured = phases.map(|(name, from, until)| (name.to_owned(), Measured::between(all, from, until)));
+        Truth {
+            scenario: scenario.name.to_owned(),
+            seed: self.stage.seed,
+            kind: scenario.kind,
+            from: *from,
+            t0: *t0,
+            t1: *t1,
+            until,
+            edge: scenario.edge.owned(),
+            must: scenario.must.iter().map(Says::owned).collect(),
+            may: scenario.may.iter().map(Says::owned).collect(),
+            must_not: scenario.must_not.iter().map(Says::owned).collect(),
+            learn_s: self.learn().as_secs(),
+            lab: crate::scenario::SERVICES.iter().map(|name| (*name).to_owned()).collect(),
+            measured: measured.into(),
+            busy: busy.clone(),
+            seconds: told.clone(),
+        }
+    }
+
+    fn phase(&self) -> Duration {
+        match self.pace {
+            Pace::Full => FULL,
+            Pace::Fast => FAST,
+        }
+    }
+
+    /// Less than the baseline by two windows and more: learning begins with the end of the first window that has the edge, and
+    /// what is normal has to be known before a window has something of the fault.
+    fn learn(&self) -> Duration {
+        match self.pace {
+            Pace::Full => Duration::from_secs(30),
+            Pace::Fast => Duration::from_secs(5),
+        }
+    }
+
+    fn pass(&mut self, phase: &str, span: Duration) -> Result<()> {
+        let shown = if phase == "fault" && self.scenario.is_healthy() { "look-alike" } else { phase };
+        let before = Ticks::now();
+        interrupt::wait(span, |left| progress(&self.label, &format!("{shown}, {} s left", left.as_secs() + 1)))?;
+        self.busy.insert(phase.to_owned(), Ticks::now().busy_since(before));
+        Ok(())
+    }
+}
+
+fn now_s() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// On a terminal a line that is written over; elsewhere a line every ten seconds.
+fn progress(label: &str, what: &str) {
+    let mut stderr = std::io::stderr();
+    let count = what.split(' ').find_map(|word| word.parse::<u64>().ok());
+    let _ = if stderr.is_terminal() {
+        write!(stderr, "\r\x1b[K{label}: {what}")
+    } else if count.is_none_or(|left| left % 10 == 0) {
+        writeln!(stderr, "{label}: {what}")
+    } else {
+        Ok(())
+    };
+    let _ = stderr.flush();
+}
+
+fn end_progress() {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K");
+    }
+}

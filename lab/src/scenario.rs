@@ -1,0 +1,158 @@
+//! The scenarios: what is done, and what is true of it. docs/lab.md tells each of them in words.
+
+mod failures;
+mod healthy;
+mod limits;
+mod pools;
+mod queues;
+
+use anyhow::Result;
+
+use crate::{
+    run::Run,
+    truth::{At, Expected, Kind},
+};
+
+/// One scenario, as its row in the table.
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    /// `F` and `H` for faults and healthy look-alikes, and a number that stays.
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) kind: Kind,
+    /// Whom it is about.
+    pub(crate) edge: Place,
+    pub(crate) must: &'static [Says],
+    pub(crate) may: &'static [Says],
+    pub(crate) must_not: &'static [Says],
+    /// How long it has to last at least to be told, seconds.
+    pub(crate) fault_s: u64,
+    pub(crate) play: fn(&mut Run<'_>) -> Result<()>,
+}
+
+/// Something that may be said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Says {
+    signal: &'static str,
+    class: &'static [&'static str],
+    at: Place,
+    /// Within so many seconds, where it must be said.
+    within_s: Option<f64>,
+}
+
+/// Where.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    client: Option<&'static str>,
+    server: Option<&'static str>,
+    on: Option<&'static str>,
+}
+
+/// All that runs in scenarios, by name and by port.
+pub(crate) const SERVICES: &[&str] = &[
+    "app.py:8000",
+    "aioapp.py:8000",
+    "cache.py:8000",
+    "load.py",
+    "slow.py",
+    "workers.py",
+    "web.py:8080",
+    "nginx:8080",
+    "up.py:9000",
+    "up.py:9001",
+    "up.py:9002",
+    "up.py:9003",
+    "up.py:9004",
+    "postgres:5432",
+    "redis-server:6379",
+    "weir-traffic",
+];
+
+/// Files under the same heading as the modules, in order of number.
+pub(crate) fn all() -> Vec<&'static Scenario> {
+    let files = [pools::ROWS, queues::ROWS, limits::ROWS, failures::ROWS, healthy::ROWS];
+    let mut rows: Vec<&Scenario> = files.into_iter().flatten().collect();
+    rows.sort_by_key(|row| row.name);
+    rows
+}
+
+const fn edge(client: &'static str, server: &'static str) -> Place {
+    Place { client: Some(client), server: Some(server), on: None }
+}
+
+const fn to(server: &'static str) -> Place {
+    Place { client: None, server: Some(server), on: None }
+}
+
+const fn on(service: &'static str) -> Place {
+    Place { client: None, server: None, on: Some(service) }
+}
+
+const ANYWHERE: Place = Place { client: None, server: None, on: None };
+
+/// By then, of any class.
+const fn must(signal: &'static str, at: Place, within_s: f64) -> Says {
+    Says { signal, class: &[], at, within_s: Some(within_s) }
+}
+
+const fn may(signal: &'static str, at: Place) -> Says {
+    Says { signal, class: &[], at, within_s: None }
+}
+
+impl Says {
+    const fn of_class(self, class: &'static [&'static str]) -> Self {
+        Self { class, ..self }
+    }
+
+    pub(crate) fn owned(&self) -> Expected {
+        let class = self.class.iter().map(|class| (*class).to_owned()).collect();
+        Expected { signal: self.signal.to_owned(), class, at: self.at.owned(), ttd_s: self.within_s }
+    }
+}
+
+impl Place {
+    pub(crate) fn owned(&self) -> At {
+        let [client, server, on] = [self.client, self.server, self.on].map(|name| name.map(str::to_owned));
+        At { client, server, on }
+    }
+}
+
+impl Scenario {
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.kind == Kind::Healthy
+    }
+}
+
+/// A look-alike, in which nothing may be said.
+const fn healthy(name: &'static str, title: &'static str, play: fn(&mut Run<'_>) -> Result<()>) -> Scenario {
+    Scenario { name, title, kind: Kind::Healthy, edge: ANYWHERE, must: &[], may: &[], must_not: &[], fault_s: 20, play }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_table_makes_sense() {
+        let names: BTreeSet<&str> = all().iter().map(|row| row.name).collect();
+        assert_eq!(names.len(), all().len(), "each name once");
+        for row in all() {
+            assert_eq!(row.is_healthy(), row.name.starts_with('H'), "{}", row.name);
+            assert_eq!(row.is_healthy(), row.must.is_empty(), "{}: a fault has to be told, nothing else has", row.name);
+            assert!(row.must.iter().all(|must| must.within_s.is_some()), "{}", row.name);
+            let says =
+                |row: &Scenario| row.must.iter().chain(row.may).map(|says| (says.signal, says.at.owned(), says.class));
+            for forbidden in row.must_not {
+                let (signal, at, class) = (forbidden.signal, forbidden.at.owned(), forbidden.class);
+                let contradicts = says(row).any(|(other, place, classes)| {
+                    signal == other && at == place && (class.is_empty() || class.iter().any(|c| classes.contains(c)))
+                });
+                assert!(!contradicts, "{}: {signal} is expected and ruled out", row.name);
+            }
+            let slowest = row.must.iter().filter_map(|must| must.within_s).fold(0.0, f64::max);
+            assert!(slowest <= row.fault_s as f64, "{} ends before it has to be told", row.name);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Connections and requests that lie in queues, and readers that do not read.
+
+use anyhow::Result;
+
+use super::{ANYWHERE, Place, Scenario, edge, may, must, to};
+use crate::{run::Run, stage::WEB, truth::Kind};
+
+const TO_WEB: Place = to("web.py:8080");
+const LOAD_TO_WEB: Place = edge("load.py", "web.py:8080");
+const SLOW_TO_WEB: Place = edge("slow.py", "web.py:8080");
+
+pub(super) const ROWS: &[Scenario] = &[
+    Scenario {
+        name: "F09",
+        title: "connections come faster than they are accepted",
+        kind: Kind::Fault,
+        edge: TO_WEB,
+        must: &[must("accept_queue", TO_WEB, 15.0), must("listen_overflow", TO_WEB, 20.0)],
+        may: &[may("receive_queue", TO_WEB), may("edge_errors", LOAD_TO_WEB), may("hung_request", LOAD_TO_WEB)],
+        must_not: &[may("pool_exhausted", ANYWHERE)],
+        fault_s: 20,
+        play: slow_accept,
+    },
+    Scenario {
+        name: "F10",
+        title: "a server is stopped while clients go on connecting",
+        kind: Kind::Fault,
+        edge: TO_WEB,
+        must: &[
+            must("accept_queue", TO_WEB, 15.0),
+            must("listen_overflow", TO_WEB, 15.0),
+            must("edge_errors", LOAD_TO_WEB, 20.0).of_class(&["timeout"]),
+        ],
+        may: &[may("hung_request", LOAD_TO_WEB), may("receive_queue", TO_WEB), may("edge_errors", LOAD_TO_WEB)],
+        must_not: &[may("ports_exhausted", ANYWHERE), may("conntrack_full", ANYWHERE)],
+        fault_s: 20,
+        play: stopped_server,
+    },
+    Scenario {
+        name: "F13",
+        title: "a client reads slowly what it asked for",
+        kind: Kind::Fault,
+        edge: SLOW_TO_WEB,
+        must: &[must("peer_not_reading", SLOW_TO_WEB, 15.0)],
+        may: &[may("hung_request", SLOW_TO_WEB)],
+        must_not: &[may("retransmissions", SLOW_TO_WEB), may("sndbuf_limited", SLOW_TO_WEB)],
+        fault_s: 20,
+        play: slow_reader,
+    },
+];
+
+fn slow_accept(run: &mut Run<'_>) -> Result<()> {
+    let stage = run.stage;
+    stage.load.give_up_connecting_early();
+    let mut web = stage.app(&stage.web, "web.py", &[WEB, "serial", "64"])?;
+    web.must("set service 20", "done");
+    let mut load = stage.clients(WEB)?;
+    load.must("set rate 10", "done");
+    run.baseline()?;
+    run.fault(|_| load.must("set rate 80", "done"))?;
+    load.must("set rate 10", "done");
+    run.recovery(|_| (), &mut [("load", &mut load), ("web", &mut web)])
+}
+
+fn stopped_server(run: &mut Run<'_>) -> Result<()> {
+    let stage = run.stage;
+    stage.load.give_up_connecting_early();
+    let mut web = stage.app(&stage.web, "web.py", &[WEB, "serial", "8"])?;
+    let mut load = stage.clients(WEB)?;
+    load.must("set rate 10", "done");
+    run.baseline()?;
+    run.fault(|stage| stage.signal(web.pid(), libc::SIGSTOP))?;
+    let pid = web.pid();
+    run.recovery(|stage| stage.signal(pid, libc::SIGCONT), &mut [("load", &mut load), ("web", &mut web)])
+}
+
+/// Replies that are larger than all buffers between the two.
+fn slow_reader(run: &mut Run<'_>) -> Result<()> {
+    let stage = run.stage;
+    let mut web = stage.app(&stage.web, "web.py", &[WEB, "threads", "64"])?;
+    web.must("set bytes 10485760", "done");
+    let mut slow = stage.app(&stage.load, "slow.py", &[WEB, "4"])?;
+    run.baseline()?;
+    run.fault(|_| slow.must("pause 50", "done"))?;
+    slow.must("pause 0", "done");
+    run.recovery(|_| (), &mut [("slow", &mut slow), ("web", &mut web)])
+}

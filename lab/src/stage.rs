@@ -1,0 +1,198 @@
+//! What scenarios stand on: namespaces around a router, servers and applications in them, under names of their own.
+
+use std::{
+    fs::{self, File},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result};
+use weir_tests::{
+    Lab, Netns, Traffic,
+    process::run,
+    server::{self, Place, Server},
+};
+
+use crate::group::Group;
+
+/// Addresses are the star's: 10.78.1.1 for the first namespace, 10.78.2.1 for the second and so on.
+pub(crate) const APP: &str = "10.78.2.1:8000";
+pub(crate) const POSTGRES: &str = "10.78.3.1:5432";
+pub(crate) const REDIS: &str = "10.78.3.1:6379";
+pub(crate) const WEB: &str = "10.78.4.1:8080";
+pub(crate) const UP: &str = "10.78.5.1:9000";
+
+/// Debian's own Python: only it has Debian's modules.
+const PYTHON: &str = "/usr/bin/python3";
+const APPLICATIONS: &[(&str, &str)] = &[
+    ("common.py", include_str!("../apps/common.py")),
+    ("app.py", include_str!("../apps/app.py")),
+    ("aioapp.py", include_str!("../apps/aioapp.py")),
+    ("cache.py", include_str!("../apps/cache.py")),
+    ("load.py", include_str!("../apps/load.py")),
+    ("slow.py", include_str!("../apps/slow.py")),
+    ("web.py", include_str!("../apps/web.py")),
+    ("workers.py", include_str!("../apps/workers.py")),
+    // The same server under another name.
+    ("up.py", include_str!("../apps/web.py")),
+];
+
+/// All of it; gone when it is dropped. Declare what runs in it after it.
+pub(crate) struct Stage {
+    pub(crate) load: Netns,
+    pub(crate) app: Netns,
+    pub(crate) data: Netns,
+    pub(crate) web: Netns,
+    pub(crate) up: Netns,
+    /// Where all packets pass.
+    pub(crate) router: Netns,
+    pub(crate) seed: u64,
+    log: File,
+    // Dropped last: others may enter then.
+    lab: Lab,
+}
+
+/// An application that obeys.
+pub(crate) type App = Traffic;
+
+impl Stage {
+    /// Waits for the machine's turn.
+    pub(crate) fn new(seed: u64, log: &Path) -> Result<Self> {
+        let lab = Lab::enter(helper()?);
+        crate::group::sweep();
+        let (router, [load, app, data, web, up]) = Netns::star();
+        for (name, text) in APPLICATIONS {
+            fs::write(lab.path(name), text).with_context(|| format!("write {name}"))?;
+        }
+        let log = File::create(log).with_context(|| format!("create {}", log.display()))?;
+        Ok(Self { load, app, data, web, up, router, seed, log, lab })
+    }
+
+    /// A Python program of the lab.
+    pub(crate) fn app(&self, netns: &Netns, name: &str, arguments: &[&str]) -> Result<App> {
+        self.start(netns, self.python(name, arguments), None)
+    }
+
+    /// The same in a control group.
+    pub(crate) fn app_in(&self, group: &Group, netns: &Netns, name: &str, arguments: &[&str]) -> Result<App> {
+        self.start(netns, self.python(name, arguments), Some(group))
+    }
+
+    /// The same with no more than so many open files.
+    pub(crate) fn app_of_files(&self, files: u32, netns: &Netns, name: &str, arguments: &[&str]) -> Result<App> {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={files}")).arg(PYTHON).arg("-u").arg(name).args(arguments);
+        self.start(netns, command, None)
+    }
+
+    /// Clients of a server, whose arrivals the seed decides.
+    pub(crate) fn clients(&self, server: &str) -> Result<App> {
+        self.app(&self.load, "load.py", &[server, &self.seed.to_string()])
+    }
+
+    /// Takes all the processor time that it gets.
+    pub(crate) fn busy_loop(&self, group: &Group) -> Result<weir_tests::process::Process> {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "while :; do :; done"]).process_group(0);
+        group.enter(&mut command)?;
+        Ok(weir_tests::process::Process::start(&mut command))
+    }
+
+    fn python(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PYTHON);
+        command.arg("-u").arg(name).args(arguments);
+        command
+    }
+
+    fn start(&self, netns: &Netns, mut command: Command, group: Option<&Group>) -> Result<App> {
+        command.current_dir(self.lab.path("")).stderr(self.log.try_clone().context("the applications' log")?);
+        // Ctrl-C is the lab's: it ends its applications in order.
+        command.process_group(0);
+        netns.enter(&mut command);
+        if let Some(group) = group {
+            group.enter(&mut command)?;
+        }
+        Ok(Traffic::of(&mut command))
+    }
+
+    /// PostgreSQL with a function `work()` that takes so many milliseconds.
+    pub(crate) fn postgres(&self, work_ms: u32) -> Server {
+        let server = server::postgres_at(&self.lab, &Place::of(&self.data, POSTGRES));
+        self.work_takes(work_ms);
+        server
+    }
+
+    /// The database becomes slower, or fast again; nothing else changes.
+    pub(crate) fn work_takes(&self, milliseconds: u32) {
+        let seconds = f64::from(milliseconds) / 1e3;
+        let body = format!("SELECT pg_sleep({seconds})");
+        self.sql(&format!("CREATE OR REPLACE FUNCTION work() RETURNS void LANGUAGE sql VOLATILE AS '{body}'"));
+    }
+
+    /// As the superuser, from the server's own namespace.
+    pub(crate) fn sql(&self, statement: &str) {
+        let (host, port) = POSTGRES.split_once(':').unwrap_or_default();
+        self.data
+            .run("psql", &["-h", host, "-p", port, "-U", "postgres", "-q", "-v", "ON_ERROR_STOP=1", "-c", statement]);
+    }
+
+    pub(crate) fn redis(&self) -> Server {
+        server::redis_at(&self.lab, &Place::of(&self.data, REDIS))
+    }
+
+    /// nginx where `web` is otherwise.
+    pub(crate) fn nginx(&self, directives: &str) -> Server {
+        server::nginx_at(&self.lab, &Place::of(&self.web, WEB), 1, "", directives)
+    }
+
+    /// nginx in front of replicas on these ports of `up`; `without` is drained.
+    pub(crate) fn nginx_before(&self, ports: &[u16], without: Option<u16>) -> Result<Server> {
+        self.write_replicas(ports, without)?;
+        // The block of the server ends early, and that of its upstream is closed by what was to close the server's.
+        let replicas = self.lab.path("replicas.conf");
+        let directives = format!(
+            "location / {{ proxy_pass http://replicas; proxy_http_version 1.1; proxy_set_header Connection ''; }} }} \
+             upstream replicas {{ include {}; keepalive 8;",
+            replicas.display()
+        );
+        Ok(self.nginx(&directives))
+    }
+
+    /// Tells it whom to ask from now on; it answers first what it was asked before.
+    pub(crate) fn balance(&self, nginx: &Server, ports: &[u16], without: Option<u16>) -> Result<()> {
+        self.write_replicas(ports, without)?;
+        self.signal(nginx.pid(), libc::SIGHUP);
+        Ok(())
+    }
+
+    fn write_replicas(&self, ports: &[u16], without: Option<u16>) -> Result<()> {
+        let with = ports.iter().filter(|port| Some(**port) != without);
+        let lines: String = with.map(|port| format!("server 10.78.5.1:{port};\n")).collect();
+        fs::write(self.lab.path("replicas.conf"), lines).context("write replicas.conf")
+    }
+
+    /// A server that answers with what it was sent.
+    pub(crate) fn echo(&self) -> App {
+        self.lab.serve_in(&self.web, "echo", "10.78.4.1:0")
+    }
+
+    /// One short connection after the other, as fast as that goes.
+    pub(crate) fn short_connections(&self, server: &str, count: u32) {
+        let helper = self.lab.helper().to_string_lossy().into_owned();
+        self.load.run(&helper, &["short", server, &count.to_string()]);
+    }
+
+    /// A signal to a process of this stage.
+    pub(crate) fn signal(&self, pid: u32, signal: i32) {
+        run("kill", &[&format!("-{signal}"), &pid.to_string()]);
+    }
+}
+
+/// The tests' helper, which is built with the lab.
+fn helper() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("where the lab itself is")?;
+    let helper = own.with_file_name("weir-traffic");
+    anyhow::ensure!(helper.exists(), "{} is not there: run `cargo xtask lab`, which builds it", helper.display());
+    Ok(helper)
+}
