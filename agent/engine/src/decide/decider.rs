@@ -3,12 +3,17 @@
 use super::{
     baseline::Learning,
     changes::{Change, ChangeKind},
+    cpu_throttled::CpuThrottled,
+    cpu_wait::CpuWait,
     decisions::Decisions,
     edge_errors::EdgeErrors,
     evaluate::{Evaluator, Judge},
+    fds_exhausted::FdsExhausted,
+    host_limits::HostLimit,
     incidents::Incidents,
     listen_overflow::ListenOverflow,
     ports_exhausted::PortsExhausted,
+    pressure::PressureStall,
     receive_queue::ReceiveQueue,
     signal::{Moment, Window},
     unit::Service,
@@ -23,18 +28,69 @@ pub struct Decider {
     receive_queue: ReceiveQueue,
     ports_exhausted: PortsExhausted,
     listen_overflow: ListenOverflow,
+    host: HostSignals,
+}
+
+/// Those that rest on what was polled of processes, cgroups and the host.
+#[derive(Debug)]
+struct HostSignals {
+    cpu_throttled: CpuThrottled,
+    cpu_wait: CpuWait,
+    pressure: PressureStall,
+    fds_exhausted: FdsExhausted,
+    limits: [HostLimit; 4],
+}
+
+impl HostSignals {
+    fn new(learning: Learning) -> Self {
+        Self {
+            cpu_throttled: CpuThrottled::new(learning),
+            cpu_wait: CpuWait::new(learning),
+            pressure: PressureStall::new(learning),
+            fds_exhausted: FdsExhausted::default(),
+            limits: [HostLimit::conntrack(), HostLimit::time_wait(), HostLimit::tcp_memory(), HostLimit::udp_queue()],
+        }
+    }
+
+    fn over_limit(&self) -> u64 {
+        let Self { cpu_throttled, cpu_wait, pressure, fds_exhausted, limits: _ } = self;
+        cpu_throttled.over_limit() + cpu_wait.over_limit() + pressure.over_limit() + fds_exhausted.over_limit()
+    }
+}
+
+impl Default for HostSignals {
+    fn default() -> Self {
+        Self::new(Learning::USUAL)
+    }
 }
 
 impl Decider {
     /// One that knows nothing. `learning`: what it takes to know what is normal (`--learn`).
     pub fn new(learning: Learning) -> Self {
         let (edge_errors, receive_queue) = (EdgeErrors::new(learning), ReceiveQueue::new(learning));
-        Self { edge_errors, receive_queue, ..Self::default() }
+        Self { edge_errors, receive_queue, host: HostSignals::new(learning), ..Self::default() }
     }
 
-    fn evaluators(&mut self) -> (&mut Incidents, [&mut dyn Evaluator; 4]) {
-        let Self { incidents, edge_errors, receive_queue, ports_exhausted, listen_overflow } = self;
-        (incidents, [edge_errors, receive_queue, ports_exhausted, listen_overflow])
+    fn evaluators(&mut self) -> (&mut Incidents, [&mut dyn Evaluator; 12]) {
+        let Self { incidents, edge_errors, receive_queue, ports_exhausted, listen_overflow, host } = self;
+        let HostSignals { cpu_throttled, cpu_wait, pressure, fds_exhausted, limits: [a, b, c, d] } = host;
+        (
+            incidents,
+            [
+                edge_errors,
+                receive_queue,
+                ports_exhausted,
+                listen_overflow,
+                cpu_throttled,
+                cpu_wait,
+                pressure,
+                fds_exhausted,
+                a,
+                b,
+                c,
+                d,
+            ],
+        )
     }
 
     /// Takes a change that no snapshot shows.
@@ -67,11 +123,12 @@ impl Decider {
 
     /// Edges and names that the signals found no room for.
     pub fn units_over_limit(&self) -> u64 {
-        let Self { edge_errors, receive_queue, ports_exhausted, listen_overflow, incidents: _ } = self;
+        let Self { edge_errors, receive_queue, ports_exhausted, listen_overflow, host, incidents: _ } = self;
         edge_errors.over_limit()
             + receive_queue.over_limit()
             + ports_exhausted.over_limit()
             + listen_overflow.over_limit()
+            + host.over_limit()
     }
 }
 
