@@ -26,16 +26,21 @@
 mod accept_queue;
 mod alarm;
 mod alert;
+mod answers;
 mod baseline;
 mod callees;
 mod changes;
 mod contract;
+mod cpu_throttled;
+mod cpu_wait;
 mod decider;
 mod decisions;
 mod edge_errors;
 mod evaluate;
 mod evidence;
+mod fds_exhausted;
 mod forecast;
+mod host_limits;
 mod incidents;
 #[cfg(test)]
 mod lab;
@@ -44,6 +49,7 @@ mod notify;
 mod owners;
 mod pool;
 mod ports_exhausted;
+mod pressure;
 mod proportion;
 mod quantity;
 mod receive_queue;
@@ -61,17 +67,22 @@ pub use baseline::{Baseline, Learning, Normal};
 pub use callees::Callees;
 pub use changes::{Change, ChangeKind, Changes};
 pub use contract::{Confidence, Defect, Origin, Place, RuledOut, What, Where, Why};
+pub use cpu_throttled::CpuThrottled;
+pub use cpu_wait::CpuWait;
 pub use decider::Decider;
 pub use decisions::{Decisions, Event, Happened, Lost, Pending};
 pub use edge_errors::EdgeErrors;
 pub use evaluate::{Evaluator, Judge};
 pub use evidence::{Compared, Evidence};
+pub use fds_exhausted::FdsExhausted;
 pub use forecast::{Exhaustion, Forecast};
+pub use host_limits::HostLimit;
 pub use incidents::{Incidents, MAX_ALARMS, MAX_INCIDENTS};
 pub use listen_overflow::ListenOverflow;
 pub use notify::{Limiter, Notification};
 pub use pool::{PoolExhausted, PoolRefused};
 pub use ports_exhausted::PortsExhausted;
+pub use pressure::PressureStall;
 pub use proportion::{MIN_EVENTS, Proportion};
 pub use quantity::{Measure, Quantity};
 pub use receive_queue::ReceiveQueue;
@@ -90,4 +101,12 @@ pub const SIGNALS: &[&Signal] = &[
     &receive_queue::SIGNAL,
     &listen_overflow::SIGNAL,
     &ports_exhausted::SIGNAL,
+    &cpu_throttled::SIGNAL,
+    &cpu_wait::SIGNAL,
+    &pressure::SIGNAL,
+    &fds_exhausted::SIGNAL,
+    &host_limits::CONNTRACK_FULL,
+    &host_limits::TIME_WAIT,
+    &host_limits::TCP_MEMORY,
+    &host_limits::UDP_QUEUE,
 ];

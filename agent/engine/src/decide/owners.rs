@@ -61,6 +61,10 @@ impl Known<'_> {
         Service::of(self.identity)
     }
 
+    pub(super) fn pid(&self) -> u32 {
+        self.process.pid
+    }
+
     pub(super) fn place(&self) -> Place {
         Place::Process { name: self.process.name().to_owned(), pid: self.process.pid }
     }
