@@ -64,6 +64,18 @@ pub fn assert_says_all(event: &Value) {
     assert!(event["origin"]["confidence"].is_number(), "{event}");
 }
 
+/// There is nothing to say, but for a host that others keep busy.
+///
+/// # Panics
+/// If there is.
+pub fn assert_nothing(document: &Value) {
+    for nothing in ["incidents", "pending"] {
+        let said = document[nothing].as_array().expect("a list").iter();
+        let of_the_test: Vec<&Value> = said.filter(|incident| incident["signal"] != "pressure").collect();
+        assert!(of_the_test.is_empty(), "{nothing} of {document}");
+    }
+}
+
 /// A text of an event.
 ///
 /// # Panics
