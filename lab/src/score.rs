@@ -130,8 +130,7 @@ impl Board {
             precision: Share::of(right, right + wrong),
             recall: Share::of(hits, due),
             signals,
-            healthy_hours: healthy().map(|judgement| judgement.truth.until - judgement.truth.from).sum::<f64>()
-                / 3600.0,
+            healthy_hours: healthy().fold(0.0, |sum, run| sum + run.truth.until - run.truth.from) / 3600.0,
             false_alarms_healthy: healthy_wrong().count(),
             criticals_healthy: healthy_wrong().filter(|wrong| wrong.critical).count(),
             contract: Share::of(messages - lacking.len(), messages),
