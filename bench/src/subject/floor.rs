@@ -20,7 +20,7 @@ impl Floor {
         let mut ebpf = Ebpf::load(OBJECT).context("load the floors")?;
         let types = Btf::from_sys_fs().context("the kernel's BTF")?;
         let mut events = Vec::new();
-        let firsts = PROBES.iter().map(|probe| (probe, &probe.entries[0].parts[0]));
+        let firsts = PROBES.iter().filter(|probe| probe.always).map(|probe| (probe, &probe.entries[0].parts[0]));
         for (probe, part) in firsts.filter(|(_, part)| part.hook != Hook::Iterator) {
             let name = format!("{kind}_{}", probe.name);
             let program = ebpf.program_mut(&name).with_context(|| format!("the floors have no program {name}"))?;
