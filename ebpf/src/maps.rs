@@ -66,9 +66,9 @@ pub(crate) static LISTENERS: HashMap<ListeningPort, Owner> = HashMap::with_max_e
 pub(crate) static ACCEPT_QUEUES: HashMap<ListeningPort, AcceptQueue> = HashMap::with_max_entries(1024, 0);
 
 /// Sockets whose connect failed after its SYN_SENT, by address: the call that returns that error must not count it
-/// again. LRU: written only by such failures, and removed with the socket. Bound: 1,024.
+/// again. LRU: written only by such failures, and removed with the socket. Bound: 512: an entry is needed until the call returns.
 #[map]
-pub(crate) static FAILED_CONNECTS: LruHashMap<u64, u32> = LruHashMap::with_max_entries(1024, 0);
+pub(crate) static FAILED_CONNECTS: LruHashMap<u64, u32> = LruHashMap::with_max_entries(512, 0);
 
 /// Losses and limits (`weir_abi::Counter`), shared and atomic: they change rarely.
 #[map]
