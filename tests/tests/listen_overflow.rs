@@ -4,7 +4,7 @@ use std::{thread::sleep, time::Duration};
 
 use weir_tests::{
     Netns, Weir,
-    incidents::{assert_nothing, assert_replays, assert_timely, events_of, for_a_while, text, unix_s},
+    incidents::{assert_replays, assert_timely, events_of, for_a_while, text, unix_s},
     lab,
 };
 
@@ -35,7 +35,7 @@ fn an_accept_queue_that_is_full() {
     assert_replays(file, &printed, &[]);
 }
 
-/// A burst that fits the queue, and a queue that is full but has no callers.
+/// A burst that fits the queue, and a queue that is full but drops nobody, as nobody comes: that is `accept_queue`'s to say.
 #[test]
 fn a_burst_that_fits_is_well() {
     let lab = lab!();
@@ -44,9 +44,14 @@ fn a_burst_that_fits_is_well() {
     let deaf = lab.serve_in(&far, "deaf 3", "10.77.0.2:0");
     let mut client = lab.client_in(&near, &format!("10.77.0.2:{}", busy.port()));
     let mut patient = lab.client_in(&near, &format!("10.77.0.2:{}", deaf.port()));
-    let weir = Weir::start_as(&["signals", "-o", "json"]);
+    let weir = Weir::start_as(&["signals", "-o", "jsonl"]);
     patient.must("start 4", "started 4");
     client.must("start 200", "started 200");
     sleep(Duration::from_secs(11));
-    assert_nothing(&serde_json::from_str(&weir.finish_raw()).expect("a document"));
+    let printed = weir.finish_raw();
+    assert!(events_of(&printed, "listen_overflow").is_empty(), "{printed}");
+    let waiting = events_of(&printed, "accept_queue");
+    let deaf = format!("weir-traffic:{}", deaf.port());
+    assert!(waiting.iter().all(|event| text(event, "server") == deaf), "{printed}");
+    assert_eq!(waiting.first().map(|event| text(event, "class")), Some("not accepting"), "{printed}");
 }

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     host::{ListenerView, NamespaceView},
     identity::Kind,
+    polled::Owner,
     snapshot::Snapshot,
 };
 
@@ -68,7 +69,8 @@ impl Evaluator for ListenOverflow {
             let Some(class) = Class::of(&namespace.counters) else { continue };
             let culprit = culprit(namespace);
             let owners = &*owners.get_or_insert_with(|| Owners::of(snapshot));
-            let unit = culprit.map_or_else(Unit::host, |culprit| unit(culprit, owners));
+            let unit =
+                culprit.map_or_else(Unit::host, |culprit| unit(culprit, accepts(culprit, namespace, snapshot), owners));
             if !spoken_of.insert(unit.clone()) {
                 // The host stands for all namespaces whose listener is not known: the first is as good as another.
                 continue;
@@ -110,9 +112,18 @@ fn culprit(namespace: &NamespaceView) -> Option<&ListenerView> {
     full.max_by_key(|listener| (listener.was_full(), listener.peak, std::cmp::Reverse(listener.last.address)))
 }
 
-fn unit(culprit: &ListenerView, owners: &Owners<'_>) -> Unit {
+/// Who accepts there, as the kernel half knows: the poll looks for a listener's owner only at times.
+fn accepts(culprit: &ListenerView, namespace: &NamespaceView, snapshot: &Snapshot) -> Option<Owner> {
+    let port = u32::from(culprit.last.address.port());
+    let queue =
+        snapshot.accept_queues.iter().find(|queue| (queue.at.netns, queue.at.port) == (namespace.netns, port))?;
+    Some(Owner { pid: queue.pid, comm: queue.comm.as_str().into() })
+}
+
+fn unit(culprit: &ListenerView, accepts: Option<Owner>, owners: &Owners<'_>) -> Unit {
     let address = culprit.last.address;
-    let service = culprit.last.owner.as_ref().map(|owner| owners.service(owner));
+    let owner = culprit.last.owner.clone().or(accepts);
+    let service = owner.as_ref().map(|owner| owners.service(owner));
     // Nobody is found where weir may not look at others' descriptors.
     let unknown = || Service { kind: Kind::Address, namespace: None, name: address.ip().to_string().into() };
     Unit::server(service.unwrap_or_else(unknown), Some(address.port()))
