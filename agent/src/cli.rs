@@ -2,6 +2,7 @@
 
 mod doctor;
 mod edges;
+mod explain;
 mod record;
 mod replay;
 mod signals;
@@ -33,6 +34,8 @@ enum Command {
     Edges(edges::Args),
     /// Say what is wrong on this machine, where to look and why it matters, as it begins and ends
     Signals(signals::Args),
+    /// The whole picture of one service, or of one edge: who calls it, whom it calls, where the time goes, what is wrong
+    Explain(explain::Args),
     /// Observe, and keep all that the engine was told in a file
     Record(record::Args),
     /// Show the edges of a recorded file, exactly as they were
@@ -62,6 +65,7 @@ pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Edges(args) => edges::run(args),
         Command::Signals(args) => signals::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Record(args) => record::run(args),
         Command::Replay(args) => replay::run(&args),
         Command::Doctor(args) => doctor::run(&args),
