@@ -35,6 +35,10 @@ enum Command {
     /// Say what is wrong on this machine, where to look and why it matters, as it begins and ends
     Signals(signals::Args),
     /// The whole picture of one service, or of one edge: who calls it, whom it calls, where the time goes, what is wrong
+    ///
+    /// The numbers cover all of `--for`. Incidents are judged as `weir signals` does, by windows of five seconds in the same
+    /// time, and take two bad ones: give it ten seconds or more. What shows only against what is normal takes a `--learn` that is
+    /// shorter than `--for`. Nothing is installed, and nothing stays in the kernel after weir ends.
     Explain(explain::Args),
     /// Observe, and keep all that the engine was told in a file
     Record(record::Args),

@@ -17,11 +17,7 @@ use crate::{
     observe::{self, Also, Plan, Until},
 };
 
-/// The whole picture of one service, or of one edge: who calls it, whom it calls, where the time goes, what is wrong.
-///
-/// The numbers cover all of `--for`. Incidents are judged as `weir signals` does, by windows of five seconds in the same time: it
-/// takes two bad ones, so give it ten seconds or more. What only a comparison with what is normal shows takes a `--learn` shorter
-/// than `--for`. Nothing is installed, and nothing stays in the kernel after weir ends.
+/// What was typed after `weir explain`; the help for it is with the command's name.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

@@ -183,10 +183,10 @@ impl Subject {
 
     /// Whether it is an edge's server.
     pub(super) fn serves(&self, edge: &Edge) -> bool {
+        let by_pid = || self.pids.as_ref().is_none_or(|pids| server_pids(edge).any(|pid| pids.contains(&pid)));
         self.services.contains(&Service::of(&edge.server.identity))
-            && self.port.is_none_or(|port| edge.server.port == Some(port))
-            // Whoever serves a port now and then has no process to show.
-            && (self.port.is_some() || self.pids.as_ref().is_none_or(|pids| server_pids(edge).any(|p| pids.contains(&p))))
+            // Of callers that were refused at a port, no process is known that serves them.
+            && self.port.map_or_else(by_pid, |port| edge.server.port == Some(port))
     }
 
     /// Whether a process of these services is meant.

@@ -36,8 +36,10 @@ fn accept_queue(queue: &AcceptQueueView) -> String {
         (Some(mean), Some(p95)) => format!("waited {} mean, {} p95", duration(mean), duration(p95)),
         _ => "none was accepted".to_owned(),
     };
-    let port = at.port;
-    format!("accept queue :{port} (pid {pid}): {depth} of {limit}; {arrivals} came, {mean_depth:.1} in it; {waited}")
+    format!(
+        "accept queue :{} (pid {pid}): last seen {depth} of {limit}, mean {mean_depth:.1}; {arrivals} came; {waited}",
+        at.port
+    )
 }
 
 fn listener(view: &ListenerView) -> String {
