@@ -2,6 +2,7 @@
 
 mod doctor;
 mod edges;
+mod explain;
 mod record;
 mod replay;
 mod signals;
@@ -33,6 +34,12 @@ enum Command {
     Edges(edges::Args),
     /// Say what is wrong on this machine, where to look and why it matters, as it begins and ends
     Signals(signals::Args),
+    /// The whole picture of one service, or of one edge: who calls it, whom it calls, where the time goes, what is wrong
+    ///
+    /// The numbers cover all of `--for`. Incidents are judged as `weir signals` does, by windows of five seconds in the same
+    /// time, and take two bad ones: give it ten seconds or more. What shows only against what is normal takes a `--learn` that is
+    /// shorter than `--for`. Nothing is installed, and nothing stays in the kernel after weir ends.
+    Explain(explain::Args),
     /// Observe, and keep all that the engine was told in a file
     Record(record::Args),
     /// Show the edges of a recorded file, exactly as they were
@@ -62,6 +69,7 @@ pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Edges(args) => edges::run(args),
         Command::Signals(args) => signals::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Record(args) => record::run(args),
         Command::Replay(args) => replay::run(&args),
         Command::Doctor(args) => doctor::run(&args),

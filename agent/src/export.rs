@@ -2,6 +2,7 @@
 
 mod degraded;
 mod document;
+pub(crate) mod explain;
 mod facts;
 mod graph;
 pub(crate) mod group;

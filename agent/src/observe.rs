@@ -83,19 +83,37 @@ impl Until {
     }
 }
 
+/// Who is told the same as the engine whose windows are shown.
+#[derive(Default)]
+pub(crate) struct Also<'w> {
+    /// A file.
+    pub(crate) recorder: Option<Recorder>,
+    /// An engine whose windows do not end with those that are shown.
+    pub(crate) whole: Option<&'w mut Engine>,
+}
+
 /// Runs the plan. The exit code is the command's where there was one.
 pub(crate) fn observe(
     plan: Plan,
     recorder: Option<Recorder>,
     show: &mut dyn FnMut(Snapshot) -> Result<()>,
 ) -> Result<ExitCode> {
+    observe_and_tell(plan, Also { recorder, whole: None }, show)
+}
+
+/// The same, told to others too.
+pub(crate) fn observe_and_tell(
+    plan: Plan,
+    also: Also<'_>,
+    show: &mut dyn FnMut(Snapshot) -> Result<()>,
+) -> Result<ExitCode> {
     let _stats = plan.stats.then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime)).transpose().context("--stats")?;
     let silence = silence(&plan);
     let limits = Limits { samples: plan.budget.cpu_share.is_some(), accept_queues: plan.polls, ..plan.limits };
     let reader = start(limits, &plan, silence).map_err(CannotRun)?;
-    let tick = tick(&plan, recorder.is_some());
+    let tick = tick(&plan, also.recorder.is_some());
     let engine = Engine::new(plan.window);
-    let mut session = Session { reader, engine, recorder, guard: None, tick, ticks: 0 };
+    let mut session = Session { reader, engine, also, guard: None, tick, ticks: 0 };
     let first = session.begin()?;
     if plan.budget != weir_engine::Limits::default() {
         session.guard = Some(Guard::new(limits, silence, plan.budget, first));
@@ -133,17 +151,17 @@ fn start(limits: Limits, plan: &Plan, silence: Duration) -> Result<Reader> {
     Ok(reader)
 }
 
-struct Session {
+struct Session<'w> {
     reader: Reader,
     engine: Engine,
-    recorder: Option<Recorder>,
+    also: Also<'w>,
     /// Where weir has limits to keep.
     guard: Option<Guard>,
     tick: Duration,
     ticks: u32,
 }
 
-impl Session {
+impl Session<'_> {
     async fn run(
         mut self,
         until: Until,
@@ -201,7 +219,7 @@ impl Session {
         }
         drop(child);
         self.read(true)?;
-        if let Some(recorder) = self.recorder.take() {
+        if let Some(recorder) = self.also.recorder.take() {
             recorder.finish()?;
         }
         self.show(show)?;
@@ -218,9 +236,9 @@ impl Session {
     }
 
     fn begin(&mut self) -> Result<Reading> {
-        let Self { reader, engine, recorder, .. } = self;
+        let Self { reader, engine, also, .. } = self;
         let mut outcome = Ok(());
-        let first = reader.begin(&mut |input| pass(input, engine, recorder, &mut outcome))?;
+        let first = reader.begin(&mut |input| pass(input, engine, also, &mut outcome))?;
         outcome.map(|()| first)
     }
 
@@ -237,16 +255,16 @@ impl Session {
     fn tell_degraded(&mut self) -> Result<()> {
         let mut outcome = Ok(());
         if let Some(guard) = &self.guard {
-            pass(Input::Degraded(guard.degraded()), &mut self.engine, &mut self.recorder, &mut outcome);
+            pass(Input::Degraded(guard.degraded()), &mut self.engine, &mut self.also, &mut outcome);
         }
         outcome
     }
 
     /// Between ticks. Returns when to listen again, should the bell not ring before.
     fn hear(&mut self, shown: bool) -> Result<Option<Duration>> {
-        let Self { reader, engine, recorder, .. } = self;
+        let Self { reader, engine, also, .. } = self;
         let mut outcome = Ok(());
-        let again = reader.hear(&mut |input| pass(input, engine, recorder, &mut outcome))?;
+        let again = reader.hear(&mut |input| pass(input, engine, also, &mut outcome))?;
         outcome?;
         if self.reader.is_crowded() {
             self.read(shown)?;
@@ -262,20 +280,23 @@ impl Session {
             // A live table shows every tick; the scan visits every open file of the host.
             Window::Sliding { .. } => self.ticks.is_multiple_of(SETTLE_TICKS),
         };
-        let Self { reader, engine, recorder, .. } = self;
+        let Self { reader, engine, also, .. } = self;
         let mut outcome = Ok(());
-        let reading = reader.read(settle, &mut |input| pass(input, engine, recorder, &mut outcome))?;
+        let reading = reader.read(settle, &mut |input| pass(input, engine, also, &mut outcome))?;
         outcome.map(|()| reading)
     }
 }
 
 /// The engine is told exactly what the recorder wrote.
-fn pass(input: Input<'_>, engine: &mut Engine, recorder: &mut Option<Recorder>, outcome: &mut Result<()>) {
-    if let Some(recorder) = recorder
+fn pass(input: Input<'_>, engine: &mut Engine, also: &mut Also<'_>, outcome: &mut Result<()>) {
+    if let Some(recorder) = &mut also.recorder
         && let Err(error) = recorder.write(&input)
         && outcome.is_ok()
     {
         *outcome = Err(error);
+    }
+    if let Some(whole) = &mut also.whole {
+        whole.take(input.clone());
     }
     engine.take(input);
 }

@@ -53,7 +53,7 @@ Examples:
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let mut watch = Watch::new(args.output, args.learn);
     let exit = match &args.replay {
-        Some(file) => replay(file, &mut |snapshot| watch.window(snapshot))?,
+        Some(file) => replay(file, None, &mut |snapshot| watch.window(snapshot))?,
         None => observe(args, &mut watch)?,
     };
     watch.finish()?;
@@ -75,12 +75,16 @@ fn observe(args: Args, watch: &mut Watch) -> Result<ExitCode> {
 pub fn judge(recording: &Path, learn: Duration) -> Result<String> {
     let mut watch = Watch::new(Form::Jsonl, learn);
     let mut lines = Vec::new();
-    replay(recording, &mut |snapshot| watch.window_to(&mut lines, snapshot))?;
+    replay(recording, None, &mut |snapshot| watch.window_to(&mut lines, snapshot))?;
     Ok(String::from_utf8(lines)?)
 }
 
-/// The same windows as were judged then: they end at the same ticks.
-fn replay(file: &Path, window: &mut dyn FnMut(&Snapshot) -> Result<()>) -> Result<ExitCode> {
+/// The same windows as were judged then: they end at the same ticks. `whole` is told the same, and its windows do not end.
+pub(super) fn replay(
+    file: &Path,
+    mut whole: Option<&mut Engine>,
+    window: &mut dyn FnMut(&Snapshot) -> Result<()>,
+) -> Result<ExitCode> {
     let mut engine = Engine::new(Window::Whole);
     let mut due_ns = u64::MAX;
     let mut outcome = Ok(());
@@ -93,6 +97,9 @@ fn replay(file: &Path, window: &mut dyn FnMut(&Snapshot) -> Result<()>) -> Resul
             Input::Tick { monotonic_ns, .. } => Some(monotonic_ns.saturating_add(EARLY.as_nanos() as u64)),
             _ => None,
         };
+        if let Some(whole) = &mut whole {
+            whole.take(input.clone());
+        }
         engine.take(input);
         if let Some(now_ns) = tick_ns.filter(|now_ns| *now_ns >= due_ns && outcome.is_ok()) {
             outcome = window(&engine.snapshot());

@@ -96,11 +96,11 @@ fn heading(snapshot: &Snapshot) -> Object {
         .with("accept_queues", queues::list(accept_queues))
 }
 
-fn losses_of(losses: &Losses) -> Object {
+pub(super) fn losses_of(losses: &Losses) -> Object {
     losses.named().iter().fold(Object::new(), |object, (name, count)| object.with(name, *count))
 }
 
-fn coverage_of(coverage: &Coverage) -> Object {
+pub(super) fn coverage_of(coverage: &Coverage) -> Object {
     let Coverage { tracked, missed, accepted_pending, sockets_now, evicted_edges, synack_retransmits } = *coverage;
     let connections = tracked.wrapping_add(missed);
     Object::new()
@@ -128,7 +128,7 @@ fn groups_of(groups: &[Grouped]) -> Vec<Json> {
     groups.iter().map(group).collect()
 }
 
-fn probe_of(probe: &ProbeState) -> Json {
+pub(super) fn probe_of(probe: &ProbeState) -> Json {
     let ProbeState { name, missing, provides } = probe;
     Object::new()
         .with("name", name.as_str())
@@ -156,7 +156,7 @@ fn cost_of(cost: &Cost, window_ns: u64) -> Object {
         .with("programs", programs.collect::<Vec<Json>>())
 }
 
-fn edge_of(edge: &Edge, snapshot: &Snapshot) -> Object {
+pub(super) fn edge_of(edge: &Edge, snapshot: &Snapshot) -> Object {
     let Edge { client, server, server_processes, client_view, server_view, unpaired_view: _, last_failure, is_other } =
         edge;
     let client_view = client_view.as_ref().map_err(|absent| absent.reason());
@@ -278,7 +278,7 @@ fn view_of(view: &View, snapshot: &Snapshot) -> Object {
 }
 
 /// Requests on a connection that had been used before; at once: within 2.1 ms of the answer before.
-fn reused(same: &[u32; IDLE_BUCKETS], other: &[u32; IDLE_BUCKETS]) -> Object {
+pub(super) fn reused(same: &[u32; IDLE_BUCKETS], other: &[u32; IDLE_BUCKETS]) -> Object {
     const AT_ONCE: usize = 3;
     let sum = |counts: &[u32]| counts.iter().map(|n| u64::from(*n)).sum::<u64>();
     Object::new()
@@ -318,7 +318,7 @@ fn end_of(end: &End) -> Object {
 }
 
 /// Names that do not apply are null without a reason each: the kind says it.
-fn identity_of(object: Object, identity: &Identity) -> Object {
+pub(super) fn identity_of(object: Object, identity: &Identity) -> Object {
     let object = object.with("kind", identity.kind.name());
     let details = identity.details().into_iter();
     details.fold(object, |object, (name, detail)| object.with(name, detail.map_or(Json::Null, Json::from)))
@@ -383,7 +383,7 @@ fn non_empty(text: &str) -> Result<&str, &'static str> {
     if text.is_empty() { Err("a kernel thread") } else { Ok(text) }
 }
 
-fn seconds(ns: u64) -> f64 {
+pub(super) fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9
 }
 

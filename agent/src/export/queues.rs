@@ -12,7 +12,7 @@ pub(super) fn list(queues: &[AcceptQueueView]) -> Vec<Json> {
     queues.iter().filter(|queue| queue.arrivals > 0 || queue.wait.count > 0).map(|queue| one(queue).into()).collect()
 }
 
-fn one(queue: &AcceptQueueView) -> Object {
+pub(super) fn one(queue: &AcceptQueueView) -> Object {
     let AcceptQueueView { at, pid, comm, limit, depth, arrivals, mean_depth, fill, wait } = queue;
     Object::new()
         .with("netns", at.netns)

@@ -8,7 +8,9 @@ use std::{
 use anyhow::Result;
 use weir_engine::{
     Snapshot,
-    decide::{Alert, Decider, Document, Ended, Event, Happened, Item, Learning, Level, Lost, SIGNALS, WINDOW_NS},
+    decide::{
+        Alert, Decider, Document, Ended, Event, Happened, Item, Learning, Level, Lost, Pending, SIGNALS, WINDOW_NS,
+    },
 };
 
 use super::json::{Json, Object};
@@ -78,6 +80,21 @@ impl Watch {
         Ok(())
     }
 
+    /// Every incident as it last stood.
+    pub(super) fn seen(&self) -> &[Alert] {
+        &self.seen
+    }
+
+    /// What judges.
+    pub(super) fn decider(&self) -> &Decider {
+        &self.decider
+    }
+
+    /// How many windows were judged, and how long they are together.
+    pub(super) fn judged(&self) -> (u64, u64) {
+        (self.windows, self.watched_ns)
+    }
+
     fn see(&mut self, event: Event) {
         let Event { happened, alert } = event;
         if let Some(known) = self.seen.iter_mut().find(|known| known.id() == alert.id()) {
@@ -122,10 +139,7 @@ impl Watch {
         let incidents = self.decider.incidents();
         let signals =
             SIGNALS.iter().map(|signal| Object::new().with("name", signal.name).with("says", signal.says).into());
-        let pending = incidents.pending().map(|pending| {
-            let object = Object::new().with("signal", pending.signal).with("unit", pending.unit.to_string().as_str());
-            object.with("held", pending.held.map_or(Json::Null, Json::from)).into()
-        });
+        let pending = incidents.pending().map(|pending| pending_of(&pending).into());
         let lost = lost_of(incidents.lost(), self.decider.units_over_limit(), self.unseen);
         let lost = lost.iter().fold(Object::new(), |object, (name, n)| object.with(name, *n));
         Object::new()
@@ -138,6 +152,12 @@ impl Watch {
             .with("pending", pending.collect::<Vec<Json>>())
             .with("lost", lost)
     }
+}
+
+/// What may be an incident soon.
+pub(super) fn pending_of(pending: &Pending<'_>) -> Object {
+    let object = Object::new().with("signal", pending.signal).with("unit", pending.unit.to_string().as_str());
+    object.with("held", pending.held.map_or(Json::Null, Json::from))
 }
 
 /// All losses by name.
@@ -191,12 +211,12 @@ fn happened(happened: Happened) -> &'static str {
 }
 
 /// UTC, to the second.
-fn clock(unix_ns: u64) -> String {
+pub(super) fn clock(unix_ns: u64) -> String {
     let second = unix_ns / 1_000_000_000 % 86_400;
     format!("{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
 }
 
-fn object(document: &Document<'_>) -> Object {
+pub(super) fn object(document: &Document<'_>) -> Object {
     let Document {
         ts,
         id,

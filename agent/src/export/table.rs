@@ -214,7 +214,7 @@ fn line(cells: &[String], widths: &[usize]) -> String {
     line.trim_end().to_owned()
 }
 
-fn cut(line: &str, columns: usize) -> String {
+pub(super) fn cut(line: &str, columns: usize) -> String {
     if line.chars().count() <= columns {
         return line.to_owned();
     }
@@ -242,7 +242,7 @@ fn bytes(n: u64) -> String {
     if unit == 0 { format!("{n}B") } else { format!("{}{}", three_digits(value), UNITS[unit]) }
 }
 
-fn rate(per_second: f64) -> String {
+pub(super) fn rate(per_second: f64) -> String {
     if per_second == 0.0 { "0".into() } else { three_digits(per_second) }
 }
 

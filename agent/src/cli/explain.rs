@@ -1,0 +1,73 @@
+//! `weir explain`
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::Result;
+use weir_engine::{Engine, Window, decide::WINDOW_NS};
+
+use super::{
+    signals,
+    value::{ObserverArgs, duration},
+};
+use crate::{
+    export::{
+        explain::{Asked, Picture, Shape},
+        signals::{Form, Watch},
+    },
+    observe::{self, Also, Plan, Until},
+};
+
+/// What was typed after `weir explain`; the help for it is with the command's name.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// A service as `weir edges` calls it (`redis`, `shop/checkout`, `nginx:8081`), whoever serves a port (`:5432`), a pid
+    /// (`812`), or an edge between two of these (`'checkout->:5432'`)
+    #[arg(value_name = "SERVICE|CLIENT->SERVER")]
+    asked: Asked,
+    /// Observe this long: Ctrl-C ends it early and still prints
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "15s")]
+    span: Duration,
+    /// How long to watch an edge until what is normal for it is known
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10m")]
+    learn: Duration,
+    /// Shape of the output
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "text")]
+    output: Shape,
+    /// Explain what `weir record` or `weir signals --record` kept in this file, instead of this machine: needs no privileges and
+    /// no BPF
+    #[arg(long, value_name = "FILE", conflicts_with = "span")]
+    replay: Option<PathBuf>,
+    #[command(flatten)]
+    observer: ObserverArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  weir explain checkout                         one service, fifteen seconds
+  weir explain :5432 --for 30s                  whoever serves port 5432
+  weir explain 812                              the process with this pid
+  weir explain 'checkout->redis'                one edge (quote the >)
+  weir explain checkout --for 3m --learn 1m     also what became worse in the last two minutes
+  weir explain redis -o json | jq '.callers[].time_s'
+  weir explain redis --replay outage.weir       what a recording says of it";
+
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    let Args { asked, span, learn, output, replay, observer } = args;
+    // One engine's windows end every five seconds, for the incidents; the other's only window is all of the time.
+    let mut whole = Engine::new(Window::Whole);
+    let mut watch = Watch::new(Form::Json, learn);
+    let exit = match &replay {
+        Some(file) => signals::replay(file, Some(&mut whole), &mut |snapshot| watch.window(snapshot))?,
+        None => {
+            let every = Duration::from_nanos(WINDOW_NS);
+            let plan = observer.plan(Until::asked(Some(span), Vec::new()), Some(every), Window::Whole);
+            let plan = Plan { polls: true, ..plan };
+            let also = Also { recorder: None, whole: Some(&mut whole) };
+            observe::observe_and_tell(plan, also, &mut |snapshot| watch.window(&snapshot))?
+        }
+    };
+    let snapshot = whole.snapshot();
+    Picture::of(&asked, &snapshot, &watch, learn)?.print(output)?;
+    Ok(exit)
+}
