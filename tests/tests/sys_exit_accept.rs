@@ -1,8 +1,43 @@
 //! The wait in an accept queue, against a server that stamps when it accepts.
 
+use std::{thread::sleep, time::Duration};
+
+use serde_json::Value;
 use weir_tests::{Document, Traffic, Weir, lab, weir};
 
 const SECONDS: u32 = 20;
+
+/// The queue of a port, as a recording has it.
+fn queue_of(file: &str, port: u16) -> Value {
+    let document = Document::parse(&String::from_utf8_lossy(&weir::run(&["replay", file, "-o", "json"]).stdout));
+    let queues = document.value()["accept_queues"].as_array().expect("a list");
+    queues
+        .iter()
+        .find(|queue| queue["port"] == port)
+        .unwrap_or_else(|| panic!("no queue of {port}: {queues:?}"))
+        .clone()
+}
+
+/// Three come at once to a server that works 300 ms on each: they wait nothing, 300 and 600.
+#[test]
+fn who_comes_later_waits_longer() {
+    let lab = lab!();
+    let server = lab.serve("one-by-one 300", "127.0.0.1:0");
+    let mut client = lab.client(&format!("127.0.0.1:{}", server.port()));
+    let file = lab.path("three.weir");
+    let file = file.to_str().expect("a path in UTF-8");
+    let weir = Weir::start_as(&["record", file, "-o", "json"]);
+    client.must("race 3", "opened 3");
+    client.must("write 8", "done");
+    client.must("ends", "ended 3");
+    sleep(Duration::from_millis(100));
+    weir.finish();
+    let queue = queue_of(file, server.port());
+    assert_eq!((queue["arrivals"].as_u64(), queue["pid"].as_u64()), (Some(3), Some(server.pid().into())), "{queue}");
+    assert_eq!(queue["accept_wait_s"]["count"], 3, "{queue}");
+    let mean_s = queue["accept_wait_s"]["mean"].as_f64().expect("a mean");
+    assert!((0.25..0.6).contains(&mean_s), "{queue}");
+}
 
 struct Server {
     /// How much of its time it works.
@@ -28,12 +63,10 @@ fn the_wait_is_what_the_server_says() {
     }
     let told: Vec<String> = servers.iter_mut().map(|server| server.client.answer()).collect();
     weir.finish_raw();
-    let document = Document::parse(&String::from_utf8_lossy(&weir::run(&["replay", file, "-o", "json"]).stdout));
-    let queues = document.value()["accept_queues"].as_array().expect("a list");
     for (Server { utilisation, server, .. }, told) in servers.iter().zip(told) {
         let numbers: Vec<f64> = told.split(' ').filter_map(|word| word.parse().ok()).collect();
         let [callers, mean_us] = numbers[..] else { panic!("{told}") };
-        let queue = queues.iter().find(|queue| queue["port"] == server.port()).expect("its queue");
+        let queue = queue_of(file, server.port());
         let wait = &queue["accept_wait_s"];
         let mean_s = wait["mean"].as_f64().expect("a mean");
         println!(

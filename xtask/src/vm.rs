@@ -36,7 +36,14 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("idle_cost::", "measures cost, which means nothing in an emulator"),
     ("memory::", "watches memory for minutes, which does not depend on the kernel"),
     ("self_protection::", "drives weir over a CPU budget, which an emulator does at rest"),
+    ("explain::", "judges windows, which does not depend on the kernel"),
+    ("fds::", "judges windows for a minute, which does not depend on the kernel"),
+    ("listen_overflow::", "judges windows for half a minute, which does not depend on the kernel"),
+    ("pool_exhausted::", "compares hand-offs within milliseconds, for which an emulator's time is too coarse"),
+    ("ports::", "judges windows for half a minute, which does not depend on the kernel"),
     ("signals::", "judges windows for a minute each, which does not depend on the kernel"),
+    ("sys_exit_accept::the_wait_is_", "compares with the client's clock, for which an emulator's time is too coarse"),
+    ("throttle::", "judges windows for half a minute, and guests have no cgroup controllers"),
     ("ownership::postgres_", "PostgreSQL's libraries are larger than all else in a guest"),
 ];
 /// Tests that differ little from others, or from what every guest does before its tests (it asks doctor): where several
