@@ -217,7 +217,12 @@ fn pools(out: &mut impl Write, lines: &[Line], snapshot: &Snapshot) -> io::Resul
 
 fn incidents(out: &mut impl Write, picture: &Picture<'_>) -> io::Result<()> {
     let Picture { incidents, pending, .. } = picture;
-    writeln!(out, "\nINCIDENTS{}", if incidents.is_empty() { ": none" } else { "" })?;
+    let none = match picture.watch.judged() {
+        _ if !incidents.is_empty() => "",
+        (0, _) => ": not judged",
+        _ => ": none",
+    };
+    writeln!(out, "\nINCIDENTS{none}")?;
     for alert in incidents.iter().take(MOST) {
         writeln!(out, "{} {}", clock(alert.document().ts), alert.text())?;
     }
