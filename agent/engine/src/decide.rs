@@ -59,6 +59,7 @@ mod signal;
 mod trust;
 mod unit;
 mod units;
+mod worst;
 
 pub use accept_queue::AcceptQueueEvaluator;
 pub use alarm::{Alarm, Ended, Rule, State, Transition, Verdict};

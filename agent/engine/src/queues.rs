@@ -52,7 +52,9 @@ impl Queues {
         let new = || Box::new(Known { from: AcceptQueue::EMPTY, latest: AcceptQueue::EMPTY, told_ns: 0 });
         let known = self.0.entry(at).or_insert_with(new);
         // Closed and listened on again: another queue.
-        if queue.enqueued < known.latest.enqueued {
+        let before = &known.latest;
+        let fell = queue.fill.iter().zip(&before.fill).any(|(now, before)| now < before);
+        if fell || queue.enqueued < before.enqueued || queue.depth_sum < before.depth_sum {
             known.from = AcceptQueue::EMPTY;
         }
         (known.latest, known.told_ns) = (*queue, now_ns);

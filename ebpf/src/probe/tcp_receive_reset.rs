@@ -14,6 +14,8 @@ use crate::{
 #[inline(always)]
 pub(crate) fn run(sk: Sock) {
     let Some(socket) = sockets::get(sk) else { return };
+    // A FIN before it has told the same.
+    let closes_first = socket.peer_closed == 0;
     socket.peer_closed = 1;
     if socket.phase == PHASE_CONNECTING {
         return; // an answer to a SYN is an outcome of the connect
@@ -24,7 +26,9 @@ pub(crate) fn run(sk: Sock) {
     if !socket.is_resolved() {
         return;
     }
-    reuse::note_early_close(sk, socket);
+    if closes_first {
+        reuse::note_early_close(sk, socket);
+    }
     let Some(record) = edge::record(socket.edge) else { return };
     if matches!(sk.state(), TCP_FIN_WAIT1 | TCP_FIN_WAIT2) && sk.shutdown() & SHUTDOWN_RECEIVE != 0 {
         bump!(record.resets_sent);

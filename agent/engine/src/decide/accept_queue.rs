@@ -27,6 +27,7 @@ use super::{
     trust::Trust,
     unit::{Service, Unit},
     units::Units,
+    worst::Worst,
 };
 use crate::{
     host::{HostView, ListenerView},
@@ -96,6 +97,8 @@ impl Evaluator for AcceptQueueEvaluator {
         self.queues.begin(now_ns);
         let snapshot = window.snapshot;
         let mut owners = None;
+        // Replicas of a service listen on the same port, each in a namespace of its own.
+        let mut worst = Worst::new();
         for (at, known) in ports(&snapshot.accept_queues, &snapshot.host) {
             // Nearly all listeners of a host are idle.
             let is_idle = known.queue.is_none_or(|queue| queue.arrivals == 0 && queue.wait.count == 0)
@@ -107,10 +110,15 @@ impl Evaluator for AcceptQueueEvaluator {
             }
             let Some(queue) = self.queues.hear(unit.clone(), |_| ()) else { continue };
             let reading = Reading::new(known.queue, &known.listeners, queue.normal(now_ns, self.learning), seconds);
+            worst.add(unit, reading.finding(), (at, place, reading));
+        }
+        for (unit, finding, (at, place, reading)) in worst.into_each() {
             let ends = say::Ends { unit: &unit, place: place.as_ref(), port: at.port };
-            let state = judge
-                .judge(&unit, reading.finding(), Trust::Checked, || say::report(&ends, &reading, snapshot.window_ns));
-            queue.learn(now_ns, &reading, !state.is_normal());
+            let state =
+                judge.judge(&unit, finding, Trust::Checked, || say::report(&ends, &reading, snapshot.window_ns));
+            if let Some(queue) = self.queues.hear(unit, |_| ()) {
+                queue.learn(now_ns, &reading, !state.is_normal());
+            }
         }
     }
 }

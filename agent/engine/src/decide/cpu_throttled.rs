@@ -22,6 +22,7 @@ use super::{
     signal::{Finding, Signal, Window},
     trust::Trust,
     unit::Unit,
+    worst::Worst,
 };
 use crate::{
     host::{CgroupView, HostView},
@@ -80,7 +81,8 @@ impl Evaluator for CpuThrottled {
         }
         self.answers.gather(window);
         let owners = Owners::of(snapshot);
-        let mut states = Vec::new();
+        // A pod's container and the pod itself are both limited, and a service may have several.
+        let mut worst = Worst::new();
         for cgroup in &snapshot.host.cgroups {
             let Some(throttle) = cgroup.throttle.filter(|_| cgroup.over_ns > 0) else { continue };
             let Some(known) = busiest(&snapshot.host, cgroup, &owners) else { continue };
@@ -91,10 +93,14 @@ impl Evaluator for CpuThrottled {
                 slower: self.answers.times(&service),
                 felt: self.answers.felt(&service),
             };
-            let unit = Unit::server(service.clone(), None);
-            let state = judge.judge(&unit, reading.finding(), Trust::Unchecked, || report(&unit, known, &reading));
-            states.push((service, state));
+            worst.add(Unit::server(service.clone(), None), reading.finding(), (service, known, reading));
         }
+        let states: Vec<_> = worst
+            .into_each()
+            .map(|(unit, finding, (service, known, reading))| {
+                (service, judge.judge(&unit, finding, Trust::Unchecked, || report(&unit, known, &reading)))
+            })
+            .collect();
         self.answers.learn(&states);
     }
 }

@@ -20,6 +20,7 @@ use super::{
     signal::{Finding, Signal, Window},
     trust::Trust,
     unit::{Service, Unit},
+    worst::Worst,
 };
 use crate::host::CgroupView;
 
@@ -71,7 +72,7 @@ impl Evaluator for PressureStall {
         }
         self.answers.gather(window);
         let owners = Owners::of(snapshot);
-        let mut states = Vec::new();
+        let mut worst = Worst::new();
         for cgroup in &snapshot.host.cgroups {
             let Some(shares) = Shares::of(cgroup) else { continue };
             let is_host = &*cgroup.path == "/";
@@ -87,7 +88,11 @@ impl Evaluator for PressureStall {
                 None if is_host => Unit::host(),
                 None => continue,
             };
-            let state = judge.judge(&unit, shares.finding(felt), Trust::Unchecked, || report(&unit, &shares, cgroup));
+            worst.add(unit, shares.finding(felt), (service, shares, cgroup));
+        }
+        let mut states = Vec::new();
+        for (unit, finding, (service, shares, cgroup)) in worst.into_each() {
+            let state = judge.judge(&unit, finding, Trust::Unchecked, || report(&unit, &shares, cgroup));
             states.extend(service.map(|service| (service, state)));
         }
         self.answers.learn(&states);

@@ -82,6 +82,17 @@ impl Finding {
         }
     }
 
+    /// How bad, in order.
+    pub(super) fn rank(self) -> u8 {
+        match self {
+            Self::NoData => 0,
+            Self::Clear => 1,
+            Self::Between => 2,
+            Self::Raise(severity) => 3 + severity.level() as u8,
+            Self::Proven(severity) => 6 + severity.level() as u8,
+        }
+    }
+
     pub(super) fn verdict(self) -> Verdict {
         match self {
             Self::Raise(severity) => Verdict::Raise(severity.level()),

@@ -28,6 +28,8 @@ const NEARLY_FULL: f64 = 0.875;
 const HARDLY_USED: f64 = 0.2;
 /// Eighths that are more than hardly used.
 const USED: usize = 2;
+/// How full arrivals leave a queue says something from this limit on.
+const LEAST_LIMIT: u32 = 7;
 /// Callers come so many times more often than normal.
 const MORE_LOAD: f64 = 1.2;
 
@@ -93,7 +95,12 @@ impl Reading {
         seconds: f64,
     ) -> Self {
         let arrivals = queue.map_or(0, |queue| queue.arrivals);
-        let at_least = |eighths| Proportion::new(queue.map_or(0, |queue| queue.at_least(eighths)), arrivals);
+        // The arrival itself is half of a queue of one: of such only the polls tell.
+        let is_small = queue.is_some_and(|queue| queue.limit < LEAST_LIMIT);
+        let at_least = |eighths| {
+            let hits = queue.filter(|_| !is_small).map_or(0, |queue| queue.at_least(eighths));
+            Proportion::new(hits, arrivals)
+        };
         let wait = queue.map(|queue| &queue.wait);
         let line = normal.wait_p95.map_or(f64::INFINITY, |normal| LEAST_WAIT_S.max(RAISE * normal));
         let slow = wait.into_iter().flat_map(Distribution::buckets);
@@ -140,14 +147,15 @@ impl Reading {
             let effect = if self.waits() {
                 Some(Effect::LatencyUp)
             } else {
-                (self.depth > self.limit).then_some(Effect::Refused)
+                (self.depth > self.limit && half).then_some(Effect::Refused)
             };
             let wanted = if nearly { Level::Critical } else { Level::Warn };
             return Finding::Raise(Severity::of(wanted, Some(Resource::Queue), effect));
         }
+        // Of a wait of which nobody knows whether it is normal nothing is said, either way.
         let short = match (self.wait_p95, self.normal.wait_p95) {
-            (None, _) => true,
-            (Some(wait), normal) => wait < LEAST_WAIT_S / 2.0 || normal.is_some_and(|normal| wait < CLEAR * normal),
+            (Some(wait), Some(normal)) => wait < LEAST_WAIT_S / 2.0 || wait < CLEAR * normal,
+            _ => true,
         };
         let hardly_used = self.used.share() < SLOW_SHARE && !self.stays_above(HARDLY_USED);
         match short && hardly_used {

@@ -35,7 +35,10 @@ pub(super) fn report(ends: &Ends<'_>, reading: &Reading, window_ns: u64) -> Resu
         Some(wait) if class != Class::NotAccepting => {
             What::new(wait, "until a connection is accepted, for the slowest 5%")?
         }
-        _ => What::new(&fill, &format!("of the accept queue is taken: {} of {}", reading.depth, reading.limit + 1))?,
+        _ => What::new(
+            &fill,
+            &format!("of the accept queue is taken: {} of {}", reading.depth, reading.limit.saturating_add(1)),
+        )?,
     };
     let mut ruled_out = ruled_out(reading, class)?.into_iter();
     let first = ruled_out.next().ok_or(Defect::NoWords)?;
@@ -62,11 +65,17 @@ fn why(reading: &Reading) -> Result<Why, Defect> {
     match reading.wait {
         Some(wait) => Why::new(
             Quantity::new(wait, Measure::Seconds)?,
-            &format!("more for each new caller before its first byte; beyond {} SYNs are dropped", reading.limit + 1),
+            &format!(
+                "more for each new caller before its first byte; beyond {} SYNs are dropped",
+                reading.limit.saturating_add(1)
+            ),
         ),
         None => Why::new(
             Quantity::new(reading.depth.into(), Measure::Count("callers"))?,
-            &format!("are connected and not served; beyond {} the kernel drops SYNs silently", reading.limit + 1),
+            &format!(
+                "are connected and not served; beyond {} the kernel drops SYNs silently",
+                reading.limit.saturating_add(1)
+            ),
         ),
     }
 }

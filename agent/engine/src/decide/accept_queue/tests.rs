@@ -90,3 +90,20 @@ fn what_was_always_so_and_one_burst_are_silent() {
     web.run(60, 20, 1, Some(MS)).run(1, 60, 60, Some(500 * MS)).run(60, 20, 1, Some(MS));
     assert_eq!(web.lab.happened(), []);
 }
+
+/// A server that waits longest when it is busiest, learned or not, and queues too small to be half full.
+#[test]
+fn what_ends_clears_and_small_queues_are_not_full_of_one() {
+    let mut web = Web::new();
+    // Before anything is known as normal: a burst that fills it, and then as ever.
+    web.run(20, 20, 50, Some(100 * MS)).run(30, 20, 2, Some(100 * MS));
+    assert_eq!(web.lab.happened().last().map(|(_, happened)| *happened), Some(Happened::Resolved(Ended::Cleared)));
+    let mut web = Web::new();
+    web.queue.limit = 1;
+    for _ in 0..60 {
+        web.queue.fill[fill::bucket(1, 1)] += 3;
+        web.run(1, 0, 1, Some(0));
+        web.queue.enqueued += 3;
+    }
+    assert_eq!(web.lab.happened(), []);
+}

@@ -65,7 +65,7 @@ fn many_in_time_wait_are_well_until_their_limit() {
 #[test]
 fn memory_and_datagrams() {
     let counters = |second, n| match n {
-        0 => NetCounters { prune_called: second, receive_queue_drops: 3 * second, ..NetCounters::default() },
+        0 => NetCounters { prune_called: 30 * second, receive_queue_drops: 3 * second, ..NetCounters::default() },
         1 => NetCounters { memory_pressures: second, ..NetCounters::default() },
         _ => NetCounters { udp_receive_errors: 2 * second, ..NetCounters::default() },
     };
@@ -74,6 +74,10 @@ fn memory_and_datagrams() {
         run(&mut lab, 10, |second| vec![namespace(counters(second, n), 0)]);
         assert_eq!(raised(&lab), (name, "warn"));
     }
+    // One slow reader, whose own queue is cut.
+    let mut lab = Lab::new([]);
+    run(&mut lab, 60, |second| vec![namespace(NetCounters { prune_called: 3 * second, ..NetCounters::default() }, 0)]);
+    assert_eq!(lab.happened(), []);
     // Once, and long ago.
     let mut lab = Lab::new([]);
     run(&mut lab, 60, |second| vec![namespace(counters(u64::from(second > 20), 0), 0)]);

@@ -14,11 +14,11 @@
 //! Tokio, virtual threads) in a process without callers, which looks like hand-offs; requests that overlap on a connection
 //! (HTTP/2); a request that uses several pools in turn counts in Q of each.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use super::{
     inbound,
-    reading::{Before, Callers, Normal, Reading},
+    reading::{Before, Callers, Known, Normal, Reading},
     say,
     usage::Usage,
 };
@@ -49,6 +49,8 @@ pub(in crate::decide) const SIGNAL: Signal = Signal {
 const MAX_POOLS: usize = 8192;
 /// Windows that normal is made of.
 const DEPTH: usize = 60;
+/// What one window alone makes of `hopped` is no proof.
+const HOPS: u16 = 12;
 /// What takes no time, and what is nobody, has no logarithm.
 const LEAST: f64 = 1e-6;
 
@@ -61,7 +63,8 @@ struct Pool {
     address: Option<SocketAddr>,
     connections: Option<u64>,
     rounds: u64,
-    threads_hop: bool,
+    /// Windows for which its threads are still held to say nothing.
+    hopped: u16,
     answer: Baseline,
     inbound: Baseline,
     concurrency: Baseline,
@@ -86,25 +89,25 @@ impl PoolExhausted {
         Self { learning, pools: Units::up_to(MAX_POOLS) }
     }
 
-    /// Adds up the connections of each process to each service. Returns which processes there are.
-    fn gather(&mut self, window: &Window<'_>) -> Vec<u32> {
+    /// Adds up the connections of each process to each service. Returns the processes, each with the time integral of all that
+    /// it waits for.
+    fn gather(&mut self, window: &Window<'_>) -> BTreeMap<u32, u64> {
         self.pools.begin(window.at.monotonic_ns);
-        let mut pids = Vec::new();
+        let mut waiting: BTreeMap<u32, u64> = BTreeMap::new();
         for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
             let (Ok(view), Ok(process)) = (&edge.client_view, &edge.client.process) else { continue };
+            let sum = waiting.entry(process.pid).or_default();
+            *sum = sum.saturating_add(view.in_flight_ns);
             let (client, server) = (Service::of(&edge.client.identity), Service::of(&edge.server.identity));
             let unit = Unit::edge_of_process(client, process.pid, server, edge.server.port);
             if view.open_connections == 0 && !self.pools.knows(&unit) {
                 continue;
             }
-            let Some(pool) = self.pools.hear(unit, |_| ()) else { continue };
+            let Some(pool) = self.pools.hear(unit, |pool| pool.usage = None) else { continue };
             pool.usage.get_or_insert_default().add(view, window.snapshot.window_ns);
             pool.met(edge);
-            pids.push(process.pid);
         }
-        pids.sort_unstable();
-        pids.dedup();
-        pids
+        waiting
     }
 }
 
@@ -118,18 +121,23 @@ impl Evaluator for PoolExhausted {
     }
 
     fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
-        let pids = self.gather(window);
+        let waiting = self.gather(window);
         // A sample of connections is no pool.
         if window.snapshot.degradation.estimated() {
             return;
         }
-        let inbound = inbound::of(window.snapshot, |pid| pids.binary_search(&pid).is_ok());
+        let inbound = inbound::of(window.snapshot, |pid| waiting.contains_key(&pid));
         let (now_ns, window_ns) = (window.at.monotonic_ns, window.snapshot.window_ns);
         for (unit, pool) in self.pools.heard() {
             let Some(usage) = pool.usage.take() else { continue };
-            let callers = inbound.get(&pool.pid).map(|inbound| Callers::of(inbound, window_ns));
+            let elsewhere_ns = waiting.get(&pool.pid).map_or(0, |all| all.saturating_sub(usage.in_flight_ns()));
+            let callers = match inbound.get(&pool.pid) {
+                None => Known::Nobody,
+                Some(None) => Known::Uncounted,
+                Some(Some(inbound)) => Known::Counted(Callers::of(inbound, elsewhere_ns, window_ns)),
+            };
             let reading = Reading::new(&usage, callers, pool.before(now_ns, self.learning), window_ns);
-            pool.threads_hop |= reading.threads_hop();
+            pool.seen_to_hop(reading.threads_hop());
             let ends = say::Ends { unit, process: pool.process.as_ref(), address: pool.address };
             let state = judge.judge(unit, reading.finding(), Trust::Checked, || say::report(&ends, &reading));
             pool.learn(now_ns, &reading, !state.is_normal());
@@ -147,7 +155,7 @@ impl Default for Pool {
             address: None,
             connections: None,
             rounds: 0,
-            threads_hop: false,
+            hopped: 0,
             answer: baseline(),
             inbound: baseline(),
             concurrency: baseline(),
@@ -164,12 +172,20 @@ impl Pool {
         self.address = edge.server.address.zip(edge.server.port).map(SocketAddr::from).or(self.address);
     }
 
+    /// A minute for each window that showed it, an hour at most: a service that hops does so whenever it has little to do, and
+    /// one caller alone may look like it for a while.
+    fn seen_to_hop(&mut self, now: bool) {
+        const REMEMBERED: u16 = 12;
+        const LONGEST: u16 = 720;
+        self.hopped = if now { (self.hopped + REMEMBERED).min(LONGEST) } else { self.hopped.saturating_sub(1) };
+    }
+
     fn before(&self, now_ns: u64, learning: Learning) -> Before {
         let of = |baseline: &Baseline| Some(baseline.normal(now_ns, learning)?.value);
         let normal =
             Normal { answer: of(&self.answer), inbound: of(&self.inbound), concurrency: of(&self.concurrency) };
         let used = self.rounds >= MIN_EVENTS;
-        Before { connections: self.connections, used, threads_hop: self.threads_hop, normal }
+        Before { connections: self.connections, used, threads_hop: self.hopped > HOPS, normal }
     }
 
     fn learn(&mut self, now_ns: u64, reading: &Reading, frozen: bool) {
@@ -178,7 +194,7 @@ impl Pool {
         if let Some(answer) = reading.answer {
             self.answer.take(now_ns, answer.max(LEAST), reading.rounds, frozen);
         }
-        let Some(callers) = reading.inbound else { return };
+        let Known::Counted(callers) = reading.callers else { return };
         self.concurrency.take(now_ns, callers.concurrency.max(LEAST), callers.rounds, frozen);
         if let Some(median) = callers.median {
             self.inbound.take(now_ns, median.max(LEAST), callers.rounds, frozen);

@@ -46,9 +46,9 @@ impl Inbound {
     }
 }
 
-/// Of every process that `wanted` names and that has callers. One whose requests overlap on a connection (HTTP/2), or whose
-/// books do not balance, is left out: how many it has under work is not known.
-pub(super) fn of(snapshot: &Snapshot, wanted: impl Fn(u32) -> bool) -> BTreeMap<u32, Inbound> {
+/// Of every process that `wanted` names and that has callers. None of one whose requests overlap on a connection (HTTP/2), or
+/// whose books do not balance: how many it has under work is not known.
+pub(super) fn of(snapshot: &Snapshot, wanted: impl Fn(u32) -> bool) -> BTreeMap<u32, Option<Inbound>> {
     let mut processes: BTreeMap<u32, Option<Inbound>> = BTreeMap::new();
     for edge in snapshot.edges.iter().filter(|edge| !edge.is_other) {
         let Ok(view) = &edge.server_view else { continue };
@@ -66,7 +66,7 @@ pub(super) fn of(snapshot: &Snapshot, wanted: impl Fn(u32) -> bool) -> BTreeMap<
             }
         }
     }
-    processes.into_iter().filter_map(|(pid, inbound)| Some((pid, inbound?))).collect()
+    processes
 }
 
 /// Which part of an edge's requests each of its processes served. One that has answered none in the window may hold some: then

@@ -33,6 +33,8 @@ const HARDLY_BUSY: f64 = 0.4;
 const AT_ONCE: f64 = 0.6;
 /// Answers so many times slower than normal are the dependency's fault.
 const SLOW_DEPENDENCY: f64 = 1.5;
+/// Threads are told apart by six bits: from so many on, there may be any number.
+const MANY_THREADS: u32 = 40;
 /// A wait worth a page, unless an answer takes longer.
 const LONG_WAIT_S: f64 = 0.050;
 
@@ -95,7 +97,7 @@ pub(super) struct Reading {
     pub(super) answer: Option<f64>,
     /// Checkouts a second, at least.
     pub(super) taken_per_s: f64,
-    pub(super) inbound: Option<Callers>,
+    pub(super) callers: Known,
     pub(super) normal: Normal,
     /// It did not grow, and its connections are used again.
     at_ceiling: bool,
@@ -105,11 +107,24 @@ pub(super) struct Reading {
     in_flight: u64,
 }
 
+/// What is known of the process's own callers.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Known {
+    /// It has none on any socket.
+    Nobody,
+    /// It has some, whose requests overlap: how many it has under work is not known.
+    Uncounted,
+    /// So many.
+    Counted(Callers),
+}
+
 /// The process's own callers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Callers {
     /// Requests under work: mean, and now.
     pub(super) concurrency: f64,
+    /// Calls that the process waits for on other edges, on average.
+    elsewhere: f64,
     pub(super) in_flight: u64,
     pub(super) rounds: u64,
     pub(super) abandoned: u64,
@@ -118,15 +133,21 @@ pub(super) struct Callers {
 }
 
 impl Callers {
-    pub(super) fn of(inbound: &Inbound, window_ns: u64) -> Self {
+    pub(super) fn of(inbound: &Inbound, elsewhere_ns: u64, window_ns: u64) -> Self {
         Self {
             concurrency: inbound.concurrency(window_ns),
+            elsewhere: elsewhere_ns as f64 / window_ns.max(1) as f64,
             in_flight: inbound.in_flight,
             rounds: inbound.rounds,
             abandoned: inbound.abandoned,
             per_s: inbound.rounds as f64 * 1e9 / window_ns.max(1) as f64,
             median: inbound.median_s(),
         }
+    }
+
+    /// Requests that may wait for this pool: not those that wait for others.
+    fn here(&self) -> f64 {
+        (self.concurrency - self.elsewhere).max(0.0)
     }
 }
 
@@ -142,7 +163,7 @@ pub(super) struct Before {
 }
 
 impl Reading {
-    pub(super) fn new(usage: &Usage, callers: Option<Callers>, before: Before, window_ns: u64) -> Self {
+    pub(super) fn new(usage: &Usage, callers: Known, before: Before, window_ns: u64) -> Self {
         let connections = usage.connections.max(1) as f64;
         let seconds = window_ns.max(1) as f64 / 1e9;
         let answer = usage.latency.quantile_s(0.5);
@@ -166,7 +187,7 @@ impl Reading {
             at_once: reused.all_at_once as f64 / reused.all.max(1) as f64,
             answer,
             taken_per_s,
-            inbound: callers,
+            callers,
             normal: before.normal,
             at_ceiling: before.connections.is_some_and(|n| usage.connections <= n) && usage.is_reused(),
             untold: usage.untold,
@@ -180,15 +201,25 @@ impl Reading {
         self.handed_off.map(|handed_off| beyond(handed_off.share(), self.by_chance))
     }
 
-    /// Q: callers that wait for a connection.
+    pub(super) fn counted(&self) -> Option<Callers> {
+        match self.callers {
+            Known::Counted(callers) => Some(callers),
+            Known::Nobody | Known::Uncounted => None,
+        }
+    }
+
+    /// Q: callers that wait for a connection. One that makes other calls while it holds a connection is not waiting, and one that
+    /// makes them without is not either; which of the two it is, hand-offs tell.
     pub(super) fn queue(&self) -> Option<f64> {
-        self.inbound.map(|callers| (callers.concurrency - self.connections as f64).max(0.0))
+        let callers = self.counted()?;
+        let wait = if self.threads_waited() { callers.concurrency } else { callers.here() };
+        Some((wait - self.connections as f64).max(0.0))
     }
 
     /// Wait for a connection, seconds: the queue by how many leave it each second (Little's law).
     pub(super) fn wait_s(&self) -> Option<f64> {
-        let (queue, callers) = (self.queue()?, self.inbound?);
-        let leave_per_s = if self.handed_off.is_some() { self.taken_per_s } else { callers.per_s };
+        let (queue, callers) = (self.queue()?, self.counted()?);
+        let leave_per_s = self.taken_per_s.max(callers.per_s);
         (leave_per_s > 0.0).then(|| queue / leave_per_s)
     }
 
@@ -205,7 +236,7 @@ impl Reading {
         }
         let none_waited = self.waited().is_none_or(|waited| waited < NONE_WAITS);
         let nobody_queues = self.queue().is_none_or(|queue| queue < NO_QUEUE);
-        match (none_waited && nobody_queues, self.handed_off.is_some() || self.inbound.is_some() || self.rounds > 0) {
+        match (none_waited && nobody_queues, self.handed_off.is_some() || self.counted().is_some() || self.rounds > 0) {
             (true, true) => Finding::Clear,
             (true, false) => Finding::NoData,
             (false, _) => Finding::Between,
@@ -214,18 +245,20 @@ impl Reading {
 
     /// By H. A stack of connections is refuted by all of them being busy. Nobody waits where there are no more threads than
     /// connections (they only change places), nor where callers are too few for so many to wait.
-    fn threads_waited(&self) -> bool {
+    pub(super) fn threads_waited(&self) -> bool {
         let Some(handed_off) = self.handed_off else { return false };
         let low = handed_off.low();
         let not_a_stack = self.busy >= ALL_BUSY || beyond(low, self.by_chance_in_a_stack) >= WAITED;
-        let more_threads = u64::from(self.threads) > self.connections;
+        let more_threads = self.threads >= MANY_THREADS || u64::from(self.threads) > self.connections;
+        // Work that hops between threads looks the same, and here nobody can say how many callers it is for.
+        let can_tell = self.busy >= ALL_BUSY || !matches!(self.callers, Known::Uncounted);
         let waited = beyond(low, self.by_chance);
-        waited >= WAITED && not_a_stack && more_threads && !self.callers_are_few(least_callers(waited))
+        waited >= WAITED && not_a_stack && more_threads && can_tell && !self.callers_are_few(least_callers(waited))
     }
 
     /// By Q: where callers wait longer than normal, and connections are busy, or used again at once.
     fn callers_queue(&self) -> bool {
-        let Some(callers) = self.inbound.filter(|callers| callers.rounds >= MIN_EVENTS) else { return false };
+        let Some(callers) = self.counted().filter(|callers| callers.rounds >= MIN_EVENTS) else { return false };
         let queue = self.queue().unwrap_or(0.0);
         let taken = self.busy >= BUSY || self.at_once >= AT_ONCE;
         let slower = callers.median.zip(self.normal.inbound).is_some_and(|(now, normal)| now >= SLOWER * normal);
@@ -235,14 +268,22 @@ impl Reading {
     /// A pool that was used is not, while more requests than it has connections are under work, more than normal, and hardly
     /// any is answered.
     fn nothing_comes_back(&self) -> bool {
-        let Some(callers) = self.inbound else { return false };
+        let Some(callers) = self.counted() else { return false };
         let Some(normal) = self.normal.concurrency else { return false };
-        let crowded = callers.in_flight >= self.connections.max(2) && callers.concurrency >= SLOW_DEPENDENCY * normal;
+        let stuck_here = callers.here() >= self.connections.max(2) as f64;
+        let crowded = stuck_here
+            && callers.in_flight >= self.connections.max(2)
+            && callers.concurrency >= SLOW_DEPENDENCY * normal;
         self.used_before && self.rounds == 0 && self.in_flight == 0 && crowded && callers.rounds < callers.in_flight
     }
 
     fn callers_are_few(&self, part: f64) -> bool {
-        self.inbound.is_some_and(|callers| callers.concurrency < part * self.connections as f64)
+        /// Callers explain the work on a pool with so many requests on it for each of theirs; a scraper of metrics does not.
+        const REQUESTS_EACH: f64 = 20.0;
+        self.counted().is_some_and(|callers| {
+            let explain = callers.rounds >= MIN_EVENTS && callers.per_s * REQUESTS_EACH >= self.taken_per_s;
+            explain && callers.here() < part * self.connections as f64
+        })
     }
 
     /// Connections change threads at once though there are far fewer callers than connections: it is the work that hops
@@ -256,7 +297,7 @@ impl Reading {
 
     fn severity(&self) -> Severity {
         let long = LONG_WAIT_S.max(self.answer.unwrap_or(0.0));
-        let effect = if self.inbound.is_some_and(|callers| callers.abandoned > 0) {
+        let effect = if self.counted().is_some_and(|callers| callers.abandoned > 0) {
             Some(Effect::Abandoned)
         } else if self.class() == Class::Leak {
             Some(Effect::GoodputDown)

@@ -20,7 +20,7 @@ use crate::{
         contract::{Confidence, Defect, Origin, Place, RuledOut, What, Where, Why},
         evaluate::{Evaluator, Judge},
         evidence::{Compared, Evidence},
-        proportion::Proportion,
+        proportion::{MIN_EVENTS, Proportion},
         quantity::{Measure, Quantity},
         report::Report,
         severity::{Effect, Level, Resource, Severity},
@@ -53,6 +53,8 @@ struct Client {
     now: (u64, u64),
     before: (u64, u64),
     open: u64,
+    /// It has had a connection that stayed.
+    stayed: bool,
     address: Option<SocketAddr>,
     process: Option<Place>,
 }
@@ -127,15 +129,15 @@ impl Server {
     }
 
     /// How many of its connections it closes early when all is well; none before that is known.
-    fn normal(&self, now_ns: u64, learning: Learning) -> Option<f64> {
+    fn normal(&self, now_ns: u64, learning: Learning) -> Option<(f64, u64)> {
         let age_ns = now_ns.saturating_sub(self.since_ns?);
-        (age_ns >= learning.age_ns).then(|| self.early as f64 / self.opened.max(1) as f64)
+        (age_ns >= learning.age_ns).then(|| (self.early as f64 / self.opened.max(1) as f64, self.opened))
     }
 }
 
 impl Client {
     fn begin(&mut self) {
-        *self = Self { before: self.now, ..Self::default() };
+        *self = Self { before: self.now, stayed: self.stayed || self.open > 0, ..Self::default() };
     }
 
     fn add(&mut self, edge: &Edge, new: (u64, u64), open: u64) {
@@ -154,16 +156,21 @@ impl Client {
         Proportion::new(early, opened)
     }
 
-    fn finding(&self, normal: Option<f64>, others_stay: bool) -> Finding {
+    /// `normal` of the server, and how many connections that is of.
+    fn finding(&self, normal: Option<(f64, u64)>, others_stay: bool) -> Finding {
         let refused = self.refused();
-        let Some(normal) = normal else { return Finding::NoData };
+        let Some((normal, of)) = normal else { return Finding::NoData };
         if refused.events == 0 && self.open > 0 {
             return Finding::Clear;
         }
         if refused.events < MIN_OPENED || normal >= CLEAR {
             return Finding::NoData;
         }
-        if others_stay && refused.hits >= MIN_OPENED && refused.low() >= RAISE {
+        // Whoever never had a lasting connection may ask for none: then it takes a server that is known to let them stay.
+        let wants_to_stay = self.stayed || self.open > 0 || of >= MIN_EVENTS;
+        // One burst is in two windows.
+        let goes_on = self.now.1 > 0 && self.before.1 > 0;
+        if others_stay && wants_to_stay && goes_on && refused.hits >= MIN_OPENED && refused.low() >= RAISE {
             let none_stays = refused.hits == refused.events && self.open == 0;
             return Finding::Raise(Severity::of(
                 Level::Critical,
@@ -191,7 +198,7 @@ impl Evaluator for PoolRefused {
         for (unit, server) in self.servers.heard() {
             known.insert(unit.clone(), (server.normal(now_ns, self.learning), server.open));
             // What is closed early in numbers is not learned as normal, once that is known.
-            let alarming = known[unit].0.is_some_and(|normal| normal < CLEAR) && server.now.1 >= MIN_OPENED;
+            let alarming = known[unit].0.is_some_and(|(normal, _)| normal < CLEAR) && server.now.1 >= MIN_OPENED;
             if !alarming {
                 (server.opened, server.early) = plus((server.opened, server.early), server.now);
             }
@@ -201,7 +208,7 @@ impl Evaluator for PoolRefused {
             let (normal, open) = known.get(&Unit::server(service.clone(), port)).copied().unwrap_or_default();
             let finding = client.finding(normal, open > 0);
             judge.judge(unit, finding, Trust::Unchecked, || {
-                report(unit, client, open, normal.unwrap_or(0.0), window.snapshot.window_ns)
+                report(unit, client, open, normal.map_or(0.0, |(normal, _)| normal), window.snapshot.window_ns)
             });
         }
     }

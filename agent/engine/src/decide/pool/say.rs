@@ -23,7 +23,7 @@ pub(super) fn report(ends: &Ends<'_>, reading: &Reading) -> Result<Report, Defec
     let main = main_evidence(reading, class)?;
     let phrase = match class {
         Class::Leak => "requests wait, and no connection comes back to the pool",
-        _ if reading.waited().is_some() => "of those who took a connection had to wait for it",
+        _ if reading.threads_waited() => "of those who took a connection had to wait for it",
         _ => "wait for a connection, all of which are taken",
     };
     let what = What::new(&main, phrase)?;
@@ -59,11 +59,11 @@ pub(super) fn report(ends: &Ends<'_>, reading: &Reading) -> Result<Report, Defec
 
 /// What is compared with what is normal.
 fn main_evidence(reading: &Reading, class: Class) -> Result<Evidence, Defect> {
-    if let (Some(waited), Some(handed_off)) = (reading.waited(), reading.handed_off) {
+    if let (Some(waited), Some(handed_off), true) = (reading.waited(), reading.handed_off, reading.threads_waited()) {
         let share = Quantity::new(waited, Measure::Ratio)?;
         return Evidence::new("waited for a connection", share, expected(0.0), reading.window_ns, handed_off.events);
     }
-    let callers = reading.inbound.ok_or(Defect::NoSample)?;
+    let callers = reading.counted().ok_or(Defect::NoSample)?;
     if class == Class::Leak {
         let in_flight = Quantity::new(callers.in_flight as f64, Measure::Count("requests"))?;
         let normal = reading.normal.concurrency.map(Compared::Learned);
@@ -85,7 +85,7 @@ fn more_evidence(reading: &Reading) -> Result<Vec<Evidence>, Defect> {
             .and_then(|quantity| Evidence::new(name, quantity, baseline, reading.window_ns, n))
             .map(|evidence| list.push(evidence))
     };
-    if let Some(callers) = reading.inbound.filter(|callers| callers.rounds > 0) {
+    if let Some(callers) = reading.counted().filter(|callers| callers.rounds > 0) {
         let queue = reading.queue().unwrap_or(0.0);
         add("callers waiting", queue, Measure::Count("callers"), None, callers.rounds)?;
         if let Some(wait) = reading.wait_s() {
@@ -103,7 +103,7 @@ fn more_evidence(reading: &Reading) -> Result<Vec<Evidence>, Defect> {
 }
 
 fn why(reading: &Reading) -> Result<Why, Defect> {
-    match (reading.wait_s(), reading.inbound) {
+    match (reading.wait_s(), reading.counted()) {
         (Some(wait), Some(callers)) if callers.rounds > 0 => Why::new(
             Quantity::new(wait, Measure::Seconds)?,
             &format!("more for each of {:.0} requests/s, before the process has begun to ask", callers.per_s),

@@ -167,6 +167,41 @@ fn work_that_hops_between_threads_is_no_hand_off() {
     assert_eq!(lab.happened(), []);
 }
 
+/// Another service is slow, which the process's callers wait for: its pool of connections to the database is none the worse.
+#[test]
+fn waiting_for_somebody_else_is_not_waiting_for_this_pool() {
+    let mut slow = client(7, 9);
+    slow.key.port = 443;
+    let [pool, database, inbound] = app();
+    let mut lab = Lab::new([pool, database, inbound, slow]);
+    let second = |at_s: u64, request_ns: u64, records: Records<'_>| {
+        let well =
+            Second { queries: 150, query_ns: MS, handed_off: 0, taken_later: 0, requests: 50, request_ns, ..WELL };
+        pass(at_s, well, &mut records[..3]);
+        let slow = &mut records[3].1;
+        if slow.opened == 0 {
+            connect(slow, ConnectOutcome::Ok, 20);
+        }
+        spend(slow, 50, request_ns - 5 * MS);
+    };
+    lab.run(60, |at_s, records| second(at_s, 100 * MS, records));
+    lab.run(60, |at_s, records| second(at_s, 400 * MS, records));
+    assert_eq!(lab.happened(), []);
+}
+
+/// Requests of callers overlap on their connections (gRPC): how many there are is not known, and hops cannot be told from
+/// hand-offs while connections are idle.
+#[test]
+fn where_callers_cannot_be_counted_idle_connections_are_no_sign() {
+    let hopping = Second { connections: 3, queries: 300, query_ns: MS, handed_off: 150, taken_later: 100, ..WELL };
+    let mut lab = Lab::new(app());
+    lab.run(120, |at_s, records| {
+        records[2].1.multiplexed_set = 1;
+        pass(at_s, hopping, records);
+    });
+    assert_eq!(lab.happened(), []);
+}
+
 #[test]
 fn a_pool_that_grows_has_room() {
     let mut lab = Lab::new(app());
@@ -203,7 +238,7 @@ fn a_server_that_takes_no_more() {
     let mut lab = Lab::new([steady, newcomer]);
     let second = |refused: u64, records: Records<'_>| {
         if records[0].1.opened == 0 {
-            connect(&mut records[0].1, ConnectOutcome::Ok, 4);
+            connect(&mut records[0].1, ConnectOutcome::Ok, 20);
         }
         answer(&mut records[0].1, 10);
         connect(&mut records[1].1, ConnectOutcome::Ok, refused);
@@ -211,11 +246,17 @@ fn a_server_that_takes_no_more() {
         records[1].1.closed_early += refused;
     };
     lab.run(60, |_, records| second(0, records)).run(30, |_, records| second(2, records));
-    assert_eq!(lab.happened(), [(70, Happened::Raised)]);
+    assert_eq!(lab.happened(), [(75, Happened::Raised)]);
     let alert = &lab.events[0].1.alert;
     let document = alert.document();
     assert_eq!((document.signal, document.client.as_deref()), ("pool_refused", Some("late")));
     assert_eq!(alert.severity().level(), Level::Critical, "nobody of it gets in");
+    let mut lab = Lab::new([steady, newcomer]);
+    lab.run(60, |_, records| second(0, records)).run(60, |at_s, records| {
+        // A job that asks three times, each on a connection of its own, now and then.
+        second(if at_s % 30 == 2 { 3 } else { 0 }, records);
+    });
+    assert_eq!(lab.happened(), [], "one burst");
     let mut lab = Lab::new([steady, newcomer]);
     lab.run(180, |_, records| second(20, records));
     assert_eq!(lab.happened(), [], "HTTP/1.0");

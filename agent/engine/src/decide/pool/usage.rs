@@ -69,6 +69,11 @@ impl Usage {
         self.untold |= overlapping || Trust::of(view, window_ns) == Trust::Low;
     }
 
+    /// The time integral of requests on them.
+    pub(super) fn in_flight_ns(&self) -> u64 {
+        self.in_flight_ns
+    }
+
     /// Mean number of connections that waited for an answer.
     pub(super) fn concurrency(&self, window_ns: u64) -> f64 {
         self.in_flight_ns as f64 / window_ns.max(1) as f64
