@@ -21,7 +21,28 @@ fn main() -> anyhow::Result<()> {
             ..Default::default()
         }],
         Toolchain::Custom(&toolchain),
-    )
+    )?;
+    strip_debug(&Path::new(&std::env::var("OUT_DIR")?).join("weir-probes"))
+}
+
+/// Takes out what only debuggers read: four fifths of the object, which the binary holds whole. The kernel wants BTF, which was
+/// made of it and stays.
+fn strip_debug(path: &Path) -> anyhow::Result<()> {
+    let data = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let mut object = object::build::elf::Builder::read(data.as_slice()).context("read the kernel half's object")?;
+    for section in &mut object.sections {
+        let name: &[u8] = &section.name;
+        section.delete |= name.starts_with(b".debug_") || name.starts_with(b".rel.debug_");
+    }
+    object.delete_orphans();
+    // LLVM keeps names of sections among those of symbols; here they have a table of their own.
+    let names = object.sections.add();
+    names.name = b".shstrtab".as_slice().into();
+    names.sh_type = object::elf::SHT_STRTAB;
+    names.data = object::build::elf::SectionData::SectionString;
+    let mut stripped = Vec::new();
+    object.write(&mut stripped).context("write the kernel half's object")?;
+    std::fs::write(path, stripped).with_context(|| path.display().to_string())
 }
 
 /// What is missing is better said here than by the linker's or the compiler's failure to find it.
