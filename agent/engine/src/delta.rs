@@ -74,6 +74,11 @@ pub struct View {
 }
 
 impl View {
+    /// Requests overlap on its connections, or answers come unasked: rounds are no requests, and their times mislead.
+    pub fn overlaps(&self) -> bool {
+        self.multiplexed || self.push || self.pipelined.1 > 0
+    }
+
     /// The difference of two readings of one edge at `from_ns` and `to_ns`. `before` is all zeroes for an edge that is
     /// new in the window.
     pub fn between(before: &EdgeRecord, after: &EdgeRecord, from_ns: u64, to_ns: u64) -> Self {

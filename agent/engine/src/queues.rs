@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use weir_abi::{AcceptQueue, COMM_LEN, FILL_BUCKETS, ListeningPort};
 
-use crate::distribution::Distribution;
+use crate::{distribution::Distribution, polled::Owner};
 
 /// More than the kernel half has room for, so that ports which come and go have a bound too.
 const MAX_QUEUES: usize = 2048;
@@ -85,6 +85,11 @@ impl AcceptQueueView {
             fill: std::array::from_fn(|i| latest.fill[i].wrapping_sub(from.fill[i])),
             wait: Distribution::between(&from.wait, &latest.wait),
         }
+    }
+
+    /// The process that it is of.
+    pub fn owner(&self) -> Owner {
+        Owner { pid: self.pid, comm: self.comm.as_str().into() }
     }
 
     /// Arrivals that left it at least so many eighths full, of all.

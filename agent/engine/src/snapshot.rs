@@ -214,6 +214,11 @@ impl End {
         Self { pids, process: Ok(process), ..Self::elsewhere(identity, Absent::NotOnThisHost) }
     }
 
+    /// Where it listens, for servers.
+    pub fn socket_address(&self) -> Option<SocketAddr> {
+        self.address.zip(self.port).map(SocketAddr::from)
+    }
+
     /// Somebody of whom no process is known.
     pub fn elsewhere(identity: Arc<Identity>, absent: Absent) -> Self {
         let process = Err(absent);

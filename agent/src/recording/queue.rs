@@ -1,8 +1,10 @@
 //! An accept queue as a line.
 
 use serde::{Deserialize, Serialize};
-use weir_abi::{AcceptQueue, BUCKETS, COMM_LEN, FILL_BUCKETS, Histogram, ListeningPort};
+use weir_abi::{AcceptQueue, COMM_LEN, FILL_BUCKETS, ListeningPort};
 use weir_engine::Input;
+
+use super::wire::Sparse;
 
 /// All of one: few change in a tick, so the line owns what it holds.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -44,14 +46,8 @@ impl Queue {
     /// Tells the engine.
     pub(super) fn tell(self, sink: &mut dyn FnMut(Input<'_>)) {
         let Self { netns, port, tgid, limit, depth, comm, enqueued, depth_sum, fill, wait_sum_ns, wait } = self;
-        let mut histogram = Histogram { sum_ns: wait_sum_ns, buckets: [0; BUCKETS] };
-        for (i, n) in wait {
-            if let Some(bucket) = histogram.buckets.get_mut(i) {
-                *bucket = n;
-            }
-        }
-        let queue =
-            AcceptQueue { tgid, limit, depth, comm, enqueued, depth_sum, fill, wait: histogram, ..AcceptQueue::EMPTY };
+        let wait = Sparse { sum_ns: wait_sum_ns, buckets: wait }.into();
+        let queue = AcceptQueue { tgid, limit, depth, comm, enqueued, depth_sum, fill, wait, ..AcceptQueue::EMPTY };
         sink(Input::AcceptQueue { at: ListeningPort { netns, port }, queue: &queue });
     }
 }

@@ -134,9 +134,9 @@ impl From<&Key> for EdgeKey {
 
 /// A histogram as it was read, its empty buckets left out.
 #[derive(Default, Deserialize)]
-struct Sparse {
-    sum_ns: u64,
-    buckets: Vec<(usize, u32)>,
+pub(super) struct Sparse {
+    pub(super) sum_ns: u64,
+    pub(super) buckets: Vec<(usize, u32)>,
 }
 
 impl From<Sparse> for Histogram {

@@ -32,7 +32,6 @@ use super::{
 use crate::{
     host::{HostView, ListenerView},
     identity::Kind,
-    polled::Owner,
     queues::AcceptQueueView,
 };
 
@@ -96,15 +95,13 @@ impl Evaluator for AcceptQueueEvaluator {
         let (now_ns, seconds) = (window.at.monotonic_ns, window.seconds());
         self.queues.begin(now_ns);
         let snapshot = window.snapshot;
-        let mut owners = None;
         // Replicas of a service listen on the same port, each in a namespace of its own.
         let mut worst = Worst::new();
         for (at, known) in ports(&snapshot.accept_queues, &snapshot.host) {
             // Nearly all listeners of a host are idle.
             let is_idle = known.queue.is_none_or(|queue| queue.arrivals == 0 && queue.wait.count == 0)
                 && known.listeners.iter().all(|listener| listener.peak == 0);
-            let owners = owners.get_or_insert_with(|| Owners::of(snapshot));
-            let (unit, place) = whose(at, &known, owners);
+            let (unit, place) = whose(at, &known, window.owners());
             if is_idle && !self.queues.knows(&unit) {
                 continue;
             }
@@ -141,7 +138,7 @@ fn ports<'a>(queues: &'a [AcceptQueueView], host: &'a HostView) -> BTreeMap<List
 
 /// The service that listens: who accepts knows best, then who opened the port.
 fn whose(at: ListeningPort, known: &Known<'_>, owners: &Owners<'_>) -> (Unit, Option<Place>) {
-    let of_queue = known.queue.map(|queue| Owner { pid: queue.pid, comm: queue.comm.as_str().into() });
+    let of_queue = known.queue.map(AcceptQueueView::owner);
     let polled = known.listeners.iter().find_map(|listener| listener.last.owner.clone());
     let owner = match (of_queue, polled) {
         (Some(owner), _) if owners.get(owner.pid).is_some() => Some(owner),
@@ -151,10 +148,8 @@ fn whose(at: ListeningPort, known: &Known<'_>, owners: &Owners<'_>) -> (Unit, Op
         || Service { kind: Kind::Address, namespace: None, name: format!("port {}", at.port).into() },
         |owner| owners.service(owner),
     );
-    let place = owner.map(|owner| {
-        let by_comm = || Place::Process { name: owner.comm.to_string(), pid: owner.pid };
-        owners.get(owner.pid).map_or_else(by_comm, super::owners::Known::place)
-    });
+    let place =
+        owner.map(|owner| owners.get(owner.pid).map_or_else(|| Place::from(&owner), super::owners::Known::place));
     (Unit::server(service, Some(at.port as u16)), place)
 }
 

@@ -11,6 +11,7 @@ use super::{
     quantity::{Measure, Quantity},
     unit::{Service, Short},
 };
+use crate::{polled::Owner, snapshot::Process};
 
 /// Why something cannot be said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -131,6 +132,20 @@ pub enum Place {
     Service(Service),
     /// A file of the kernel's, or of a cgroup.
     File(String),
+}
+
+impl Place {
+    /// A process of which weir knows the program.
+    pub fn of(process: &Process) -> Self {
+        Self::Process { name: process.name().to_owned(), pid: process.pid }
+    }
+}
+
+impl From<&Owner> for Place {
+    /// A process of which no more is known than the name of its first thread.
+    fn from(owner: &Owner) -> Self {
+        Self::Process { name: owner.comm.to_string(), pid: owner.pid }
+    }
 }
 
 impl fmt::Display for Place {

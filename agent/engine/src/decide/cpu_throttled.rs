@@ -52,12 +52,6 @@ pub struct CpuThrottled {
     answers: Answers,
 }
 
-impl Default for CpuThrottled {
-    fn default() -> Self {
-        Self::new(Learning::USUAL)
-    }
-}
-
 impl CpuThrottled {
     /// One that takes so much to know what is normal.
     pub fn new(learning: Learning) -> Self {
@@ -80,12 +74,12 @@ impl Evaluator for CpuThrottled {
             return;
         }
         self.answers.gather(window);
-        let owners = Owners::of(snapshot);
+        let owners = window.owners();
         // A pod's container and the pod itself are both limited, and a service may have several.
         let mut worst = Worst::new();
         for cgroup in &snapshot.host.cgroups {
             let Some(throttle) = cgroup.throttle.filter(|_| cgroup.over_ns > 0) else { continue };
-            let Some(known) = busiest(&snapshot.host, cgroup, &owners) else { continue };
+            let Some(known) = busiest(&snapshot.host, cgroup, owners) else { continue };
             let service = known.service();
             let reading = Reading {
                 throttle,

@@ -14,7 +14,7 @@ use super::{
     contract::{Confidence, Defect, Origin, RuledOut, What, Where, Why},
     evaluate::{Evaluator, Judge},
     evidence::{Compared, Evidence},
-    owners::{Known, Owners},
+    owners::Known,
     quantity::{Measure, Quantity},
     report::Report,
     severity::{Effect, Level, Resource, Severity},
@@ -43,12 +43,6 @@ pub struct CpuWait {
     answers: Answers,
 }
 
-impl Default for CpuWait {
-    fn default() -> Self {
-        Self::new(Learning::USUAL)
-    }
-}
-
 impl CpuWait {
     /// One that takes so much to know what is normal.
     pub fn new(learning: Learning) -> Self {
@@ -72,7 +66,7 @@ impl Evaluator for CpuWait {
             return;
         }
         self.answers.gather(window);
-        let owners = Owners::of(snapshot);
+        let owners = window.owners();
         let busiest = |except: u32| {
             let others = processes.iter().filter(|process| process.last.pid != except && process.over_ns > 0);
             others.max_by_key(|process| process.on_cpu_ns)

@@ -75,7 +75,7 @@ impl Decider {
                 self.incidents.changed(change);
             }
         }
-        let window = Window { at, snapshot };
+        let window = Window::new(at, snapshot);
         self.incidents.begin(at);
         // In no time, as by a clock that went back, nothing can be said to have happened.
         for evaluator in self.evaluators.iter_mut().filter(|_| snapshot.window_ns > 0) {

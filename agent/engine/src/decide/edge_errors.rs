@@ -78,12 +78,6 @@ pub struct EdgeErrors {
     callees: Callees,
 }
 
-impl Default for EdgeErrors {
-    fn default() -> Self {
-        Self::new(Learning::USUAL)
-    }
-}
-
 impl EdgeErrors {
     /// One that takes so much to know what is normal.
     pub fn new(learning: Learning) -> Self {
@@ -109,9 +103,8 @@ impl EdgeErrors {
             }
             // Where to look: at one that fails, rather than at one that does not.
             if known.address.is_none() || known.tally.connects().hits > before {
-                known.address = edge.server.address.zip(edge.server.port).map(SocketAddr::from);
-                let process = edge.client.process.as_ref().ok();
-                known.client_process = process.map(|p| Place::Process { name: p.name().to_owned(), pid: p.pid });
+                known.address = edge.server.socket_address();
+                known.client_process = edge.client.process.as_ref().ok().map(Place::of);
             }
         }
     }

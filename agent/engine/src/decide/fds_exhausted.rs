@@ -17,7 +17,7 @@ use super::{
     evaluate::{Evaluator, Judge},
     evidence::{Compared, Evidence},
     forecast::{Exhaustion, Forecast},
-    owners::{Known, Owners},
+    owners::Known,
     quantity::{Measure, Quantity},
     report::Report,
     severity::{Effect, Level, Resource, Severity},
@@ -74,7 +74,7 @@ impl Evaluator for FdsExhausted {
             return;
         }
         self.processes.begin(now_ns);
-        let owners = Owners::of(snapshot);
+        let owners = window.owners();
         for process in &snapshot.host.processes {
             let (Some(used), Some(limit)) = (process.last.fds, process.last.fds_limit.filter(|limit| *limit > 0))
             else {

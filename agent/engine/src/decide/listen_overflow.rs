@@ -26,6 +26,7 @@ use crate::{
     host::{ListenerView, NamespaceView},
     identity::Kind,
     polled::Owner,
+    queues::AcceptQueueView,
     snapshot::Snapshot,
 };
 
@@ -63,14 +64,13 @@ impl Evaluator for ListenOverflow {
 
     fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
         let snapshot = window.snapshot;
-        let mut owners = None;
         let mut spoken_of = BTreeSet::new();
         for namespace in &snapshot.host.namespaces {
             let Some(class) = Class::of(&namespace.counters) else { continue };
             let culprit = culprit(namespace);
-            let owners = &*owners.get_or_insert_with(|| Owners::of(snapshot));
-            let unit =
-                culprit.map_or_else(Unit::host, |culprit| unit(culprit, accepts(culprit, namespace, snapshot), owners));
+            let unit = culprit.map_or_else(Unit::host, |culprit| {
+                unit(culprit, accepts(culprit, namespace, snapshot), window.owners())
+            });
             if !spoken_of.insert(unit.clone()) {
                 // The host stands for all namespaces whose listener is not known: the first is as good as another.
                 continue;
@@ -115,9 +115,8 @@ fn culprit(namespace: &NamespaceView) -> Option<&ListenerView> {
 /// Who accepts there, as the kernel half knows: the poll looks for a listener's owner only at times.
 fn accepts(culprit: &ListenerView, namespace: &NamespaceView, snapshot: &Snapshot) -> Option<Owner> {
     let port = u32::from(culprit.last.address.port());
-    let queue =
-        snapshot.accept_queues.iter().find(|queue| (queue.at.netns, queue.at.port) == (namespace.netns, port))?;
-    Some(Owner { pid: queue.pid, comm: queue.comm.as_str().into() })
+    let queue = snapshot.accept_queues.iter().find(|queue| (queue.at.netns, queue.at.port) == (namespace.netns, port));
+    queue.map(AcceptQueueView::owner)
 }
 
 fn unit(culprit: &ListenerView, accepts: Option<Owner>, owners: &Owners<'_>) -> Unit {

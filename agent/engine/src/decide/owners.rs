@@ -66,6 +66,6 @@ impl Known<'_> {
     }
 
     pub(super) fn place(&self) -> Place {
-        Place::Process { name: self.process.name().to_owned(), pid: self.process.pid }
+        Place::of(self.process)
     }
 }

@@ -110,7 +110,7 @@ fn read(edge: &Edge, ports: &Ports<'_>) -> Option<(Reading, Service)> {
         closed: view.closed,
         failed_there: view.failed_connects().saturating_sub(of(ConnectOutcome::AddressNotAvailable)),
         to,
-        client: process.map(|process| Place::Process { name: process.name().to_owned(), pid: process.pid }),
+        client: process.map(Place::of),
         available: range.map(PortsPoll::available),
         taken: range.and_then(|range| most_taken(range, to)),
     };

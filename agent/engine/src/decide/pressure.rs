@@ -13,7 +13,7 @@ use super::{
     contract::{Confidence, Defect, Origin, Place, RuledOut, What, Where, Why},
     evaluate::{Evaluator, Judge},
     evidence::{Compared, Evidence},
-    owners::{Known, Owners},
+    owners::Known,
     quantity::{Measure, Quantity},
     report::Report,
     severity::{Effect, Level, Resource, Severity},
@@ -43,12 +43,6 @@ pub struct PressureStall {
     answers: Answers,
 }
 
-impl Default for PressureStall {
-    fn default() -> Self {
-        Self::new(Learning::USUAL)
-    }
-}
-
 impl PressureStall {
     /// One that takes so much to know what is normal.
     pub fn new(learning: Learning) -> Self {
@@ -71,7 +65,7 @@ impl Evaluator for PressureStall {
             return;
         }
         self.answers.gather(window);
-        let owners = Owners::of(snapshot);
+        let owners = window.owners();
         let mut worst = Worst::new();
         for cgroup in &snapshot.host.cgroups {
             let Some(shares) = Shares::of(cgroup) else { continue };

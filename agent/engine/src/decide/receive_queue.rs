@@ -73,12 +73,6 @@ pub struct ReceiveQueue {
     servers: Units<Server>,
 }
 
-impl Default for ReceiveQueue {
-    fn default() -> Self {
-        Self::new(Learning::USUAL)
-    }
-}
-
 impl ReceiveQueue {
     /// One that takes so much to know what is normal.
     pub fn new(learning: Learning) -> Self {
@@ -152,10 +146,9 @@ impl Server {
             return;
         }
         self.most_ns = waited_ns;
-        self.address = edge.server.address.zip(edge.server.port).map(SocketAddr::from).or(self.address);
+        self.address = edge.server.socket_address().or(self.address);
         if let Some(busiest) = edge.server_processes.iter().max_by_key(|share| share.rounds) {
-            let process = &busiest.process;
-            self.process = Some(Place::Process { name: process.name().to_owned(), pid: process.pid });
+            self.process = Some(Place::of(&busiest.process));
         }
     }
 

@@ -1,7 +1,10 @@
 //! What a signal is, and what its evaluator says of a window.
 
+use std::cell::OnceCell;
+
 use super::{
     alarm::{Rule, Verdict},
+    owners::Owners,
     severity::Severity,
     trust::Trust,
 };
@@ -33,15 +36,26 @@ pub struct Moment {
 }
 
 /// What evaluators look at. Signals that need more than edges add what they read here.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Window<'a> {
     /// Its end.
     pub at: Moment,
     /// The edges in it, by process and address.
     pub snapshot: &'a Snapshot,
+    owners: OnceCell<Owners<'a>>,
 }
 
-impl Window<'_> {
+impl<'a> Window<'a> {
+    /// One that ended then.
+    pub fn new(at: Moment, snapshot: &'a Snapshot) -> Self {
+        Self { at, snapshot, owners: OnceCell::new() }
+    }
+
+    /// Which service a process is: looked for when somebody asks first.
+    pub(super) fn owners(&self) -> &Owners<'a> {
+        self.owners.get_or_init(|| Owners::of(self.snapshot))
+    }
+
     /// Its length in seconds; never nothing.
     pub fn seconds(&self) -> f64 {
         self.snapshot.window_ns.max(1) as f64 / 1e9

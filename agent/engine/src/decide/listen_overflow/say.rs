@@ -92,7 +92,7 @@ fn look(unit: &Unit, reading: &Reading<'_>) -> Result<Where, Defect> {
         Class::Dropped => "listener of",
     };
     match &culprit.last.owner {
-        Some(owner) => Where::new(phrase, &Place::Process { name: owner.comm.to_string(), pid: owner.pid }, &command),
+        Some(owner) => Where::new(phrase, &Place::from(owner), &command),
         None if unit.callee().is_some() => Where::new(phrase, &Place::Address(address), &command),
         None => Err(Defect::NoWords),
     }

@@ -77,12 +77,6 @@ pub struct PoolExhausted {
     pools: Units<Pool>,
 }
 
-impl Default for PoolExhausted {
-    fn default() -> Self {
-        Self::new(Learning::USUAL)
-    }
-}
-
 impl PoolExhausted {
     /// One that takes so much to know what is normal.
     pub fn new(learning: Learning) -> Self {
@@ -167,9 +161,9 @@ impl Pool {
     fn met(&mut self, edge: &Edge) {
         if let Ok(process) = &edge.client.process {
             self.pid = process.pid;
-            self.process = Some(Place::Process { name: process.name().to_owned(), pid: process.pid });
+            self.process = Some(Place::of(process));
         }
-        self.address = edge.server.address.zip(edge.server.port).map(SocketAddr::from).or(self.address);
+        self.address = edge.server.socket_address().or(self.address);
     }
 
     /// A minute for each window that showed it, an hour at most: a service that hops does so whenever it has little to do, and

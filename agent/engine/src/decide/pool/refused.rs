@@ -78,12 +78,6 @@ pub struct PoolRefused {
     servers: Units<Server>,
 }
 
-impl Default for PoolRefused {
-    fn default() -> Self {
-        Self::new(Learning::USUAL)
-    }
-}
-
 impl PoolRefused {
     /// One that takes so much to know what is normal.
     pub fn new(learning: Learning) -> Self {
@@ -144,9 +138,9 @@ impl Client {
         self.now = plus(self.now, new);
         self.open = self.open.saturating_add(open);
         if self.address.is_none() || new.1 > 0 {
-            self.address = edge.server.address.zip(edge.server.port).map(SocketAddr::from);
+            self.address = edge.server.socket_address();
             let process = edge.client.process.as_ref().ok();
-            self.process = process.map(|p| Place::Process { name: p.name().to_owned(), pid: p.pid });
+            self.process = process.map(Place::of);
         }
     }
 

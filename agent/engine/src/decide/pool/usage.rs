@@ -65,7 +65,7 @@ impl Usage {
         {
             sums.iter_mut().zip(counts).for_each(|(sum, n)| *sum = sum.saturating_add(n.into()));
         }
-        let overlapping = view.multiplexed || view.push || view.pipelined.1 > 0;
+        let overlapping = view.overlaps();
         self.untold |= overlapping || Trust::of(view, window_ns) == Trust::Low;
     }
 

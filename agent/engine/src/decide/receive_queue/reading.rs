@@ -43,8 +43,7 @@ impl Default for Times {
 impl Times {
     /// Adds what an edge's sockets saw, unless requests overlap on them or their times contradict each other.
     pub(super) fn add(&mut self, view: &View, window_ns: u64) {
-        let overlapping = view.multiplexed || view.push || view.pipelined.1 > 0;
-        if overlapping || Trust::of(view, window_ns) == Trust::Low {
+        if view.overlaps() || Trust::of(view, window_ns) == Trust::Low {
             return;
         }
         self.wait.merge(&view.receive_queue_wait);
