@@ -13,6 +13,7 @@ mod neighbours;
 mod owner;
 mod ports;
 mod process;
+mod senders;
 mod sock_diag;
 mod table;
 mod threads;

@@ -105,6 +105,11 @@ impl Traffic {
         });
     }
 
+    /// Sends it a signal: SIGSTOP, and SIGCONT after that.
+    pub fn signal(&self, signal: i32) {
+        self.process.signal(signal);
+    }
+
     /// Ends it by SIGKILL and waits for its end: the kernel closes its sockets.
     pub fn kill(mut self) {
         self.process.signal(libc::SIGKILL);

@@ -39,6 +39,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("explain::", "judges windows, which does not depend on the kernel"),
     ("fds::", "judges windows for a minute, which does not depend on the kernel"),
     ("listen_overflow::", "judges windows for half a minute, which does not depend on the kernel"),
+    ("peer_not_reading::", "judges windows for half a minute, which does not depend on the kernel"),
     ("pool_exhausted::", "compares hand-offs within milliseconds, for which an emulator's time is too coarse"),
     ("ports::", "judges windows for half a minute, which does not depend on the kernel"),
     ("signals::", "judges windows for a minute each, which does not depend on the kernel"),

@@ -47,6 +47,7 @@ mod lab;
 mod listen_overflow;
 mod notify;
 mod owners;
+mod peer_not_reading;
 mod pool;
 mod ports_exhausted;
 mod pressure;
@@ -54,6 +55,8 @@ mod proportion;
 mod quantity;
 mod receive_queue;
 mod report;
+mod send_limited;
+mod senders;
 mod severity;
 mod signal;
 mod trust;
@@ -81,6 +84,7 @@ pub use host_limits::HostLimit;
 pub use incidents::{Incidents, MAX_ALARMS, MAX_INCIDENTS};
 pub use listen_overflow::ListenOverflow;
 pub use notify::{Limiter, Notification};
+pub use peer_not_reading::PeerNotReading;
 pub use pool::{PoolExhausted, PoolRefused};
 pub use ports_exhausted::PortsExhausted;
 pub use pressure::PressureStall;
@@ -88,6 +92,7 @@ pub use proportion::{MIN_EVENTS, Proportion};
 pub use quantity::{Measure, Quantity};
 pub use receive_queue::ReceiveQueue;
 pub use report::Report;
+pub use send_limited::SendLimited;
 pub use severity::{Effect, Level, Resource, Severity, TwoKeys};
 pub use signal::{Finding, Moment, Signal, WINDOW_NS, Window};
 pub use trust::Trust;
@@ -101,6 +106,8 @@ pub const SIGNALS: &[&Signal] = &[
     &accept_queue::SIGNAL,
     &receive_queue::SIGNAL,
     &listen_overflow::SIGNAL,
+    &peer_not_reading::SIGNAL,
+    &send_limited::SIGNAL,
     &ports_exhausted::SIGNAL,
     &cpu_throttled::SIGNAL,
     &cpu_wait::SIGNAL,

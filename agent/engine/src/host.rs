@@ -1,9 +1,10 @@
 //! The host as it was polled: cumulative readings to what a window holds of them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
 use crate::polled::{
-    CgroupPoll, ConntrackPoll, Listener, NamespacePoll, NetCounters, Polled, PortsPoll, Pressure, ProcessPoll, Throttle,
+    CgroupPoll, ConntrackPoll, Listener, NamespacePoll, NetCounters, Polled, PortsPoll, Pressure, ProcessPoll, Sender,
+    SendersPoll, Throttle,
 };
 
 /// More than the poller tells of, so that a foreign recording has a bound too.
@@ -11,6 +12,7 @@ const MAX_NAMESPACES: usize = 256;
 const MAX_PROCESSES: usize = 4096;
 const MAX_CGROUPS: usize = 4096;
 const MAX_LISTENERS: usize = 1024;
+const MAX_SENDERS: usize = 8192;
 /// Sockets come and go in a window that is long.
 const MAX_WAITED: usize = 1 << 16;
 /// What was not told of for so long is gone: twice the distance of the slower polls, and some.
@@ -42,6 +44,8 @@ pub struct NamespaceView {
     pub time_wait: u64,
     /// Its listening sockets.
     pub listeners: Vec<ListenerView>,
+    /// Its connections that had more to send than they may.
+    pub senders: Vec<SenderView>,
     /// How far its local ports are used.
     pub ports: Option<PortsPoll>,
     /// Its connection tracking: `count` and `max` as of the last poll, the rest of the window.
@@ -64,6 +68,27 @@ impl ListenerView {
     pub fn was_full(&self) -> bool {
         self.peak > self.last.max
     }
+}
+
+/// A connection that had more to send than it may, in a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SenderView {
+    /// As of the last poll.
+    pub last: Sender,
+    /// Bytes acknowledged.
+    pub acked_bytes: u64,
+    /// Time with something to send, microseconds.
+    pub busy_us: u64,
+    /// Of it, held up by the receiver's window.
+    pub receiver_limited_us: u64,
+    /// And by the size of the send buffer.
+    pub buffer_limited_us: u64,
+    /// Segments sent.
+    pub segments: u32,
+    /// Segments sent again.
+    pub retransmitted: u32,
+    /// How long a time these are of: from poll to poll; 0 where only one saw it.
+    pub over_ns: u64,
 }
 
 /// A process in a window.
@@ -143,6 +168,11 @@ impl<K: Ord, T: Clone> Table<K, T> {
         self.0.iter().filter(|(_, known)| known.in_window)
     }
 
+    /// Those in the window with such keys, in order.
+    fn range(&self, keys: RangeInclusive<K>) -> impl Iterator<Item = &Known<T>> {
+        self.0.range(keys).map(|(_, known)| known).filter(|known| known.in_window)
+    }
+
     fn get(&self, key: &K) -> Option<&Known<T>> {
         self.0.get(key).filter(|known| known.in_window)
     }
@@ -158,6 +188,7 @@ impl<K, T> Default for Table<K, T> {
 #[derive(Debug, Default)]
 pub(crate) struct Host {
     namespaces: Table<u32, NamespacePoll>,
+    senders: Table<(u32, u64), Sender>,
     ports: Table<u32, PortsPoll>,
     conntrack: Table<u32, ConntrackPoll>,
     processes: Table<u32, ProcessPoll>,
@@ -172,6 +203,7 @@ impl Host {
     pub(crate) fn take(&mut self, now_ns: u64, polled: &Polled) {
         match polled {
             Polled::Namespace(poll) => self.namespace(now_ns, poll),
+            Polled::Senders(poll) => self.senders(now_ns, poll),
             Polled::Ports(poll) => drop(self.ports.take(poll.netns, now_ns, poll, MAX_NAMESPACES)),
             Polled::Conntrack(poll) => drop(self.conntrack.take(poll.netns, now_ns, poll, MAX_NAMESPACES)),
             Polled::Process(poll) => drop(self.processes.take(poll.pid, now_ns, poll, MAX_PROCESSES)),
@@ -192,10 +224,17 @@ impl Host {
         }
     }
 
+    fn senders(&mut self, now_ns: u64, poll: &SendersPoll) {
+        for sender in &poll.senders {
+            self.senders.take((poll.netns, sender.cookie), now_ns, sender, MAX_SENDERS);
+        }
+    }
+
     /// The window ends.
     pub(crate) fn close_window(&mut self, now_ns: u64) {
-        let Self { namespaces, ports, conntrack, processes, cgroups, waited, misses: _ } = self;
+        let Self { namespaces, senders, ports, conntrack, processes, cgroups, waited, misses: _ } = self;
         namespaces.close(now_ns);
+        senders.close(now_ns);
         ports.close(now_ns);
         conntrack.close(now_ns);
         processes.close(now_ns);
@@ -227,6 +266,7 @@ impl Host {
             in_use: *in_use,
             time_wait: *time_wait,
             listeners: listeners.collect(),
+            senders: self.senders.range((*netns, 0)..=(*netns, u64::MAX)).map(sender).collect(),
             ports: self.ports.get(netns).map(|known| known.latest.1.clone()),
             conntrack: self.conntrack.get(netns).map(conntrack),
         }
@@ -240,6 +280,20 @@ fn conntrack(known: &Known<ConntrackPoll>) -> ConntrackPoll {
         insert_failed: now.insert_failed.saturating_sub(before.insert_failed),
         early_drop: now.early_drop.saturating_sub(before.early_drop),
         ..*now
+    }
+}
+
+fn sender(known: &Known<Sender>) -> SenderView {
+    let (before, now) = (&known.from.1, &known.latest.1);
+    SenderView {
+        last: *now,
+        acked_bytes: now.acked_bytes.saturating_sub(before.acked_bytes),
+        busy_us: now.busy_us.saturating_sub(before.busy_us),
+        receiver_limited_us: now.receiver_limited_us.saturating_sub(before.receiver_limited_us),
+        buffer_limited_us: now.buffer_limited_us.saturating_sub(before.buffer_limited_us),
+        segments: now.segments.saturating_sub(before.segments),
+        retransmitted: now.retransmitted.saturating_sub(before.retransmitted),
+        over_ns: known.over_ns(),
     }
 }
 

@@ -12,6 +12,8 @@ use std::{
 pub enum Polled {
     /// Once a second: a network namespace's counters and listening sockets.
     Namespace(NamespacePoll),
+    /// Its connections that have more to send than they may; once a second where there are few, and where there are any.
+    Senders(SendersPoll),
     /// Every five seconds, as all that follow: how far its local ports are used.
     Ports(PortsPoll),
     /// Its connection tracking.
@@ -119,6 +121,46 @@ pub struct Owner {
     pub pid: u32,
     /// The name of its first thread.
     pub comm: Arc<str>,
+}
+
+/// Connections of a network namespace that have more to send than they may.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SendersPoll {
+    /// The namespace.
+    pub netns: u32,
+    /// Those with bytes that have not been sent once.
+    pub senders: Vec<Sender>,
+}
+
+/// Such a connection, as the kernel's `tcp_info` tells of it; what is not named otherwise is of the connection's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// No other socket of this boot has it.
+    pub cookie: u64,
+    /// This end.
+    pub local: SocketAddr,
+    /// The far end.
+    pub remote: SocketAddr,
+    /// Bytes written and not acknowledged, now.
+    pub queued_bytes: u32,
+    /// Of these, not sent once (`tcpi_notsent_bytes`).
+    pub unsent_bytes: u32,
+    /// Bytes acknowledged.
+    pub acked_bytes: u64,
+    /// Time with something to send, microseconds (`tcpi_busy_time`).
+    pub busy_us: u64,
+    /// Of it, held up by the receiver's window (`tcpi_rwnd_limited`).
+    pub receiver_limited_us: u64,
+    /// And by the size of the send buffer (`tcpi_sndbuf_limited`).
+    pub buffer_limited_us: u64,
+    /// Segments sent.
+    pub segments: u32,
+    /// Segments sent again.
+    pub retransmitted: u32,
+    /// Round-trip time now, smoothed; microseconds.
+    pub srtt_us: u32,
+    /// The shortest lately.
+    pub min_rtt_us: u32,
 }
 
 /// The local ports of a network namespace.

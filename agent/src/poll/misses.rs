@@ -17,6 +17,8 @@ pub(super) enum Miss {
     ListenersOverLimit,
     /// More sockets than are counted by what they are used for.
     SocketsOverLimit,
+    /// More connections that have more to send than they may.
+    SendersOverLimit,
     /// The time for a poll was up.
     OutOfTime,
     /// The process, or the last one of the namespace, was gone.
@@ -39,6 +41,7 @@ impl Miss {
             Self::ThreadsOverLimit => "poll_threads_over_limit",
             Self::ListenersOverLimit => "poll_listeners_over_limit",
             Self::SocketsOverLimit => "poll_sockets_over_limit",
+            Self::SendersOverLimit => "poll_senders_over_limit",
             Self::OutOfTime => "poll_out_of_time",
             Self::Gone => "poll_gone",
             Self::MayNotLook => "poll_may_not_look",

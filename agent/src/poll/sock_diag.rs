@@ -1,5 +1,6 @@
 //! Socket tables by sock_diag: one question, and its answer socket by socket. Only the fixed part of each is read, so
-//! nothing is allocated for a socket; the attributes after it are none of ours.
+//! nothing is allocated for a socket. What TCP knows of one (`tcp_info`) is asked for by itself: the kernel takes some
+//! microseconds to fill it, and few sockets are worth that.
 //!
 //! Layouts are of `linux/netlink.h`, `linux/sock_diag.h` and `linux/inet_diag.h`; all are older than 5.10.
 
@@ -16,14 +17,24 @@ use rustix::net::{
 
 use super::misses::Miss;
 
-/// `struct nlmsghdr`, `struct inet_diag_req_v2`, `struct inet_diag_msg`.
+mod tcp_info;
+
+pub(super) use tcp_info::TcpInfo;
+
+/// `struct nlmsghdr`, `struct inet_diag_req_v2`, `struct inet_diag_sockid`, `struct inet_diag_msg`.
 const HEADER: usize = 16;
 const REQUEST: usize = 56;
+const ID: usize = 48;
 const MESSAGE: usize = 72;
+/// The attribute `INET_DIAG_INFO`, and its bit in a request.
+const INFO: u16 = 2;
+const WITH_INFO: u8 = 1 << (INFO - 1);
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 /// `NLM_F_REQUEST | NLM_F_DUMP`
 const DUMP: u16 = 0x301;
+/// `NLM_F_REQUEST`
+const ONE: u16 = 1;
 /// `SOCK_DIAG_BY_FAMILY`
 const BY_FAMILY: u16 = 20;
 /// States as bits of the request, and as told.
@@ -31,6 +42,8 @@ pub(super) const LISTENING: u32 = 1 << 10;
 /// All but those that listen, and those that are nobody's.
 pub(super) const CONNECTED: u32 = 0xfff & !LISTENING & !(1 << 7) & !1;
 const TIME_WAIT: u8 = 6;
+/// Those that may have data to send: ESTABLISHED, FIN_WAIT1, CLOSE_WAIT.
+pub(super) const SENDING: u32 = 1 << 1 | 1 << 4 | 1 << 8;
 /// The kernel fills up to 32 KiB at once.
 const DATAGRAM: usize = 32 << 10;
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -45,6 +58,15 @@ pub(super) struct Socket {
     pub(super) receive_queue: u32,
     pub(super) send_queue: u32,
     pub(super) inode: u32,
+    /// `struct inet_diag_sockid`, and the family before it: by which the kernel finds it again.
+    id: (u8, [u8; ID]),
+}
+
+impl Socket {
+    /// No other socket of this boot has it (`sk_cookie`).
+    pub(super) fn cookie(&self) -> u64 {
+        u64_at(&self.id.1, 40)
+    }
 }
 
 /// What is in a datagram.
@@ -80,22 +102,15 @@ impl SockDiag {
         tell: &mut dyn FnMut(Socket) -> bool,
     ) -> Result<(), Miss> {
         for family in [AddressFamily::INET, AddressFamily::INET6] {
-            self.sequence = self.sequence.wrapping_add(1);
-            let request = request(family, states, self.sequence);
-            sendto(&self.fd, &request, SendFlags::empty(), &netlink::SocketAddrNetlink::new(0, 0))?;
+            self.ask(&request(family.as_raw() as u8, states, &[0; ID], DUMP))?;
             loop {
-                if Instant::now() >= until {
-                    return Err(Miss::OutOfTime);
-                }
-                let (_, length, sender) = recvfrom(&self.fd, &mut *self.datagram, RecvFlags::TRUNC)?;
-                let sender = sender.and_then(|sender| netlink::SocketAddrNetlink::try_from(sender).ok());
-                if sender.is_none_or(|sender| sender.pid() != 0) {
-                    continue;
-                }
-                let datagram = self.datagram.get(..length).ok_or(Miss::Garbled)?;
+                let sequence = self.sequence;
+                let datagram = self.answer(until)?;
                 let mut stopped = false;
-                let end = decode(datagram, self.sequence, &mut |socket| {
+                let end = decode(datagram, sequence, &mut |message| {
+                    let socket = socket(message).ok_or(Miss::Garbled)?;
                     stopped |= !stopped && !tell(socket);
+                    Ok(())
                 })?;
                 if stopped {
                     return Ok(());
@@ -107,22 +122,63 @@ impl SockDiag {
         }
         Ok(())
     }
+
+    /// What TCP knows of a socket; none when it is gone.
+    pub(super) fn info(&mut self, of: &Socket, until: Instant) -> Result<Option<TcpInfo>, Miss> {
+        let (family, id) = &of.id;
+        self.ask(&request(*family, 0, id, ONE))?;
+        let sequence = self.sequence;
+        let datagram = self.answer(until)?;
+        let mut info = None;
+        let answered = decode(datagram, sequence, &mut |message| {
+            info = attribute(message.get(MESSAGE..).unwrap_or_default(), INFO).and_then(TcpInfo::read);
+            Ok(())
+        });
+        match answered {
+            Err(Miss::NotThere) => Ok(None),
+            answered => answered.map(|_| info),
+        }
+    }
+
+    fn ask(&mut self, request: &[u8; HEADER + REQUEST]) -> Result<(), Miss> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut request = *request;
+        request[8..12].copy_from_slice(&self.sequence.to_ne_bytes());
+        sendto(&self.fd, &request, SendFlags::empty(), &netlink::SocketAddrNetlink::new(0, 0))?;
+        Ok(())
+    }
+
+    /// The kernel's next datagram.
+    fn answer(&mut self, until: Instant) -> Result<&[u8], Miss> {
+        loop {
+            if Instant::now() >= until {
+                return Err(Miss::OutOfTime);
+            }
+            let (_, length, sender) = recvfrom(&self.fd, &mut *self.datagram, RecvFlags::TRUNC)?;
+            let sender = sender.and_then(|sender| netlink::SocketAddrNetlink::try_from(sender).ok());
+            if sender.is_some_and(|sender| sender.pid() == 0) {
+                return self.datagram.get(..length).ok_or(Miss::Garbled);
+            }
+        }
+    }
 }
 
-fn request(family: AddressFamily, states: u32, sequence: u32) -> [u8; HEADER + REQUEST] {
+/// But for its sequence number.
+fn request(family: u8, states: u32, id: &[u8; ID], flags: u16) -> [u8; HEADER + REQUEST] {
     let mut bytes = [0; HEADER + REQUEST];
     bytes[..4].copy_from_slice(&((HEADER + REQUEST) as u32).to_ne_bytes());
     bytes[4..6].copy_from_slice(&BY_FAMILY.to_ne_bytes());
-    bytes[6..8].copy_from_slice(&DUMP.to_ne_bytes());
-    bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
-    bytes[16] = family.as_raw() as u8;
+    bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
+    bytes[16] = family;
     bytes[17] = libc::IPPROTO_TCP as u8;
+    bytes[18] = if flags == ONE { WITH_INFO } else { 0 };
     bytes[20..24].copy_from_slice(&states.to_ne_bytes());
+    bytes[24..].copy_from_slice(id);
     bytes
 }
 
-/// Tells of each socket in a datagram that answers this question.
-fn decode(datagram: &[u8], sequence: u32, tell: &mut dyn FnMut(Socket)) -> Result<End, Miss> {
+/// Tells of each message about a socket in a datagram that answers this question.
+fn decode(datagram: &[u8], sequence: u32, tell: &mut dyn FnMut(&[u8]) -> Result<(), Miss>) -> Result<End, Miss> {
     let mut rest = datagram;
     while let Some(header) = rest.get(..HEADER) {
         let length = u32_at(header, 0) as usize;
@@ -131,7 +187,7 @@ fn decode(datagram: &[u8], sequence: u32, tell: &mut dyn FnMut(Socket)) -> Resul
             match u16_at(header, 4) {
                 NLMSG_DONE => return Ok(End::Done),
                 NLMSG_ERROR => return Err(refused(message)),
-                BY_FAMILY => tell(socket(message).ok_or(Miss::Garbled)?),
+                BY_FAMILY => tell(message)?,
                 _ => {}
             }
         }
@@ -169,7 +225,21 @@ fn socket(message: &[u8]) -> Option<Socket> {
         receive_queue: u32_at(m, 56),
         send_queue: u32_at(m, 60),
         inode: u32_at(m, 68),
+        id: (m[0], m[4..4 + ID].try_into().ok()?),
     })
+}
+
+/// The attribute of this kind, of those in a row.
+fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
+    while let Some(header) = attributes.get(..4) {
+        let length = usize::from(u16_at(header, 0));
+        let value = attributes.get(4..length)?;
+        if u16_at(header, 2) == wanted {
+            return Some(value);
+        }
+        attributes = attributes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    None
 }
 
 /// Callers have looked at the length.
@@ -177,101 +247,13 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    <[u8; 8]>::try_from(&bytes[at..at + 8]).map_or(0, u64::from_ne_bytes)
+}
+
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_ne_bytes([bytes[at], bytes[at + 1]])
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::{TcpListener, TcpStream};
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn soon() -> Instant {
-        Instant::now() + Duration::from_secs(5)
-    }
-
-    #[test]
-    fn this_kernels_listeners_say_how_many_wait() {
-        for any in ["127.0.0.1:0", "[::1]:0"] {
-            let listener = TcpListener::bind(any).expect("listen");
-            let address = listener.local_addr().expect("an address");
-            let _clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).expect("connect")).collect();
-            let mut found = Vec::new();
-            let mut diag = SockDiag::open().expect("a socket");
-            let mut keep = |socket: Socket| {
-                if socket.local == address {
-                    found.push(socket);
-                }
-                true
-            };
-            diag.each(LISTENING, soon(), &mut keep).expect("the listeners");
-            assert_eq!(found.iter().map(|s| (s.receive_queue, s.send_queue)).collect::<Vec<_>>(), [(3, 128)]);
-            let mut connected = 0;
-            let mut count = |socket: Socket| {
-                connected += u32::from(socket.remote == address);
-                true
-            };
-            diag.each(CONNECTED, soon(), &mut count).expect("the rest");
-            assert_eq!(connected, 3);
-        }
-    }
-
-    #[test]
-    fn it_stops_when_told_to_and_can_be_asked_no_more_than_in_time() {
-        let _listeners: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").expect("listen")).collect();
-        let mut told = 0;
-        let mut first = |_| {
-            told += 1;
-            false
-        };
-        SockDiag::open().expect("a socket").each(LISTENING, soon(), &mut first).expect("one");
-        assert_eq!(told, 1);
-        let late = SockDiag::open().expect("a socket").each(LISTENING, Instant::now(), &mut |_| true);
-        assert_eq!(late, Err(Miss::OutOfTime));
-    }
-
-    fn message(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
-        let mut bytes = ((HEADER + body.len()) as u32).to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend([0; 2]);
-        bytes.extend(sequence.to_ne_bytes());
-        bytes.extend([0; 4]);
-        bytes.extend(body);
-        bytes
-    }
-
-    #[test]
-    fn messages_cut_anywhere_are_no_sockets() {
-        let mut body = vec![0; MESSAGE];
-        body[0] = libc::AF_INET as u8;
-        let whole = [message(BY_FAMILY, 1, &body), message(NLMSG_DONE, 1, &[0; 4])].concat();
-        let mut told = 0;
-        assert_eq!(decode(&whole, 1, &mut |_| told += 1), Ok(End::Done));
-        assert_eq!(told, 1);
-        for cut in 1..whole.len() {
-            let end = decode(&whole[..cut], 1, &mut |_| ());
-            assert!(end != Ok(End::Done) || cut >= whole.len(), "cut at {cut}: {end:?}");
-        }
-        assert_eq!(decode(&message(BY_FAMILY, 1, &body[..MESSAGE - 1]), 1, &mut |_| ()), Err(Miss::Garbled));
-        assert_eq!(decode(&message(BY_FAMILY, 2, &body[..3]), 1, &mut |_| ()), Ok(End::More), "another's");
-        let refused = message(NLMSG_ERROR, 1, &(-libc::EPERM).to_ne_bytes());
-        assert_eq!(decode(&refused, 1, &mut |_| ()), Err(Miss::MayNotLook));
-        assert_eq!(decode(&message(NLMSG_ERROR, 1, &i32::MIN.to_ne_bytes()), 1, &mut |_| ()), Err(Miss::Garbled));
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..300), length in 0u32..300, kind in 0u16..25) {
-            let _ = decode(&bytes, 1, &mut |_| ());
-            if bytes.len() >= HEADER {
-                bytes[..4].copy_from_slice(&length.to_ne_bytes());
-                bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
-                bytes[8..12].copy_from_slice(&1u32.to_ne_bytes());
-                let _ = decode(&bytes, 1, &mut |_| ());
-            }
-        }
-    }
-}
+mod tests;

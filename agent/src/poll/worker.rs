@@ -15,7 +15,7 @@ use super::{
     namespace::{Home, Namespace},
     neighbours::Neighbours,
     owner::Owners,
-    ports, process,
+    ports, process, senders,
     threads::Threads,
 };
 
@@ -102,6 +102,7 @@ impl Worker {
     fn namespace(&mut self, namespace: &Namespace, slow: bool, until: Instant, found: &mut Vec<Polled>) {
         let Self { misses, owners, .. } = self;
         let Some(poll) = namespace.poll(until, owners, misses) else { return };
+        found.extend(senders::poll(namespace, poll.in_use, slow, until, misses).map(Polled::Senders));
         if slow {
             let sockets = poll.in_use.saturating_add(poll.time_wait);
             found.extend(ports::poll(namespace, sockets, until, misses).map(Polled::Ports));

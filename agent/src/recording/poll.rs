@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use weir_engine::{
     CgroupPoll, ConntrackPoll, Listener, NamespacePoll, NetCounters, Owner, PollMisses, Polled, PortUse, PortsPoll,
-    Pressure, ProcessPoll, Throttle,
+    Pressure, ProcessPoll, Sender, SendersPoll, Throttle,
 };
 
 /// Something that was polled.
@@ -44,6 +44,7 @@ impl<'de> Deserialize<'de> for Poll<'_> {
 #[serde(remote = "Polled", rename_all = "snake_case")]
 enum PolledLine {
     Namespace(#[serde(with = "NamespaceLine")] NamespacePoll),
+    Senders(#[serde(with = "SendersLine")] SendersPoll),
     Ports(#[serde(with = "PortsLine")] PortsPoll),
     Conntrack(#[serde(with = "ConntrackLine")] ConntrackPoll),
     Process(#[serde(with = "ProcessLine")] ProcessPoll),
@@ -112,6 +113,28 @@ lines! {
         pid: u32,
         #[serde(with = "text")]
         comm: Arc<str>,
+    }
+    #[serde(remote = "SendersPoll")]
+    SendersLine of SendersPoll {
+        netns: u32,
+        #[serde(with = "list")]
+        senders: Vec<Sender>,
+    }
+    #[serde(remote = "Sender")]
+    SenderLine of Sender {
+        cookie: u64,
+        local: SocketAddr,
+        remote: SocketAddr,
+        queued_bytes: u32,
+        unsent_bytes: u32,
+        acked_bytes: u64,
+        busy_us: u64,
+        receiver_limited_us: u64,
+        buffer_limited_us: u64,
+        segments: u32,
+        retransmitted: u32,
+        srtt_us: u32,
+        min_rtt_us: u32,
     }
     #[serde(remote = "PortsPoll")]
     PortsLine of PortsPoll {

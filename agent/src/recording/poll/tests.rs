@@ -20,6 +20,21 @@ fn all() -> Vec<Polled> {
         on_cpu_ns: 4,
         ..Default::default()
     };
+    let sender = Sender {
+        cookie: 1,
+        local: address,
+        remote: address,
+        queued_bytes: 2,
+        unsent_bytes: 3,
+        acked_bytes: 4,
+        busy_us: 5,
+        receiver_limited_us: 6,
+        buffer_limited_us: 7,
+        segments: 8,
+        retransmitted: 9,
+        srtt_us: 10,
+        min_rtt_us: 11,
+    };
     vec![
         Polled::Namespace(NamespacePoll { netns: 1, counters, in_use: 3, time_wait: 4, listeners }),
         Polled::Ports(PortsPoll {
@@ -37,6 +52,7 @@ fn all() -> Vec<Polled> {
         Polled::Cgroup(CgroupPoll { path: "/a".into(), throttle: Some(throttle), pressure: None }),
         Polled::Cgroup(CgroupPoll { path: "/".into(), throttle: None, pressure: Some(pressure) }),
         Polled::Missed(PollMisses { counts: vec![("poll_gone".into(), 3)] }),
+        Polled::Senders(SendersPoll { netns: 1, senders: vec![sender] }),
     ]
 }
 
