@@ -10,8 +10,10 @@ pub(crate) fn lacks(event: &Event) -> Vec<&'static str> {
     let has_number = |text: &str| text.chars().any(|c| c.is_ascii_digit());
     let is_share = |value: Option<f64>| value.is_some_and(|value| (0.0..=1.0).contains(&value));
     let origin = event.origin.as_ref();
+    // Its memory, its disks: nobody's in particular.
+    let is_host = origin.and_then(|origin| origin.node.as_deref()) == Some("this host");
     let checks = [
-        (event.client.is_some() || event.server.is_some(), "whom it is about"),
+        (event.client.is_some() || event.server.is_some() || is_host, "whom it is about"),
         (has_number(&event.what), "how much"),
         (event.place.len() > 10, "where to look"),
         (has_number(&event.why), "what it costs, as a number"),

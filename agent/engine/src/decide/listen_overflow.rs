@@ -68,9 +68,10 @@ impl Evaluator for ListenOverflow {
         for namespace in &snapshot.host.namespaces {
             let Some(class) = Class::of(&namespace.counters) else { continue };
             let culprit = culprit(namespace);
-            let unit = culprit.map_or_else(Unit::host, |culprit| {
-                unit(culprit, accepts(culprit, namespace, snapshot), window.owners())
-            });
+            let unit = match culprit {
+                Some(culprit) => unit(culprit, accepts(culprit, namespace, snapshot), window.owners()),
+                None => self.known_in(namespace.netns).cloned().unwrap_or_else(Unit::host),
+            };
             if !spoken_of.insert(unit.clone()) {
                 // The host stands for all namespaces whose listener is not known: the first is as good as another.
                 continue;
@@ -89,6 +90,14 @@ impl Evaluator for ListenOverflow {
 }
 
 impl ListenOverflow {
+    /// The only listener of a namespace that has dropped lately: what is dropped while no queue is seen full is its, as when it
+    /// accepts again and drops its last between two polls.
+    fn known_in(&self, netns: u32) -> Option<&Unit> {
+        let mut known = self.suspects.iter().filter(|(unit, of)| **of == netns && **unit != Unit::host());
+        let first = known.next();
+        first.map(|(unit, _)| unit).filter(|_| known.next().is_none())
+    }
+
     /// Says of those that dropped before that they do not any more, where their namespace was looked at.
     fn clear(&mut self, snapshot: &Snapshot, spoken_of: &BTreeSet<Unit>, judge: &mut Judge<'_>) {
         self.suspects.retain(|unit, netns| {

@@ -50,6 +50,18 @@ fn ten_at_once_are_a_page_and_name_the_listener() {
     assert_eq!(lab.decider.incidents().lost(), Default::default(), "nothing rejected");
 }
 
+/// It accepts again, and drops its last while no poll sees its queue full.
+#[test]
+fn what_the_known_listener_drops_last_is_not_the_hosts() {
+    let mut lab = Lab::new([]).only("listen_overflow");
+    run(&mut lab, 10, 1, |_| overflows(5));
+    run(&mut lab, 10, 4, |second| overflows(5 + 4 * (second - 10)));
+    run(&mut lab, 5, 1, |second| overflows(45 + 4 * (second - 20)));
+    run(&mut lab, 20, 0, |_| overflows(65));
+    assert_eq!(lab.happened(), [(15, Happened::Raised), (40, Happened::Resolved(Ended::Cleared))]);
+    assert_eq!(lab.units().len(), 1, "{:?}", lab.units());
+}
+
 #[test]
 fn a_single_burst_of_a_few_stays_silent_and_a_few_in_each_window_do_not() {
     let mut lab = Lab::new([]).only("listen_overflow");

@@ -3,12 +3,13 @@
 //! **H**, the share of hand-offs: of the requests that another thread sends on a connection than the one before, those that
 //! come at once. A connection is given back and at once taken by somebody else only where somebody waited for it: H estimates
 //! the share of callers who waited. What chance does is taken off: a connection that is used `r` times a second is taken
-//! within `e` by chance in `1 - exp(-r e)` of all cases.
+//! within `e` by chance in `1 - exp(-r e)` of all cases. "At once" is as long as that allows, up to 2 ms: who waited still
+//! has to be woken, and to get a processor.
 //!
 //! **Q**, the queue: requests that the process has under work, less its connections. It needs no threads (event loops), and
 //! is right where each request uses one connection of this pool once.
 
-use weir_abi::IDLE_MIN_EXPONENT;
+use weir_abi::{IDLE_BUCKETS, IDLE_MIN_EXPONENT};
 
 use super::{inbound::Inbound, usage::Usage};
 use crate::decide::{
@@ -167,10 +168,10 @@ impl Reading {
         let connections = usage.connections.max(1) as f64;
         let seconds = window_ns.max(1) as f64 / 1e9;
         let answer = usage.latency.quantile_s(0.5);
-        let buckets = at_once_buckets(answer.unwrap_or(0.0));
-        let at_once_s = (1u64 << (IDLE_MIN_EXPONENT as usize + buckets - 1)) as f64 / 1e9;
+        let taken_per_s = usage.reused(0).taken as f64 / seconds;
+        let buckets = at_once_buckets(answer.unwrap_or(0.0), taken_per_s / connections);
+        let at_once_s = at_once_s(buckets);
         let reused = usage.reused(buckets);
-        let taken_per_s = reused.taken as f64 / seconds;
         let handed_off = Proportion::new(reused.taken_at_once, reused.taken).gated().filter(|_| !before.threads_hop);
         let chance = |per_s: f64| 1.0 - (-per_s * at_once_s).exp();
         Self {
@@ -330,13 +331,23 @@ impl Usage {
     }
 }
 
-/// Buckets of idle time that are a hand-off: a tenth of an answer's time, within 0.5 and 2 ms.
-fn at_once_buckets(answer_s: f64) -> usize {
-    match answer_s * 0.1 {
+/// Buckets of idle time that are a hand-off: a tenth of an answer's time, within 0.5 and 2 ms, or longer where chance has
+/// no hand in it: a connection that changes hands 9 times a second does so within 2 ms by chance in 2% of all cases.
+fn at_once_buckets(answer_s: f64, taken_per_s: f64) -> usize {
+    /// What chance may make of hand-offs; it is taken off, but an estimate of it.
+    const LITTLE_CHANCE: f64 = 0.03;
+    let by_answer = match answer_s * 0.1 {
         s if s < 0.75e-3 => 1,
         s if s < 1.5e-3 => 2,
         _ => 3,
-    }
+    };
+    let is_unlikely = |buckets: &usize| taken_per_s * at_once_s(*buckets) <= LITTLE_CHANCE;
+    (by_answer..IDLE_BUCKETS).rev().find(is_unlikely).unwrap_or(by_answer)
+}
+
+/// The upper end of so many buckets of idle time.
+fn at_once_s(buckets: usize) -> f64 {
+    (1u64 << (IDLE_MIN_EXPONENT as usize + buckets - 1)) as f64 / 1e9
 }
 
 /// Callers to each connection, without whom so large a share cannot have waited: with random arrivals three of ten wait when
