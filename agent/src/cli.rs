@@ -28,23 +28,14 @@ const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed while running, 2 cannot run here or bad usage.
 Start with `weir doctor` when something does not work.";
 
+/// What each of them does is said with its arguments: a comment here would hide all of that from its `--help`.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show who talks to whom on this machine, how fast, and how often it fails
     Edges(edges::Args),
-    /// Say what is wrong on this machine, where to look and why it matters, as it begins and ends
     Signals(signals::Args),
-    /// The whole picture of one service, or of one edge: who calls it, whom it calls, where the time goes, what is wrong
-    ///
-    /// The numbers cover all of `--for`. Incidents are judged as `weir signals` does, by windows of five seconds in the same
-    /// time, and take two bad ones: give it ten seconds or more. What shows only against what is normal takes a `--learn` that is
-    /// shorter than `--for`. Nothing is installed, and nothing stays in the kernel after weir ends.
     Explain(explain::Args),
-    /// Observe, and keep all that the engine was told in a file
     Record(record::Args),
-    /// Show the edges of a recorded file, exactly as they were
     Replay(replay::Args),
-    /// Check whether this machine can run weir, what is missing, and how to fix it
     Doctor(doctor::Args),
 }
 
@@ -90,4 +81,22 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .chain()
         .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
         .any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_command_says_more_in_its_own_help() {
+        let cli = Cli::command();
+        cli.clone().debug_assert();
+        for command in cli.get_subcommands() {
+            let [short, long] = [command.get_about(), command.get_long_about()]
+                .map(|text| text.map(ToString::to_string).unwrap_or_default());
+            assert!(!short.is_empty() && long.len() > short.len() + 50, "{}: {long}", command.get_name());
+        }
+    }
 }

@@ -17,7 +17,11 @@ use crate::{
     observe::{self, Also, Plan, Until},
 };
 
-/// What was typed after `weir explain`; the help for it is with the command's name.
+/// The whole picture of one service, or of one edge: who calls it, whom it calls, where the time goes, what is wrong
+///
+/// The numbers cover all of `--for`. Incidents are judged as `weir signals` does, by windows of five seconds in the same
+/// time, and take two bad ones: give it ten seconds or more. What shows only against what is normal takes a `--learn` that is
+/// shorter than `--for`. Nothing is installed, and nothing stays in the kernel after weir ends.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

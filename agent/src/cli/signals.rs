@@ -16,9 +16,9 @@ use crate::{
     recording::{self, Recorder},
 };
 
-/// Say what is wrong on this machine, where to look and why it matters, as it begins and ends. Silent while all is well.
+/// Say what is wrong on this machine, where to look and why it matters, as it begins and ends
 ///
-/// Every five seconds each edge is judged; an incident takes two bad windows of three, so that one bad moment is none. Some
+/// Silent while all is well. Every five seconds each edge is judged; an incident takes two bad windows of three, so that one bad moment is none. Some
 /// signals know from the first window what is wrong (nothing listens at an address); others first learn what is normal, for
 /// ten minutes or what `--learn` says. Nothing is installed, and nothing stays in the kernel after weir ends.
 #[derive(Debug, clap::Args)]
