@@ -6,6 +6,7 @@
 //!
 //! Needs `CAP_SYS_ADMIN` and `CAP_SYS_PTRACE` for other namespaces than weir's own, and for descriptors of others.
 
+mod busiest;
 mod cgroup;
 mod misses;
 mod namespace;

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
 use crate::polled::{
-    CgroupPoll, ConntrackPoll, Listener, NamespacePoll, NetCounters, Polled, PortsPoll, Pressure, ProcessPoll, Sender,
-    SendersPoll, Throttle,
+    BusiestPoll, CgroupPoll, ConntrackPoll, Listener, NamespacePoll, NetCounters, Polled, PortsPoll, Pressure,
+    ProcessPoll, Sender, SendersPoll, Throttle,
 };
 
 /// More than the poller tells of, so that a foreign recording has a bound too.
@@ -27,6 +27,8 @@ pub struct HostView {
     pub processes: Vec<ProcessView>,
     /// Their cgroups, and the host's (`/`), in order.
     pub cgroups: Vec<CgroupView>,
+    /// Who ran most, where that was looked for.
+    pub busiest: Option<BusiestPoll>,
     /// What was not to be had, since weir's start.
     pub misses: Vec<(Arc<str>, u64)>,
 }
@@ -195,6 +197,8 @@ pub(crate) struct Host {
     cgroups: Table<Arc<str>, CgroupPoll>,
     /// Most and least that waited, by namespace and socket.
     waited: BTreeMap<(u32, u32), (u32, u32)>,
+    /// Of this window.
+    busiest: Option<BusiestPoll>,
     misses: Vec<(Arc<str>, u64)>,
 }
 
@@ -208,6 +212,7 @@ impl Host {
             Polled::Conntrack(poll) => drop(self.conntrack.take(poll.netns, now_ns, poll, MAX_NAMESPACES)),
             Polled::Process(poll) => drop(self.processes.take(poll.pid, now_ns, poll, MAX_PROCESSES)),
             Polled::Cgroup(poll) => drop(self.cgroups.take(Arc::clone(&poll.path), now_ns, poll, MAX_CGROUPS)),
+            Polled::Busiest(poll) => self.busiest = Some(poll.clone()),
             Polled::Missed(misses) => self.misses.clone_from(&misses.counts),
         }
     }
@@ -232,7 +237,7 @@ impl Host {
 
     /// The window ends.
     pub(crate) fn close_window(&mut self, now_ns: u64) {
-        let Self { namespaces, senders, ports, conntrack, processes, cgroups, waited, misses: _ } = self;
+        let Self { namespaces, senders, ports, conntrack, processes, cgroups, waited, busiest, misses: _ } = self;
         namespaces.close(now_ns);
         senders.close(now_ns);
         ports.close(now_ns);
@@ -240,6 +245,7 @@ impl Host {
         processes.close(now_ns);
         cgroups.close(now_ns);
         waited.clear();
+        *busiest = None;
     }
 
     /// What the window holds.
@@ -248,6 +254,7 @@ impl Host {
             namespaces: self.namespaces.in_window().map(|(_, known)| self.view_of(known)).collect(),
             processes: self.processes.in_window().map(|(_, known)| process(known)).collect(),
             cgroups: self.cgroups.in_window().map(|(_, known)| cgroup(known)).collect(),
+            busiest: self.busiest.clone(),
             misses: self.misses.clone(),
         }
     }

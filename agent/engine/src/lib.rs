@@ -33,8 +33,8 @@ pub use host::{CgroupView, HostView, ListenerView, NamespaceView, ProcessView, S
 pub use identity::{Backend, Identity, Kind, Named, NamedEnd};
 pub use input::{AgentCost, Input, Naming, ProbeState, ProgramCost, Started};
 pub use polled::{
-    CgroupPoll, ConntrackPoll, Listener, NamespacePoll, NetCounters, Owner, PollMisses, Polled, PortUse, PortsPoll,
-    Pressure, ProcessPoll, Sender, SendersPoll, Throttle,
+    BusiestPoll, Busy, CgroupPoll, ConntrackPoll, Listener, NamespacePoll, NetCounters, Owner, PollMisses, Polled,
+    PortUse, PortsPoll, Pressure, ProcessPoll, Sender, SendersPoll, Throttle,
 };
 pub use queues::AcceptQueueView;
 pub use snapshot::{

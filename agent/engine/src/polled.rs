@@ -22,6 +22,8 @@ pub enum Polled {
     Process(ProcessPoll),
     /// A cgroup of such a process, or the host.
     Cgroup(CgroupPoll),
+    /// Who ran most on the host, while threads wait for a processor.
+    Busiest(BusiestPoll),
     /// What was not to be had.
     Missed(PollMisses),
 }
@@ -246,6 +248,30 @@ pub struct ProcessPoll {
     pub on_cpu_ns: u64,
     /// Its cgroup, where processor time is shared out.
     pub cgroup: Option<Arc<str>>,
+}
+
+/// Who ran most on the host, processes of one name together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BusiestPoll {
+    /// In so long a time.
+    pub over_ns: u64,
+    /// The busiest first.
+    pub busiest: Vec<Busy>,
+}
+
+/// Processes of one name that ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Busy {
+    /// The name of their first threads.
+    pub comm: Arc<str>,
+    /// The one that ran most.
+    pub pid: u32,
+    /// How long that one ran.
+    pub most_ns: u64,
+    /// How many there are.
+    pub processes: u32,
+    /// How long all of them ran.
+    pub ran_ns: u64,
 }
 
 /// A cgroup, or the host.

@@ -114,6 +114,14 @@ pub(super) fn schedstat(text: &str) -> Option<(u64, u64)> {
     Some((words.next()?.ok()?, words.next()?.ok()?))
 }
 
+/// `/proc/PID/stat`: the name, and ticks that all threads ran, in the kernel and out of it. A name may hold anything.
+pub(super) fn ran(text: &str) -> Option<(&str, u64)> {
+    let (begin, end) = (text.find('(')?, text.rfind(')')?);
+    let comm = text.get(begin + 1..end)?;
+    let mut fields = text.get(end + 1..)?.split_ascii_whitespace().skip(11).map(str::parse::<u64>);
+    Some((comm, fields.next()?.ok()?.saturating_add(fields.next()?.ok()?)))
+}
+
 /// The paths in `/proc/PID/cgroup`: in the hierarchy of version 1 that shares out processors, and in that of version 2.
 pub(super) fn cgroups(text: &str) -> (Option<&str>, Option<&str>) {
     let mut found = (None, None);

@@ -30,6 +30,7 @@ pub(super) struct Threads {
     processes: HashMap<u32, Process>,
     poll: u64,
     left: usize,
+    waited_ns: u64,
     over_limit: u64,
 }
 
@@ -38,6 +39,7 @@ impl Threads {
     pub(super) fn begin(&mut self) {
         self.poll += 1;
         self.left = MAX_THREADS;
+        self.waited_ns = 0;
         self.over_limit = 0;
     }
 
@@ -64,12 +66,19 @@ impl Threads {
             // What a thread had done before it was first looked at may be of any age.
             let before = process.threads.get(&tid).copied().unwrap_or(now);
             process.sum.on_cpu_ns += on_cpu_ns.saturating_sub(before.on_cpu_ns);
-            process.sum.run_delay_ns += run_delay_ns.saturating_sub(before.run_delay_ns);
+            let waited_ns = run_delay_ns.saturating_sub(before.run_delay_ns);
+            process.sum.run_delay_ns += waited_ns;
+            self.waited_ns += waited_ns;
             threads.insert(tid, now);
         }
         let seen = threads.len() as u32;
         process.threads = threads;
         Ok((process.sum, (seen, all as u32)))
+    }
+
+    /// How long all threads have waited for a processor since the last poll.
+    pub(super) fn waited_ns(&self) -> u64 {
+        self.waited_ns
     }
 
     /// Threads that were not looked at in this poll.

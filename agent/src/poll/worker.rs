@@ -10,6 +10,7 @@ use weir_engine::Polled;
 
 use super::{
     Errand, MAX_NAMESPACES, Targets,
+    busiest::Busiest,
     cgroup::Cgroups,
     misses::{Miss, Misses},
     namespace::{Home, Namespace},
@@ -22,6 +23,9 @@ use super::{
 /// A poll may take so long; what is left over then is counted and done in none.
 const BUDGET: Duration = Duration::from_millis(400);
 
+/// Threads have waited so long for a processor since the last of the slower polls: it is worth a look who ran instead.
+const MUCH_WAIT_NS: u64 = 1_500_000_000;
+
 /// What the thread keeps from poll to poll.
 pub(super) struct Worker {
     proc: PathBuf,
@@ -29,6 +33,7 @@ pub(super) struct Worker {
     owners: Owners,
     neighbours: Neighbours,
     threads: Threads,
+    busiest: Busiest,
     misses: Misses,
 }
 
@@ -41,6 +46,7 @@ impl Worker {
             owners: Owners::new(&proc),
             neighbours: Neighbours::default(),
             threads: Threads::default(),
+            busiest: Busiest::default(),
             misses: Misses::default(),
             proc,
         }
@@ -112,7 +118,7 @@ impl Worker {
     }
 
     fn processes(&mut self, targets: &Targets, until: Instant, found: &mut Vec<Polled>) {
-        let Self { proc, cgroups, threads, misses, .. } = self;
+        let Self { proc, cgroups, threads, busiest, misses, .. } = self;
         cgroups.begin();
         threads.begin();
         for (pid, netns) in &targets.processes {
@@ -128,6 +134,11 @@ impl Worker {
             }
         }
         misses.add(Miss::ThreadsOverLimit, threads.over_limit());
+        if threads.waited_ns() >= MUCH_WAIT_NS {
+            found.extend(busiest.look(proc, until, misses).map(Polled::Busiest));
+        } else {
+            busiest.forget();
+        }
         threads.forget_others();
         found.extend(cgroups.polled().into_iter().map(Polled::Cgroup));
     }

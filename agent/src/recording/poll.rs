@@ -8,8 +8,8 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use weir_engine::{
-    CgroupPoll, ConntrackPoll, Listener, NamespacePoll, NetCounters, Owner, PollMisses, Polled, PortUse, PortsPoll,
-    Pressure, ProcessPoll, Sender, SendersPoll, Throttle,
+    BusiestPoll, Busy, CgroupPoll, ConntrackPoll, Listener, NamespacePoll, NetCounters, Owner, PollMisses, Polled,
+    PortUse, PortsPoll, Pressure, ProcessPoll, Sender, SendersPoll, Throttle,
 };
 
 /// Something that was polled.
@@ -49,6 +49,7 @@ enum PolledLine {
     Conntrack(#[serde(with = "ConntrackLine")] ConntrackPoll),
     Process(#[serde(with = "ProcessLine")] ProcessPoll),
     Cgroup(#[serde(with = "CgroupLine")] CgroupPoll),
+    Busiest(#[serde(with = "BusiestLine")] BusiestPoll),
     Missed(#[serde(with = "MissesLine")] PollMisses),
 }
 
@@ -113,6 +114,21 @@ lines! {
         pid: u32,
         #[serde(with = "text")]
         comm: Arc<str>,
+    }
+    #[serde(remote = "BusiestPoll")]
+    BusiestLine of BusiestPoll {
+        over_ns: u64,
+        #[serde(with = "list")]
+        busiest: Vec<Busy>,
+    }
+    #[serde(remote = "Busy")]
+    BusyLine of Busy {
+        #[serde(with = "text")]
+        comm: Arc<str>,
+        pid: u32,
+        most_ns: u64,
+        processes: u32,
+        ran_ns: u64,
     }
     #[serde(remote = "SendersPoll")]
     SendersLine of SendersPoll {

@@ -11,10 +11,10 @@ use super::{
     alarm::Rule,
     answers::Answers,
     baseline::Learning,
-    contract::{Confidence, Defect, Origin, RuledOut, What, Where, Why},
+    contract::{Confidence, Defect, Origin, Place, RuledOut, What, Where, Why},
     evaluate::{Evaluator, Judge},
     evidence::{Compared, Evidence},
-    owners::Known,
+    owners::{Known, Owners},
     quantity::{Measure, Quantity},
     report::Report,
     severity::{Effect, Level, Resource, Severity},
@@ -22,7 +22,7 @@ use super::{
     trust::Trust,
     unit::Unit,
 };
-use crate::host::ProcessView;
+use crate::host::{HostView, ProcessView};
 
 /// Its row.
 pub(super) const SIGNAL: Signal = Signal {
@@ -67,23 +67,17 @@ impl Evaluator for CpuWait {
         }
         self.answers.gather(window);
         let owners = window.owners();
-        let busiest = |except: u32| {
-            let others = processes.iter().filter(|process| process.last.pid != except && process.over_ns > 0);
-            others.max_by_key(|process| process.on_cpu_ns)
-        };
         let mut states = Vec::new();
         for process in processes.iter().filter(|process| process.over_ns > 0) {
             let Some(known) = owners.get(process.last.pid) else { continue };
             let service = known.service();
-            let neighbour = busiest(process.last.pid)
-                .and_then(|other| Some((owners.get(other.last.pid)?, rate(other.on_cpu_ns, other))));
             let reading = Reading {
                 wait: rate(process.run_delay_ns, process),
                 run: rate(process.on_cpu_ns, process),
                 threads: process.last.threads,
                 over_ns: process.over_ns,
                 felt: self.answers.felt(&service),
-                neighbour,
+                neighbour: neighbour(process, &snapshot.host, owners),
             };
             let unit = Unit::process(service.clone(), process.last.pid);
             let state = judge.judge(&unit, reading.finding(), Trust::Unchecked, || report(&unit, known, &reading));
@@ -98,19 +92,49 @@ fn rate(ns: u64, process: &ProcessView) -> f64 {
     ns as f64 / process.over_ns.max(1) as f64
 }
 
+/// Somebody else who ran: a process with edges, or those of one name.
+#[derive(Debug)]
+struct Neighbour {
+    name: String,
+    /// Seconds a second.
+    run: f64,
+}
+
+/// Who ran most beside this process. Of those without edges the poll tells while somebody waits.
+fn neighbour(process: &ProcessView, host: &HostView, owners: &Owners<'_>) -> Option<Neighbour> {
+    let own = process.last.pid;
+    let with_edges = host.processes.iter().filter(|other| other.last.pid != own && other.over_ns > 0);
+    let with_edges = with_edges.max_by_key(|other| other.on_cpu_ns).and_then(|other| {
+        let name = owners.get(other.last.pid)?.place().to_string();
+        Some(Neighbour { name, run: rate(other.on_cpu_ns, other) })
+    });
+    let of_all = host.busiest.as_ref().and_then(|poll| {
+        let other = poll.busiest.iter().find(|busy| busy.pid != own)?;
+        let place = owners
+            .get(other.pid)
+            .map_or_else(|| Place::Process { name: other.comm.to_string(), pid: other.pid }, Known::place);
+        let name = match other.processes {
+            0 | 1 => place.to_string(),
+            n => format!("{place} and {} more of that name", n - 1),
+        };
+        Some(Neighbour { name, run: other.ran_ns as f64 / poll.over_ns.max(1) as f64 })
+    });
+    with_edges.into_iter().chain(of_all).max_by(|a, b| a.run.total_cmp(&b.run))
+}
+
 /// A process's threads in a window.
 #[derive(Debug)]
-struct Reading<'a> {
+struct Reading {
     wait: f64,
     run: f64,
     threads: (u32, u32),
     over_ns: u64,
     felt: bool,
-    /// Who else ran most, and how much.
-    neighbour: Option<(&'a Known<'a>, f64)>,
+    /// Who else ran most.
+    neighbour: Option<Neighbour>,
 }
 
-impl Reading<'_> {
+impl Reading {
     fn share(&self) -> f64 {
         let ready = self.wait + self.run;
         if ready > 0.0 { self.wait / ready } else { 0.0 }
@@ -121,16 +145,24 @@ impl Reading<'_> {
             let effect = self.felt.then_some(Effect::LatencyUp);
             return Finding::Raise(Severity::of(Level::Critical, Some(Resource::Queue), effect));
         }
+        if self.threads.0 < self.threads.1 {
+            // Those that found no time or room in the poll may wait.
+            return Finding::NoData;
+        }
         if self.wait < CLEAR || self.share() < RAISE_SHARE / 2.0 { Finding::Clear } else { Finding::Between }
     }
 
     /// Somebody else runs more than the process itself.
     fn class(&self) -> &'static str {
-        if self.neighbour.is_some_and(|(_, run)| run > self.run) { "neighbour" } else { "own threads" }
+        if self.culprit().is_some() { "neighbour" } else { "own threads" }
+    }
+
+    fn culprit(&self) -> Option<&Neighbour> {
+        self.neighbour.as_ref().filter(|neighbour| neighbour.run > self.run)
     }
 }
 
-fn report(unit: &Unit, known: &Known<'_>, reading: &Reading<'_>) -> Result<Report, Defect> {
+fn report(unit: &Unit, known: &Known<'_>, reading: &Reading) -> Result<Report, Defect> {
     let n = u64::from(reading.threads.0).max(1);
     let evidence = |name, value: f64, measure, compared| {
         Evidence::new(name, Quantity::new(value, measure)?, compared, reading.over_ns, n)
@@ -144,11 +176,11 @@ fn report(unit: &Unit, known: &Known<'_>, reading: &Reading<'_>) -> Result<Repor
         Why::new(Quantity::new(reading.wait, Measure::Rate("s/s"))?, "are lost to its requests, all threads together")?;
     let place = Where::new("threads and neighbours of", &known.place(), &format!("top -H -p {}", known.pid()))?;
     let sure = Confidence::new(if reading.class() == "neighbour" { 0.7 } else { 0.6 })?;
-    let suspect = match reading.neighbour.filter(|(_, run)| *run > reading.run) {
-        Some((neighbour, _)) => neighbour.place().to_string(),
+    let suspect = match reading.culprit() {
+        Some(neighbour) => neighbour.name.clone(),
         None => unit.callee().unwrap_or_else(|| unit.to_string()),
     };
-    let run_by = reading.neighbour.map_or(0.0, |(_, run)| run);
+    let run_by = reading.neighbour.as_ref().map_or(0.0, |neighbour| neighbour.run);
     let run_by = Quantity::new(run_by, Measure::Rate("s/s"))?;
     let not = RuledOut::new("an idle process", Quantity::new(reading.run, Measure::Rate("s/s"))?, "it ran")?;
     let report = Report::new(

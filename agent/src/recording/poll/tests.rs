@@ -53,6 +53,10 @@ fn all() -> Vec<Polled> {
         Polled::Cgroup(CgroupPoll { path: "/".into(), throttle: None, pressure: Some(pressure) }),
         Polled::Missed(PollMisses { counts: vec![("poll_gone".into(), 3)] }),
         Polled::Senders(SendersPoll { netns: 1, senders: vec![sender] }),
+        Polled::Busiest(BusiestPoll {
+            over_ns: 1,
+            busiest: vec![Busy { comm: "cc1".into(), pid: 2, most_ns: 3, processes: 4, ran_ns: 5 }],
+        }),
     ]
 }
 
