@@ -30,6 +30,7 @@ mod answers;
 mod baseline;
 mod callees;
 mod changes;
+mod client_stall;
 mod contract;
 mod cpu_throttled;
 mod cpu_wait;
@@ -67,6 +68,7 @@ pub use alert::{Alert, Document, Heading, Item, MAX_TEXT, Suspect};
 pub use baseline::{Baseline, Learning, Normal};
 pub use callees::Callees;
 pub use changes::{Change, ChangeKind, Changes};
+pub use client_stall::ClientStall;
 pub use contract::{Confidence, Defect, Origin, Place, RuledOut, What, Where, Why};
 pub use cpu_throttled::CpuThrottled;
 pub use cpu_wait::CpuWait;
@@ -100,6 +102,7 @@ pub const SIGNALS: &[&Signal] = &[
     &edge_errors::SIGNAL,
     &accept_queue::SIGNAL,
     &receive_queue::SIGNAL,
+    &client_stall::SIGNAL,
     &listen_overflow::SIGNAL,
     &ports_exhausted::SIGNAL,
     &cpu_throttled::SIGNAL,
