@@ -23,6 +23,7 @@
 //!
 //! What it must not do: keep time by itself, count windows, remember what it raised, or decide who is told.
 
+mod abandoned_work;
 mod accept_queue;
 mod alarm;
 mod alert;
@@ -62,6 +63,7 @@ mod unit;
 mod units;
 mod worst;
 
+pub use abandoned_work::AbandonedWork;
 pub use accept_queue::AcceptQueueEvaluator;
 pub use alarm::{Alarm, Ended, Rule, State, Transition, Verdict};
 pub use alert::{Alert, Document, Heading, Item, MAX_TEXT, Suspect};
@@ -100,6 +102,7 @@ pub const SIGNALS: &[&Signal] = &[
     &pool::EXHAUSTED,
     &pool::REFUSED,
     &edge_errors::SIGNAL,
+    &abandoned_work::SIGNAL,
     &accept_queue::SIGNAL,
     &receive_queue::SIGNAL,
     &client_stall::SIGNAL,

@@ -1,6 +1,7 @@
 //! The decision engine: windows in, incidents out.
 
 use super::{
+    abandoned_work::AbandonedWork,
     accept_queue::AcceptQueueEvaluator,
     baseline::Learning,
     changes::{Change, ChangeKind},
@@ -42,6 +43,7 @@ fn evaluators(learning: Learning) -> Vec<Box<dyn Evaluator>> {
         Box::new(PoolExhausted::new(learning)),
         Box::new(PoolRefused::new(learning)),
         Box::new(EdgeErrors::new(learning)),
+        Box::new(AbandonedWork::new(learning)),
         Box::new(AcceptQueueEvaluator::new(learning)),
         Box::new(ReceiveQueue::new(learning)),
         Box::new(ClientStall::new(learning)),
