@@ -85,7 +85,7 @@ pub use host_limits::HostLimit;
 pub use incidents::{Incidents, MAX_ALARMS, MAX_INCIDENTS};
 pub use listen_overflow::ListenOverflow;
 pub use notify::{Limiter, Notification};
-pub use pool::{PoolExhausted, PoolRefused};
+pub use pool::{PoolExhausted, PoolNearLimit, PoolRefused};
 pub use ports_exhausted::PortsExhausted;
 pub use pressure::PressureStall;
 pub use proportion::{MIN_EVENTS, Proportion};
@@ -100,6 +100,7 @@ pub use unit::{Service, Unit};
 /// Every signal that is decided on: pools first, then edges, queues, and resources.
 pub const SIGNALS: &[&Signal] = &[
     &pool::EXHAUSTED,
+    &pool::NEAR_LIMIT,
     &pool::REFUSED,
     &edge_errors::SIGNAL,
     &abandoned_work::SIGNAL,

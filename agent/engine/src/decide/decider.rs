@@ -15,7 +15,7 @@ use super::{
     host_limits::HostLimit,
     incidents::Incidents,
     listen_overflow::ListenOverflow,
-    pool::{PoolExhausted, PoolRefused},
+    pool::{PoolExhausted, PoolNearLimit, PoolRefused},
     ports_exhausted::PortsExhausted,
     pressure::PressureStall,
     receive_queue::ReceiveQueue,
@@ -41,6 +41,7 @@ impl Default for Decider {
 fn evaluators(learning: Learning) -> Vec<Box<dyn Evaluator>> {
     vec![
         Box::new(PoolExhausted::new(learning)),
+        Box::new(PoolNearLimit::default()),
         Box::new(PoolRefused::new(learning)),
         Box::new(EdgeErrors::new(learning)),
         Box::new(AbandonedWork::new(learning)),
