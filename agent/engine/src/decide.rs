@@ -23,6 +23,7 @@
 //!
 //! What it must not do: keep time by itself, count windows, remember what it raised, or decide who is told.
 
+mod abandoned_work;
 mod accept_queue;
 mod alarm;
 mod alert;
@@ -30,6 +31,7 @@ mod answers;
 mod baseline;
 mod callees;
 mod changes;
+mod client_stall;
 mod contract;
 mod cpu_throttled;
 mod cpu_wait;
@@ -64,12 +66,14 @@ mod unit;
 mod units;
 mod worst;
 
+pub use abandoned_work::AbandonedWork;
 pub use accept_queue::AcceptQueueEvaluator;
 pub use alarm::{Alarm, Ended, Rule, State, Transition, Verdict};
 pub use alert::{Alert, Document, Heading, Item, MAX_TEXT, Suspect};
 pub use baseline::{Baseline, Learning, Normal};
 pub use callees::Callees;
 pub use changes::{Change, ChangeKind, Changes};
+pub use client_stall::ClientStall;
 pub use contract::{Confidence, Defect, Origin, Place, RuledOut, What, Where, Why};
 pub use cpu_throttled::CpuThrottled;
 pub use cpu_wait::CpuWait;
@@ -85,7 +89,7 @@ pub use incidents::{Incidents, MAX_ALARMS, MAX_INCIDENTS};
 pub use listen_overflow::ListenOverflow;
 pub use notify::{Limiter, Notification};
 pub use peer_not_reading::PeerNotReading;
-pub use pool::{PoolExhausted, PoolRefused};
+pub use pool::{PoolExhausted, PoolNearLimit, PoolRefused};
 pub use ports_exhausted::PortsExhausted;
 pub use pressure::PressureStall;
 pub use proportion::{MIN_EVENTS, Proportion};
@@ -101,10 +105,13 @@ pub use unit::{Service, Unit};
 /// Every signal that is decided on: pools first, then edges, queues, and resources.
 pub const SIGNALS: &[&Signal] = &[
     &pool::EXHAUSTED,
+    &pool::NEAR_LIMIT,
     &pool::REFUSED,
     &edge_errors::SIGNAL,
+    &abandoned_work::SIGNAL,
     &accept_queue::SIGNAL,
     &receive_queue::SIGNAL,
+    &client_stall::SIGNAL,
     &listen_overflow::SIGNAL,
     &peer_not_reading::SIGNAL,
     &send_limited::SIGNAL,

@@ -27,6 +27,8 @@ pub struct View {
     pub broken: u64,
     /// Rounds whose end was not observed, because the sample of followed sockets changed.
     pub unobserved: u64,
+    /// Time that those three took, nanoseconds.
+    pub unanswered_ns: u64,
     /// Requests that were already waiting when the window began.
     pub in_flight_before: u64,
     /// Time integral of rounds in flight over the window.
@@ -107,6 +109,7 @@ impl View {
             abandoned: d(|r| r.rounds_abandoned),
             broken: d(|r| r.rounds_broken),
             unobserved: d(|r| r.rounds_unobserved),
+            unanswered_ns: d(|r| r.unanswered_ns),
             // A round may end between two words of a reading; what then comes out negative was nothing.
             in_flight_ns: if in_flight.is_none() || integral > i64::MAX as u64 { 0 } else { integral },
             multiplexed: gauge(after.multiplexed_set, after.multiplexed_cleared) > 0 || d(|r| r.multiplexed_set) > 0,
@@ -176,6 +179,7 @@ impl View {
         self.abandoned = self.abandoned.wrapping_add(other.abandoned);
         self.broken = self.broken.wrapping_add(other.broken);
         self.unobserved = self.unobserved.wrapping_add(other.unobserved);
+        self.unanswered_ns = self.unanswered_ns.saturating_add(other.unanswered_ns);
         self.in_flight_ns = self.in_flight_ns.saturating_add(other.in_flight_ns);
         self.multiplexed |= other.multiplexed;
         self.push |= other.push;

@@ -223,6 +223,7 @@ fn view_of(view: &View, snapshot: &Snapshot) -> Object {
         abandoned,
         broken,
         unobserved,
+        unanswered_ns: _,    // for decisions alone
         in_flight_before: _, // for
         in_flight_ns: _,     // in littles_law
         multiplexed,

@@ -31,7 +31,13 @@ pub(super) const ROWS: &[Scenario] = &[
         kind: Kind::Fault,
         edge: TO_WEB,
         must: &[must("cpu_wait", on("web.py"), 20.0)],
-        may: &[may("cpu_wait", ANYWHERE), may("receive_queue", ANYWHERE), may("accept_queue", TO_WEB)],
+        may: &[
+            may("cpu_wait", ANYWHERE),
+            may("receive_queue", ANYWHERE),
+            // The clients get no processor either, and answers wait for them.
+            may("client_stall", ANYWHERE),
+            may("accept_queue", TO_WEB),
+        ],
         must_not: &[may("cpu_throttled", ANYWHERE)],
         fault_s: 20,
         play: noisy_neighbour,

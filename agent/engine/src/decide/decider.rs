@@ -1,9 +1,11 @@
 //! The decision engine: windows in, incidents out.
 
 use super::{
+    abandoned_work::AbandonedWork,
     accept_queue::AcceptQueueEvaluator,
     baseline::Learning,
     changes::{Change, ChangeKind},
+    client_stall::ClientStall,
     cpu_throttled::CpuThrottled,
     cpu_wait::CpuWait,
     decisions::Decisions,
@@ -14,7 +16,7 @@ use super::{
     incidents::Incidents,
     listen_overflow::ListenOverflow,
     peer_not_reading::PeerNotReading,
-    pool::{PoolExhausted, PoolRefused},
+    pool::{PoolExhausted, PoolNearLimit, PoolRefused},
     ports_exhausted::PortsExhausted,
     pressure::PressureStall,
     receive_queue::ReceiveQueue,
@@ -41,10 +43,13 @@ impl Default for Decider {
 fn evaluators(learning: Learning) -> Vec<Box<dyn Evaluator>> {
     vec![
         Box::new(PoolExhausted::new(learning)),
+        Box::new(PoolNearLimit::default()),
         Box::new(PoolRefused::new(learning)),
         Box::new(EdgeErrors::new(learning)),
+        Box::new(AbandonedWork::new(learning)),
         Box::new(AcceptQueueEvaluator::new(learning)),
         Box::new(ReceiveQueue::new(learning)),
+        Box::new(ClientStall::new(learning)),
         Box::new(ListenOverflow::default()),
         Box::new(PeerNotReading::new(learning)),
         Box::new(SendLimited),

@@ -2,19 +2,26 @@
 //!
 //! ```text
 //! Snapshot ─▶ inbound: what callers ask of each process ─┐
-//!         └─▶ usage: how its connections are used ───────┴▶ reading: H, Q, wait, class ─▶ exhausted
+//!         └─▶ usage: how its connections are used ───────┴▶ reading: H, Q, wait, class ─▶ exhausted, near_limit
 //! ```
 
 mod exhausted;
 mod inbound;
+mod near_limit;
+#[cfg(test)]
+mod near_tests;
+mod pooled;
 mod reading;
 mod refused;
 mod say;
+mod say_near;
 #[cfg(test)]
 mod tests;
 mod usage;
 
 pub use exhausted::PoolExhausted;
 pub(super) use exhausted::SIGNAL as EXHAUSTED;
+pub use near_limit::PoolNearLimit;
+pub(super) use near_limit::SIGNAL as NEAR_LIMIT;
 pub use refused::PoolRefused;
 pub(super) use refused::SIGNAL as REFUSED;

@@ -14,27 +14,19 @@
 //! Tokio, virtual threads) in a process without callers, which looks like hand-offs; requests that overlap on a connection
 //! (HTTP/2); a request that uses several pools in turn counts in Q of each.
 
-use std::{collections::BTreeMap, net::SocketAddr};
-
 use super::{
-    inbound,
-    reading::{Before, Callers, Known, Normal, Reading},
+    pooled::{self, Pooled},
+    reading::{Before, Known, Normal, Reading},
     say,
-    usage::Usage,
 };
-use crate::{
-    decide::{
-        alarm::Rule,
-        baseline::{Baseline, Learning},
-        contract::Place,
-        evaluate::{Evaluator, Judge},
-        proportion::MIN_EVENTS,
-        signal::{Signal, Window},
-        trust::Trust,
-        unit::{Service, Unit},
-        units::Units,
-    },
-    snapshot::Edge,
+use crate::decide::{
+    alarm::Rule,
+    baseline::{Baseline, Learning},
+    evaluate::{Evaluator, Judge},
+    proportion::MIN_EVENTS,
+    signal::{Signal, Window},
+    trust::Trust,
+    units::Units,
 };
 
 /// Its row.
@@ -56,11 +48,6 @@ const LEAST: f64 = 1e-6;
 
 #[derive(Debug)]
 struct Pool {
-    /// Of this window; nothing between two.
-    usage: Option<Box<Usage>>,
-    pid: u32,
-    process: Option<Place>,
-    address: Option<SocketAddr>,
     connections: Option<u64>,
     rounds: u64,
     /// Windows for which its threads are still held to say nothing.
@@ -74,34 +61,13 @@ struct Pool {
 #[derive(Debug)]
 pub struct PoolExhausted {
     learning: Learning,
-    pools: Units<Pool>,
+    pools: Units<Pooled<Pool>>,
 }
 
 impl PoolExhausted {
     /// One that takes so much to know what is normal.
     pub fn new(learning: Learning) -> Self {
         Self { learning, pools: Units::up_to(MAX_POOLS) }
-    }
-
-    /// Adds up the connections of each process to each service. Returns the processes, each with the time integral of all that
-    /// it waits for.
-    fn gather(&mut self, window: &Window<'_>) -> BTreeMap<u32, u64> {
-        self.pools.begin(window.at.monotonic_ns);
-        let mut waiting: BTreeMap<u32, u64> = BTreeMap::new();
-        for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
-            let (Ok(view), Ok(process)) = (&edge.client_view, &edge.client.process) else { continue };
-            let sum = waiting.entry(process.pid).or_default();
-            *sum = sum.saturating_add(view.in_flight_ns);
-            let (client, server) = (Service::of(&edge.client.identity), Service::of(&edge.server.identity));
-            let unit = Unit::edge_of_process(client, process.pid, server, edge.server.port);
-            if view.open_connections == 0 && !self.pools.knows(&unit) {
-                continue;
-            }
-            let Some(pool) = self.pools.hear(unit, |pool| pool.usage = None) else { continue };
-            pool.usage.get_or_insert_default().add(view, window.snapshot.window_ns);
-            pool.met(edge);
-        }
-        waiting
     }
 }
 
@@ -115,26 +81,20 @@ impl Evaluator for PoolExhausted {
     }
 
     fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
-        let waiting = self.gather(window);
+        let around = pooled::gather(&mut self.pools, window, |view| view.open_connections > 0);
         // A sample of connections is no pool.
         if window.snapshot.degradation.estimated() {
             return;
         }
-        let inbound = inbound::of(window.snapshot, |pid| waiting.contains_key(&pid));
         let (now_ns, window_ns) = (window.at.monotonic_ns, window.snapshot.window_ns);
         for (unit, pool) in self.pools.heard() {
             let Some(usage) = pool.usage.take() else { continue };
-            let elsewhere_ns = waiting.get(&pool.pid).map_or(0, |all| all.saturating_sub(usage.in_flight_ns()));
-            let callers = match inbound.get(&pool.pid) {
-                None => Known::Nobody,
-                Some(None) => Known::Uncounted,
-                Some(Some(inbound)) => Known::Counted(Callers::of(inbound, elsewhere_ns, window_ns)),
-            };
-            let reading = Reading::new(&usage, callers, pool.before(now_ns, self.learning), window_ns);
-            pool.seen_to_hop(reading.threads_hop());
+            let callers = pool.callers(&usage, &around);
+            let reading = Reading::new(&usage, callers, pool.of.before(now_ns, self.learning), window_ns);
+            pool.of.seen_to_hop(reading.threads_hop());
             let ends = say::Ends { unit, process: pool.process.as_ref(), address: pool.address };
             let state = judge.judge(unit, reading.finding(), Trust::Checked, || say::report(&ends, &reading));
-            pool.learn(now_ns, &reading, !state.is_normal());
+            pool.of.learn(now_ns, &reading, !state.is_normal());
         }
     }
 }
@@ -143,10 +103,6 @@ impl Default for Pool {
     fn default() -> Self {
         let baseline = || Baseline::over(DEPTH);
         Self {
-            usage: None,
-            pid: 0,
-            process: None,
-            address: None,
             connections: None,
             rounds: 0,
             hopped: 0,
@@ -158,14 +114,6 @@ impl Default for Pool {
 }
 
 impl Pool {
-    fn met(&mut self, edge: &Edge) {
-        if let Ok(process) = &edge.client.process {
-            self.pid = process.pid;
-            self.process = Some(Place::of(process));
-        }
-        self.address = edge.server.socket_address().or(self.address);
-    }
-
     /// A minute for each window that showed it, an hour at most: a service that hops does so whenever it has little to do, and
     /// one caller alone may look like it for a while.
     fn seen_to_hop(&mut self, now: bool) {

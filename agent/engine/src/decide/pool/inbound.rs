@@ -6,7 +6,7 @@ use crate::{
     decide::trust::Trust,
     delta::View,
     distribution::Distribution,
-    snapshot::{Edge, Snapshot},
+    snapshot::{Edge, ServerProcess, Snapshot},
 };
 
 /// Requests that one process has from its callers.
@@ -18,6 +18,8 @@ pub(super) struct Inbound {
     pub(super) in_flight: u64,
     /// Answered in the window.
     pub(super) rounds: u64,
+    /// Connections that they are made on: on each one at a time.
+    pub(super) connections: u64,
     /// Given up by their callers.
     pub(super) abandoned: u64,
     /// Request read to answer sent.
@@ -52,8 +54,8 @@ pub(super) fn of(snapshot: &Snapshot, wanted: impl Fn(u32) -> bool) -> BTreeMap<
     let mut processes: BTreeMap<u32, Option<Inbound>> = BTreeMap::new();
     for edge in snapshot.edges.iter().filter(|edge| !edge.is_other) {
         let Ok(view) = &edge.server_view else { continue };
-        for (pid, share) in shares(edge, view).filter(|(pid, _)| wanted(*pid)) {
-            let entry = processes.entry(pid).or_insert_with(|| Some(nothing()));
+        for (process, share) in shares(edge, view).filter(|(process, _)| wanted(process.process.pid)) {
+            let entry = processes.entry(process.process.pid).or_insert_with(|| Some(nothing()));
             if view.multiplexed
                 || view.push
                 || view.pipelined.1 > 0
@@ -63,6 +65,7 @@ pub(super) fn of(snapshot: &Snapshot, wanted: impl Fn(u32) -> bool) -> BTreeMap<
             }
             if let Some(inbound) = entry {
                 inbound.add(view, share);
+                inbound.connections = inbound.connections.saturating_add(process.open_connections);
             }
         }
     }
@@ -71,7 +74,7 @@ pub(super) fn of(snapshot: &Snapshot, wanted: impl Fn(u32) -> bool) -> BTreeMap<
 
 /// Which part of an edge's requests each of its processes served. One that has answered none in the window may hold some: then
 /// by connections.
-fn shares<'a>(edge: &'a Edge, view: &'a View) -> impl Iterator<Item = (u32, f64)> + 'a {
+fn shares<'a>(edge: &'a Edge, view: &'a View) -> impl Iterator<Item = (&'a ServerProcess, f64)> + 'a {
     let connections = edge.server_processes.iter().map(|share| share.open_connections).fold(0, u64::saturating_add);
     let count = edge.server_processes.len().max(1) as f64;
     edge.server_processes.iter().map(move |share| {
@@ -82,11 +85,11 @@ fn shares<'a>(edge: &'a Edge, view: &'a View) -> impl Iterator<Item = (u32, f64)
         } else {
             1.0 / count
         };
-        (share.process.pid, part.min(1.0))
+        (share, part.min(1.0))
     })
 }
 
 fn nothing() -> Inbound {
     let View { latency, .. } = View::nothing();
-    Inbound { in_flight_ns: 0.0, in_flight: 0, rounds: 0, abandoned: 0, latency }
+    Inbound { in_flight_ns: 0.0, in_flight: 0, rounds: 0, connections: 0, abandoned: 0, latency }
 }

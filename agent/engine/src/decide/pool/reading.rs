@@ -101,7 +101,7 @@ pub(super) struct Reading {
     pub(super) callers: Known,
     pub(super) normal: Normal,
     /// It did not grow, and its connections are used again.
-    at_ceiling: bool,
+    pub(super) at_ceiling: bool,
     untold: bool,
     /// It has been used before.
     used_before: bool,
@@ -128,6 +128,8 @@ pub(super) struct Callers {
     elsewhere: f64,
     pub(super) in_flight: u64,
     pub(super) rounds: u64,
+    /// Connections that requests come on: no more can be under work.
+    pub(super) connections: u64,
     pub(super) abandoned: u64,
     pub(super) per_s: f64,
     pub(super) median: Option<f64>,
@@ -140,6 +142,7 @@ impl Callers {
             elsewhere: elsewhere_ns as f64 / window_ns.max(1) as f64,
             in_flight: inbound.in_flight,
             rounds: inbound.rounds,
+            connections: inbound.connections,
             abandoned: inbound.abandoned,
             per_s: inbound.rounds as f64 * 1e9 / window_ns.max(1) as f64,
             median: inbound.median_s(),
@@ -250,11 +253,18 @@ impl Reading {
         let Some(handed_off) = self.handed_off else { return false };
         let low = handed_off.low();
         let not_a_stack = self.busy >= ALL_BUSY || beyond(low, self.by_chance_in_a_stack) >= WAITED;
-        let more_threads = self.threads >= MANY_THREADS || u64::from(self.threads) > self.connections;
         // Work that hops between threads looks the same, and here nobody can say how many callers it is for.
         let can_tell = self.busy >= ALL_BUSY || !matches!(self.callers, Known::Uncounted);
         let waited = beyond(low, self.by_chance);
-        waited >= WAITED && not_a_stack && more_threads && can_tell && !self.callers_are_few(least_callers(waited))
+        waited >= WAITED
+            && not_a_stack
+            && self.has_more_threads()
+            && can_tell
+            && !self.callers_are_few(least_callers(waited))
+    }
+
+    pub(super) fn has_more_threads(&self) -> bool {
+        self.threads >= MANY_THREADS || u64::from(self.threads) > self.connections
     }
 
     /// By Q: where callers wait longer than normal, and connections are busy, or used again at once.

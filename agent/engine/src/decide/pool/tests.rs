@@ -127,7 +127,7 @@ fn a_closed_loop_of_as_many_threads_is_silent() {
         Second { handed_off: 40, threads: 0xf, ..closed },
         Second { handed_off: 195, threads: u64::MAX, ..closed },
     ] {
-        let mut lab = Lab::new(app());
+        let mut lab = Lab::new(app()).only("pool_exhausted");
         run(&mut lab, 120, closed);
         assert_eq!(lab.happened(), []);
     }
@@ -147,7 +147,7 @@ fn a_stack_with_room_is_silent() {
 fn an_event_loop_is_judged_by_its_queue() {
     let well = Second { handed_off: 0, taken_later: 0, queries: 190, requests: 190, request_ns: 21 * MS, ..WELL };
     let exhausted = Second { request_ns: 84 * MS, ..well };
-    let mut lab = Lab::new(app());
+    let mut lab = Lab::new(app()).only("pool_exhausted");
     run(&mut lab, 60, well);
     run(&mut lab, 30, exhausted);
     assert_eq!(lab.happened(), [(70, Happened::Raised)]);
