@@ -17,6 +17,7 @@ use super::{
     ports_exhausted::PortsExhausted,
     pressure::PressureStall,
     receive_queue::ReceiveQueue,
+    rules::Rules,
     signal::{Moment, Window},
     unit::Service,
 };
@@ -27,6 +28,7 @@ use crate::snapshot::{End, Snapshot};
 pub struct Decider {
     incidents: Incidents,
     evaluators: Vec<Box<dyn Evaluator>>,
+    rules: Rules,
 }
 
 impl Default for Decider {
@@ -59,7 +61,12 @@ fn evaluators(learning: Learning) -> Vec<Box<dyn Evaluator>> {
 impl Decider {
     /// One that knows nothing. `learning`: what it takes to know what is normal (`--learn`).
     pub fn new(learning: Learning) -> Self {
-        Self { incidents: Incidents::default(), evaluators: evaluators(learning) }
+        Self::following(Rules::ALL, learning)
+    }
+
+    /// The same by other rules than weir's.
+    pub fn following(rules: Rules, learning: Learning) -> Self {
+        Self { incidents: Incidents::following(rules), evaluators: evaluators(rules.learning(learning)), rules }
     }
 
     /// Takes a change that no snapshot shows.
@@ -75,7 +82,7 @@ impl Decider {
                 self.incidents.changed(change);
             }
         }
-        let window = Window { at, snapshot };
+        let window = Window { at, snapshot, rules: self.rules };
         self.incidents.begin(at);
         // In no time, as by a clock that went back, nothing can be said to have happened.
         for evaluator in self.evaluators.iter_mut().filter(|_| snapshot.window_ns > 0) {

@@ -2,6 +2,7 @@
 
 use super::{
     alarm::{Rule, Verdict},
+    rules::Rules,
     severity::Severity,
     trust::Trust,
 };
@@ -39,6 +40,8 @@ pub struct Window<'a> {
     pub at: Moment,
     /// The edges in it, by process and address.
     pub snapshot: &'a Snapshot,
+    /// By which they are judged.
+    pub rules: Rules,
 }
 
 impl Window<'_> {
@@ -71,6 +74,16 @@ impl Finding {
             (Trust::Low, Self::Raise(_) | Self::Proven(_)) => Self::Between,
             (Trust::Low, Self::Clear) => Self::NoData,
             (_, finding) => finding,
+        }
+    }
+
+    /// As bad as the rules say.
+    #[must_use]
+    pub(super) fn of(self, rules: Rules) -> Self {
+        match self {
+            Self::Raise(severity) => Self::Raise(rules.severity(severity)),
+            Self::Proven(severity) => Self::Proven(rules.severity(severity)),
+            finding => finding,
         }
     }
 

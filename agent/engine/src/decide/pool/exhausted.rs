@@ -136,7 +136,8 @@ impl Evaluator for PoolExhausted {
                 Some(None) => Known::Uncounted,
                 Some(Some(inbound)) => Known::Counted(Callers::of(inbound, elsewhere_ns, window_ns)),
             };
-            let reading = Reading::new(&usage, callers, pool.before(now_ns, self.learning), window_ns);
+            let before = pool.before(now_ns, self.learning);
+            let reading = Reading::new(&usage, callers, before, window_ns, window.rules);
             pool.seen_to_hop(reading.threads_hop());
             let ends = say::Ends { unit, process: pool.process.as_ref(), address: pool.address };
             let state = judge.judge(unit, reading.finding(), Trust::Checked, || say::report(&ends, &reading));

@@ -13,6 +13,7 @@ use weir_abi::IDLE_MIN_EXPONENT;
 use super::{inbound::Inbound, usage::Usage};
 use crate::decide::{
     proportion::{MIN_EVENTS, Proportion},
+    rules::Rules,
     severity::{Effect, Level, Resource, Severity},
     signal::Finding,
 };
@@ -105,6 +106,7 @@ pub(super) struct Reading {
     /// It has been used before.
     used_before: bool,
     in_flight: u64,
+    rules: Rules,
 }
 
 /// What is known of the process's own callers.
@@ -163,7 +165,7 @@ pub(super) struct Before {
 }
 
 impl Reading {
-    pub(super) fn new(usage: &Usage, callers: Known, before: Before, window_ns: u64) -> Self {
+    pub(super) fn new(usage: &Usage, callers: Known, before: Before, window_ns: u64, rules: Rules) -> Self {
         let connections = usage.connections.max(1) as f64;
         let seconds = window_ns.max(1) as f64 / 1e9;
         let answer = usage.latency.quantile_s(0.5);
@@ -193,6 +195,7 @@ impl Reading {
             untold: usage.untold,
             used_before: before.used,
             in_flight: usage.in_flight,
+            rules,
         }
     }
 
@@ -231,7 +234,7 @@ impl Reading {
             // A pool that still grows, or makes a connection for each request, has room.
             return Finding::Between;
         }
-        if self.threads_waited() || self.callers_queue() || self.nothing_comes_back() {
+        if self.is_exhausted() {
             return Finding::Raise(self.severity());
         }
         let none_waited = self.waited().is_none_or(|waited| waited < NONE_WAITS);
@@ -243,11 +246,18 @@ impl Reading {
         }
     }
 
+    fn is_exhausted(&self) -> bool {
+        if !self.rules.waiting {
+            return self.busy >= ALL_BUSY;
+        }
+        self.threads_waited() || self.callers_queue() || self.nothing_comes_back()
+    }
+
     /// By H. A stack of connections is refuted by all of them being busy. Nobody waits where there are no more threads than
     /// connections (they only change places), nor where callers are too few for so many to wait.
     pub(super) fn threads_waited(&self) -> bool {
         let Some(handed_off) = self.handed_off else { return false };
-        let low = handed_off.low();
+        let low = self.rules.least(handed_off);
         let not_a_stack = self.busy >= ALL_BUSY || beyond(low, self.by_chance_in_a_stack) >= WAITED;
         let more_threads = self.threads >= MANY_THREADS || u64::from(self.threads) > self.connections;
         // Work that hops between threads looks the same, and here nobody can say how many callers it is for.
@@ -292,7 +302,9 @@ impl Reading {
         self.at_ceiling
             && self.busy < BUSY
             && self.callers_are_few(0.5)
-            && self.handed_off.is_some_and(|handed_off| beyond(handed_off.low(), self.by_chance_in_a_stack) >= WAITED)
+            && self
+                .handed_off
+                .is_some_and(|handed_off| beyond(self.rules.least(handed_off), self.by_chance_in_a_stack) >= WAITED)
     }
 
     fn severity(&self) -> Severity {

@@ -2,7 +2,7 @@ use weir_abi::{ConnectOutcome, EdgeRecord, InFlight, ROLE_SERVER, THREADS_EXPONE
 use weir_ebpf::histogram::index;
 
 use crate::decide::{
-    Happened,
+    Happened, Rules,
     alarm::Ended,
     alert::MAX_TEXT,
     lab::{BEGIN_S, Lab, MS, S, answer, client, connect, server},
@@ -130,6 +130,21 @@ fn a_closed_loop_of_as_many_threads_is_silent() {
         let mut lab = Lab::new(app());
         run(&mut lab, 120, closed);
         assert_eq!(lab.happened(), []);
+    }
+}
+
+/// What others alarm on: it is wrong where nobody waits, and silent where connections are held.
+#[test]
+fn busy_connections_are_no_sign_of_a_pool_that_is_too_small() {
+    let rules = Rules::without("all-busy").expect("an ablation");
+    let closed = Second { queries: 195, handed_off: 0, taken_later: 0, requests: 195, request_ns: 20 * MS, ..WELL };
+    let held = Second { query_ns: MS, ..EXHAUSTED };
+    for (second, without, with) in [(closed, 1, 0), (held, 0, 1)] {
+        let raised = |mut lab: Lab| {
+            run(&mut lab, 60, WELL);
+            run(&mut lab, 30, second).events.len()
+        };
+        assert_eq!((raised(Lab::new(app()).following(rules)), raised(Lab::new(app()))), (without, with));
     }
 }
 
