@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
+    ablation::Ablation,
     incident::Event,
     judge::{Judgement, Outcome},
     measured::Measured,
@@ -59,6 +60,8 @@ pub(crate) struct Board {
     pub(crate) healthy_hours: f64,
     pub(crate) false_alarms_healthy: usize,
     pub(crate) criticals_healthy: usize,
+    /// Alerts that were critical at some time, of all.
+    pub(crate) criticals: usize,
     /// Of messages, those that say all they must.
     pub(crate) contract: Option<Share>,
     pub(crate) lacking: Vec<String>,
@@ -70,6 +73,9 @@ pub(crate) struct Board {
     pub(crate) others: usize,
     /// What is promised and does not hold, in sentences.
     pub(crate) missed_targets: Vec<String>,
+    /// The same runs by fewer rules, where that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) ablations: Vec<Ablation>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -133,6 +139,7 @@ impl Board {
             healthy_hours: healthy().fold(0.0, |sum, run| sum + run.truth.until - run.truth.from) / 3600.0,
             false_alarms_healthy: healthy_wrong().count(),
             criticals_healthy: healthy_wrong().filter(|wrong| wrong.critical).count(),
+            criticals: judgements.iter().map(|judgement| judgement.criticals).sum(),
             contract: Share::of(messages - lacking.len(), messages),
             lacking,
             estimates: judgements.iter().flat_map(estimates).collect(),
@@ -140,6 +147,7 @@ impl Board {
             busiest: busiest(judgements),
             others: judgements.iter().map(|judgement| judgement.others).sum(),
             missed_targets: Vec::new(),
+            ablations: Vec::new(),
         };
         board.missed_targets = board.misses_of_targets();
         board
