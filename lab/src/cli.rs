@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
 
 use crate::{
-    golden, interrupt,
+    ablation, golden, interrupt,
     judge::Judgement,
     report,
     run::{self, Pace},
@@ -43,6 +43,9 @@ struct Cli {
     /// Run nothing: judge again all runs that are kept here, with the weir of now; needs neither root nor BPF
     #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "seeds", "fast", "keep"])]
     score: Option<PathBuf>,
+    /// Judge the kept runs also without one of weir's rules at a time, to see what each rule is for
+    #[arg(long, requires = "score")]
+    ablate: bool,
     /// Leave out what is said of services that are none of the lab's: for machines on which others work, too
     #[arg(long)]
     only_lab: bool,
@@ -63,6 +66,7 @@ Examples:
   cargo xtask lab --scenario F24,H11 --fast    a minute each
   cargo xtask lab --keep runs                  five seeds of everything in full, 5 hours
   cargo xtask lab --score runs                 judge those again, in seconds
+  cargo xtask lab --score runs --ablate        and without each of weir's rules
 Exit status: 0 if all targets are met, 1 if one is missed, 2 if something could not run.
 WEIR_BIN names another weir than the built one. docs/lab.md describes the scenarios and the scores.";
 
@@ -84,7 +88,11 @@ pub(crate) fn run() -> Result<bool> {
     };
     let mut met = true;
     if !kept.is_empty() {
-        let board = Board::of(&judge(&kept, &cli)?);
+        let (judgements, known) = judge(&kept, &cli)?;
+        let mut board = Board::of(&judgements);
+        if cli.ablate {
+            board.ablations = ablation::all(&kept, &judgements, &known, cli.only_lab)?;
+        }
         print!("{}", report::text(&board));
         if let Some(path) = &cli.json {
             let text = serde_json::to_string_pretty(&board).context("encode the scoreboard")? + "\n";
@@ -128,7 +136,8 @@ fn run_all(cli: &Cli) -> Result<(Vec<Kept>, Option<String>)> {
     Ok((kept, problem))
 }
 
-fn judge(kept: &[Kept], cli: &Cli) -> Result<Vec<Judgement>> {
+/// All of them, and the signals that this weir has.
+fn judge(kept: &[Kept], cli: &Cli) -> Result<(Vec<Judgement>, Vec<String>)> {
     let first = kept.first().context("nothing was kept")?;
     let known = weir::signals(&first.recording())?;
     let mut judgements = Vec::new();
@@ -139,7 +148,7 @@ fn judge(kept: &[Kept], cli: &Cli) -> Result<Vec<Judgement>> {
             bail!("the replay of {} differs from what weir said live", kept.recording().display());
         }
     }
-    Ok(judgements)
+    Ok((judgements, known))
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Scenario>> {

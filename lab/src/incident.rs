@@ -49,6 +49,9 @@ pub(crate) struct Evidence {
     pub(crate) unit: String,
     #[serde(default)]
     pub(crate) baseline: Option<f64>,
+    /// How long before the event it begins.
+    #[serde(default)]
+    pub(crate) window_s: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]

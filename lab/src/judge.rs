@@ -61,6 +61,8 @@ pub(crate) struct Judgement {
     pub(crate) musts: Vec<(Expected, Outcome)>,
     pub(crate) right: Vec<Event>,
     pub(crate) wrong: Vec<FalseAlarm>,
+    /// Alerts that were critical at some time, right and wrong.
+    pub(crate) criticals: usize,
     /// Messages, and those that lack something.
     pub(crate) messages: usize,
     pub(crate) lacking: Vec<String>,
@@ -85,12 +87,14 @@ pub(crate) fn judge(truth: Truth, episodes: Vec<Episode>, known: &[String], only
             }
         }
     }
+    let criticals = episodes.iter().filter(|episode| episode.worst() == Severity::Critical).count();
     let messages: Vec<&Event> = episodes.iter().flat_map(|episode| &episode.events).collect();
     let lacking = messages.iter().filter_map(|event| {
         let lacks = contract::lacks(event);
         (!lacks.is_empty()).then(|| format!("{} lacks {}", event.text(), lacks.join(", ")))
     });
-    Judgement { musts, right, wrong, messages: messages.len(), lacking: lacking.collect(), others, truth }
+    let (messages, lacking) = (messages.len(), lacking.collect());
+    Judgement { musts, right, wrong, criticals, messages, lacking, others, truth }
 }
 
 /// Whether one of its ends runs in the scenario.
@@ -160,6 +164,13 @@ fn wrong_with(truth: &Truth, episode: &Episode) -> Option<Reason> {
         return Some(Reason::WrongClass);
     }
     Some(if expected.any(|expected| same(&expected)) { Reason::WrongPlace } else { Reason::WrongSignal })
+}
+
+impl Outcome {
+    /// It had to be raised, and was not in its time.
+    pub(crate) fn is_miss(&self) -> bool {
+        matches!(self, Self::Missed { .. } | Self::Late { .. })
+    }
 }
 
 impl Reason {

@@ -4,6 +4,8 @@
 //! phases, weir recording all the while; the truth is written down by those who know it before anything that weir said is
 //! read. Scores come from replays of the recordings, so that a stored run can be judged again by another weir.
 
+mod ablation;
+mod application;
 mod cli;
 mod contract;
 mod golden;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::{
+    ablation::Ablation,
     score::{Board, FALSE_ALARMS_PER_HOUR, PRECISION, RECALL},
     statistics::Share,
 };
@@ -71,7 +72,39 @@ fn details(out: &mut String, board: &Board) -> std::fmt::Result {
         board.confusion.iter().map(|row| format!("{:<7} {}", format!("{}-{}", row.scenario, row.seed), row.what));
     list(out, "misses and false alarms", &confusion.collect::<Vec<_>>())?;
     list(out, "messages that lack something", &board.lacking)?;
-    list(out, "targets missed", &board.missed_targets)
+    list(out, "targets missed", &board.missed_targets)?;
+    ablations(out, &board.ablations)
+}
+
+/// A line for each, and under it what it makes worse and better.
+fn ablations(out: &mut String, rows: &[Ablation]) -> std::fmt::Result {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let whole = |share: Option<Share>| share.map_or("-".to_owned(), interval);
+    let title = "without a rule";
+    writeln!(
+        out,
+        "\n{title:<14} {:>26} {:>26} {:>12} {:>12} {:>12}",
+        "precision (95%)", "recall (95%)", "false alarms", "of healthy", "critical"
+    )?;
+    for row in rows {
+        let critical = format!("{} of {}", row.false_criticals, row.criticals);
+        writeln!(
+            out,
+            "{:<14} {:>26} {:>26} {:>12} {:>12} {critical:>12}",
+            row.name,
+            whole(row.precision),
+            whole(row.recall),
+            row.false_alarms,
+            row.false_alarms_healthy
+        )?;
+    }
+    for row in rows.iter().filter(|row| !row.more.is_empty() || !row.fewer.is_empty()) {
+        list(out, &format!("{}: {}; worse", row.name, row.instead), &row.more)?;
+        list(out, &format!("{}: better", row.name), &row.fewer)?;
+    }
+    Ok(())
 }
 
 fn list(out: &mut String, title: &str, lines: &[String]) -> std::fmt::Result {

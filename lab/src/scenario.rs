@@ -51,6 +51,8 @@ pub(crate) struct Place {
 /// All that runs in scenarios, by name and by port.
 pub(crate) const SERVICES: &[&str] = &[
     "app.py:8000",
+    "app.java:8000",
+    "goapp:8000",
     "aioapp.py:8000",
     "cache.py:8000",
     "load.py",

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
+    ablation::Ablation,
     incident::Event,
     judge::{Judgement, Outcome},
-    measured::Measured,
+    measured::{Measured, Second},
     statistics::{Share, quantile},
     truth::Kind,
 };
@@ -59,6 +60,8 @@ pub(crate) struct Board {
     pub(crate) healthy_hours: f64,
     pub(crate) false_alarms_healthy: usize,
     pub(crate) criticals_healthy: usize,
+    /// Alerts that were critical at some time, of all.
+    pub(crate) criticals: usize,
     /// Of messages, those that say all they must.
     pub(crate) contract: Option<Share>,
     pub(crate) lacking: Vec<String>,
@@ -70,6 +73,9 @@ pub(crate) struct Board {
     pub(crate) others: usize,
     /// What is promised and does not hold, in sentences.
     pub(crate) missed_targets: Vec<String>,
+    /// The same runs by fewer rules, where that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) ablations: Vec<Ablation>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -133,6 +139,7 @@ impl Board {
             healthy_hours: healthy().fold(0.0, |sum, run| sum + run.truth.until - run.truth.from) / 3600.0,
             false_alarms_healthy: healthy_wrong().count(),
             criticals_healthy: healthy_wrong().filter(|wrong| wrong.critical).count(),
+            criticals: judgements.iter().map(|judgement| judgement.criticals).sum(),
             contract: Share::of(messages - lacking.len(), messages),
             lacking,
             estimates: judgements.iter().flat_map(estimates).collect(),
@@ -140,6 +147,7 @@ impl Board {
             busiest: busiest(judgements),
             others: judgements.iter().map(|judgement| judgement.others).sum(),
             missed_targets: Vec::new(),
+            ablations: Vec::new(),
         };
         board.missed_targets = board.misses_of_targets();
         board
@@ -218,14 +226,14 @@ fn busiest(judgements: &[Judgement]) -> Option<(String, f64)> {
 
 fn estimates(judgement: &Judgement) -> Vec<EstimateScore> {
     let truth = &judgement.truth;
-    let Some(measured) = truth.measured.get("fault") else { return Vec::new() };
-    let said = |event: &Event, estimate: &Estimate| {
-        let item = event.evidence.iter().find(|item| item.name == estimate.evidence)?;
-        Some(item.value)
-    };
     let of_alert = |alert: &Event| {
         let of_estimate = |estimate: &Estimate| {
-            let (truth_is, said) = ((estimate.truth)(measured)?, said(alert, estimate)?);
+            let item = alert.evidence.iter().find(|item| item.name == estimate.evidence)?;
+            // What was true in that window, by the nearest seconds: queues grow and shrink within a phase.
+            let (from, until) = ((alert.ts - item.window_s).round(), alert.ts.round());
+            let within = |told: &Vec<Second>| (estimate.truth)(&Measured::between(told, from, until));
+            let truth_is = truth.seconds.values().find_map(within)?;
+            let said = item.value;
             Some(EstimateScore {
                 name: estimate.name,
                 scenario: truth.scenario.clone(),
@@ -306,11 +314,18 @@ mod tests {
     #[test]
     fn estimates_are_held_against_the_truth() {
         let mut truth = truth(Kind::Fault, vec![expected(POOL, Some(15.0))]);
-        let measured = Measured { share_waited: Some(1.0), mean_waiters: Some(12.0), ..Measured::default() };
-        truth.measured.insert("fault".into(), measured);
+        let second = |t, waited| {
+            let sums = [("t", t), ("checkouts", 10.0), ("waited", waited), ("waiting_s", 1.2 * waited)];
+            sums.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Second>()
+        };
+        // Nobody waited until the window began.
+        let told = (1040..1050).map(|t| second(f64::from(t), if t < 1045 { 0.0 } else { 10.0 })).collect();
+        truth.seconds = [("app".to_owned(), told), ("load".to_owned(), Vec::new())].into();
         let mut alert = event(1050.0, "raised", POOL, Severity::Warn);
-        let item =
-            |name: &str, value, unit: &str| Evidence { name: name.into(), value, unit: unit.into(), baseline: None };
+        let item = |name: &str, value, unit: &str| {
+            let (name, unit) = (name.into(), unit.into());
+            Evidence { name, value, unit, baseline: None, window_s: 5.0 }
+        };
         alert.evidence = vec![item("waited for a connection", 0.97, "ratio"), item("callers waiting", 11.5, "callers")];
         let board = Board::of(&[judged(truth, &[alert])]);
         let errors: Vec<f64> = board.estimates.iter().map(|estimate| estimate.error).collect();

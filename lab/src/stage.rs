@@ -14,7 +14,7 @@ use weir_tests::{
     server::{self, Place, Server},
 };
 
-use crate::group::Group;
+use crate::{application, group::Group};
 
 /// Addresses are the star's: 10.78.1.1 for the first namespace, 10.78.2.1 for the second and so on.
 pub(crate) const APP: &str = "10.78.2.1:8000";
@@ -22,21 +22,6 @@ pub(crate) const POSTGRES: &str = "10.78.3.1:5432";
 pub(crate) const REDIS: &str = "10.78.3.1:6379";
 pub(crate) const WEB: &str = "10.78.4.1:8080";
 pub(crate) const UP: &str = "10.78.5.1:9000";
-
-/// Debian's own Python: only it has Debian's modules.
-const PYTHON: &str = "/usr/bin/python3";
-const APPLICATIONS: &[(&str, &str)] = &[
-    ("common.py", include_str!("../apps/common.py")),
-    ("app.py", include_str!("../apps/app.py")),
-    ("aioapp.py", include_str!("../apps/aioapp.py")),
-    ("cache.py", include_str!("../apps/cache.py")),
-    ("load.py", include_str!("../apps/load.py")),
-    ("slow.py", include_str!("../apps/slow.py")),
-    ("web.py", include_str!("../apps/web.py")),
-    ("workers.py", include_str!("../apps/workers.py")),
-    // The same server under another name.
-    ("up.py", include_str!("../apps/web.py")),
-];
 
 /// All of it; gone when it is dropped. Declare what runs in it after it.
 pub(crate) struct Stage {
@@ -62,28 +47,24 @@ impl Stage {
         let lab = Lab::enter(helper()?);
         crate::group::sweep();
         let (router, [load, app, data, web, up]) = Netns::star();
-        for (name, text) in APPLICATIONS {
-            fs::write(lab.path(name), text).with_context(|| format!("write {name}"))?;
-        }
+        application::write_all(&lab.path(""))?;
         let log = File::create(log).with_context(|| format!("create {}", log.display()))?;
         Ok(Self { load, app, data, web, up, router, seed, log, lab })
     }
 
-    /// A Python program of the lab.
+    /// A program of the lab, in whatever language it is.
     pub(crate) fn app(&self, netns: &Netns, name: &str, arguments: &[&str]) -> Result<App> {
-        self.start(netns, self.python(name, arguments), None)
+        self.start(netns, None, &[], name, arguments)
     }
 
     /// The same in a control group.
     pub(crate) fn app_in(&self, group: &Group, netns: &Netns, name: &str, arguments: &[&str]) -> Result<App> {
-        self.start(netns, self.python(name, arguments), Some(group))
+        self.start(netns, Some(group), &[], name, arguments)
     }
 
     /// The same with no more than so many open files.
     pub(crate) fn app_of_files(&self, files: u32, netns: &Netns, name: &str, arguments: &[&str]) -> Result<App> {
-        let mut command = Command::new("prlimit");
-        command.arg(format!("--nofile={files}")).arg(PYTHON).arg("-u").arg(name).args(arguments);
-        self.start(netns, command, None)
+        self.start(netns, None, &["prlimit", &format!("--nofile={files}")], name, arguments)
     }
 
     /// Clients of a server, whose arrivals the seed decides.
@@ -99,14 +80,21 @@ impl Stage {
         Ok(weir_tests::process::Process::start(&mut command))
     }
 
-    fn python(&self, name: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(PYTHON);
-        command.arg("-u").arg(name).args(arguments);
-        command
-    }
-
-    fn start(&self, netns: &Netns, mut command: Command, group: Option<&Group>) -> Result<App> {
-        command.current_dir(self.lab.path("")).stderr(self.log.try_clone().context("the applications' log")?);
+    /// `through`: what starts it, with the arguments that come before it.
+    fn start(
+        &self,
+        netns: &Netns,
+        group: Option<&Group>,
+        through: &[&str],
+        name: &str,
+        arguments: &[&str],
+    ) -> Result<App> {
+        let program = application::start(&self.lab.path(""), name)?;
+        let words = through.iter().copied().chain(program.iter().map(String::as_str)).chain(arguments.iter().copied());
+        let words: Vec<&str> = words.collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).current_dir(self.lab.path(""));
+        command.stderr(self.log.try_clone().context("the applications' log")?);
         // Ctrl-C is the lab's: it ends its applications in order.
         command.process_group(0);
         netns.enter(&mut command);
@@ -146,14 +134,14 @@ impl Stage {
         server::nginx_at(&self.lab, &Place::of(&self.web, WEB), 1, "", directives)
     }
 
-    /// nginx in front of replicas on these ports of `up`; `without` is drained.
-    pub(crate) fn nginx_before(&self, ports: &[u16], without: Option<u16>) -> Result<Server> {
+    /// nginx in front of replicas on these ports of `up`, to which it keeps so many idle connections; `without` is drained.
+    pub(crate) fn nginx_before(&self, ports: &[u16], keep: u32, without: Option<u16>) -> Result<Server> {
         self.write_replicas(ports, without)?;
         // The block of the server ends early, and that of its upstream is closed by what was to close the server's.
         let replicas = self.lab.path("replicas.conf");
         let directives = format!(
             "location / {{ proxy_pass http://replicas; proxy_http_version 1.1; proxy_set_header Connection ''; }} }} \
-             upstream replicas {{ include {}; keepalive 8;",
+             upstream replicas {{ include {}; keepalive {keep};",
             replicas.display()
         );
         Ok(self.nginx(&directives))

@@ -60,10 +60,21 @@ impl Kept {
     /// By what this weir says of the recording; that is kept too, for readers.
     pub(crate) fn judge(&self, known: &[String], only_lab: bool) -> Result<Judgement> {
         let truth = Truth::read(&self.truth())?;
-        let said = weir::replay(&self.recording(), truth.learn_s)?;
+        let said = weir::replay(&self.recording(), truth.learn_s, None)?;
         let path = self.0.join("replayed.jsonl");
         fs::write(&path, &said).with_context(|| format!("write {}", path.display()))?;
-        let episodes = incident::parse(&said).and_then(|events| incident::episodes(&events));
+        self.judge_by(truth, &said, known, only_lab)
+    }
+
+    /// By what it says without one of its rules.
+    pub(crate) fn judge_without(&self, rule: &str, known: &[String], only_lab: bool) -> Result<Judgement> {
+        let truth = Truth::read(&self.truth())?;
+        let said = weir::replay(&self.recording(), truth.learn_s, Some(rule))?;
+        self.judge_by(truth, &said, known, only_lab)
+    }
+
+    fn judge_by(&self, truth: Truth, said: &str, known: &[String], only_lab: bool) -> Result<Judgement> {
+        let episodes = incident::parse(said).and_then(|events| incident::episodes(&events));
         let episodes = episodes.with_context(|| format!("what weir says of {}", self.recording().display()))?;
         Ok(judge(truth, episodes, known, only_lab))
     }

@@ -57,21 +57,22 @@ impl Watching {
     }
 }
 
-/// What weir says of a recording, as lines. No privileges needed.
-pub(crate) fn replay(recording: &Path, learn_s: u64) -> Result<String> {
-    judged(recording, learn_s, "jsonl")
+/// What weir says of a recording, as lines, with all its rules or without one of them. No privileges needed.
+pub(crate) fn replay(recording: &Path, learn_s: u64, without: Option<&str>) -> Result<String> {
+    judged(recording, learn_s, "jsonl", without)
 }
 
 /// The signals that this weir has: it lists them in its document of any recording.
 pub(crate) fn signals(recording: &Path) -> Result<Vec<String>> {
-    let document: Value = serde_json::from_str(&judged(recording, 30, "json")?).context("weir's document")?;
+    let document: Value = serde_json::from_str(&judged(recording, 30, "json", None)?).context("weir's document")?;
     let rows = document["signals"].as_array().context("weir's document lists no signals")?;
     Ok(rows.iter().filter_map(|row| Some(row["name"].as_str()?.to_owned())).collect())
 }
 
-fn judged(recording: &Path, learn_s: u64, form: &str) -> Result<String> {
+fn judged(recording: &Path, learn_s: u64, form: &str, without: Option<&str>) -> Result<String> {
     let mut command = Command::new(binary()?);
     command.args(["signals", "-o", form, "--learn", &format!("{learn_s}s"), "--replay"]).arg(recording);
+    command.args(without.iter().flat_map(|rule| ["--ablate", rule]));
     let output = command.output().with_context(|| format!("run {command:?}"))?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "weir cannot judge {}: {}", recording.display(), stderr.trim());

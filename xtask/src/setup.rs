@@ -84,6 +84,12 @@ const LAB_PACKAGES: &[Package] = &[
     // Modules of Debian's own Python, whose releases pin them.
     Package { name: "python3-psycopg", programs: &["python3"], service: None },
     Package { name: "python3-psycopg-pool", programs: &["python3"], service: None },
+    // Pools of other languages: HikariCP with PostgreSQL's driver, and Go's own with one in source.
+    Package { name: "default-jdk-headless", programs: &["java", "javac"], service: None },
+    Package { name: "libhikaricp-java", programs: &["java"], service: None },
+    Package { name: "libpostgresql-jdbc-java", programs: &["java"], service: None },
+    Package { name: "golang-go", programs: &["go"], service: None },
+    Package { name: "golang-github-lib-pq-dev", programs: &["go"], service: None },
 ];
 
 /// gcc compiles for one architecture, clang for all.

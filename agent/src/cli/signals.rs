@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::Result;
-use weir_engine::{Engine, Input, Snapshot, Window, decide::WINDOW_NS};
+use weir_engine::{
+    Engine, Input, Snapshot, Window,
+    decide::{Rules, WINDOW_NS},
+};
 
 use super::value::{ObserverArgs, duration};
 use crate::{
@@ -39,6 +42,9 @@ pub(crate) struct Args {
     /// Judge a file written by `--record` or `weir record` instead of this machine: needs no privileges and no BPF
     #[arg(long, value_name = "FILE", conflicts_with_all = ["span", "record"])]
     replay: Option<PathBuf>,
+    /// Judge without one of the rules: for the fault lab, which shows what each is for
+    #[arg(long, value_name = "NAME", value_parser = rules, hide = true, requires = "replay")]
+    ablate: Option<Rules>,
     #[command(flatten)]
     observer: ObserverArgs,
 }
@@ -51,13 +57,20 @@ Examples:
   weir signals --replay outage.weir             what a recording comes to";
 
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
-    let mut watch = Watch::new(args.output, args.learn);
+    let mut watch = Watch::following(args.ablate.unwrap_or_default(), args.output, args.learn);
     let exit = match &args.replay {
         Some(file) => replay(file, None, &mut |snapshot| watch.window(snapshot))?,
         None => observe(args, &mut watch)?,
     };
     watch.finish()?;
     Ok(exit)
+}
+
+fn rules(name: &str) -> Result<Rules, String> {
+    Rules::without(name).ok_or_else(|| {
+        let known: Vec<&str> = Rules::ABLATIONS.iter().map(|(name, _)| *name).collect();
+        format!("there are {}", known.join(", "))
+    })
 }
 
 fn observe(args: Args, watch: &mut Watch) -> Result<ExitCode> {

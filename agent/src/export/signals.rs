@@ -9,7 +9,8 @@ use anyhow::Result;
 use weir_engine::{
     Snapshot,
     decide::{
-        Alert, Decider, Document, Ended, Event, Happened, Item, Learning, Level, Lost, Pending, SIGNALS, WINDOW_NS,
+        Alert, Decider, Document, Ended, Event, Happened, Item, Learning, Level, Lost, Pending, Rules, SIGNALS,
+        WINDOW_NS,
     },
 };
 
@@ -45,8 +46,13 @@ const MAX_SEEN: usize = 1000;
 impl Watch {
     /// `learn`: how long until it is known what is normal.
     pub(crate) fn new(form: Form, learn: Duration) -> Self {
+        Self::following(Rules::ALL, form, learn)
+    }
+
+    /// The same by other rules than weir's.
+    pub(crate) fn following(rules: Rules, form: Form, learn: Duration) -> Self {
         let learning = Learning::of(u64::try_from(learn.as_nanos()).unwrap_or(u64::MAX));
-        let decider = Decider::new(learning);
+        let decider = Decider::following(rules, learning);
         Self { form, decider, seen: Vec::new(), unseen: 0, windows: 0, watched_ns: 0, edges: 0 }
     }
 

@@ -12,20 +12,31 @@ pub(super) const ROWS: &[Scenario] = &[
     healthy("H01", "as many callers as connections, all of them busy", all_busy),
     healthy("H02", "a pool used to 85%, and nobody waits", nearly_busy),
     healthy("H03", "fifty polls of 25 s", long_polls),
+    healthy("H05", "a Go pool, all of it busy, in which nobody waits", all_busy_in_go),
     healthy("H06", "twenty times the load, for which there is room", batch),
     healthy("H07", "four replicas restarted in turn, each drained before", rolling_restart),
     healthy("H09", "hardly any load", quiet),
     healthy("H10", "twenty thousand closed connections, and ports for more", closed_connections),
     healthy("H11", "a connection for each request, 100 a second", one_shot),
     healthy("H12", "health probes that open and close", probed),
+    healthy("H13", "five times the load behind a proxy that keeps fewer connections than it needs", kept_by_a_proxy),
     healthy("H21", "idle connections closed by resets", idle_resets),
     healthy("H24", "weir starts in the middle of requests", half_seen),
 ];
 
 fn all_busy(run: &mut Run<'_>) -> Result<()> {
+    as_many_as_connections(run, 40, "app.py")
+}
+
+/// Work that hops from thread to thread looks as if connections were handed on.
+fn all_busy_in_go(run: &mut Run<'_>) -> Result<()> {
+    as_many_as_connections(run, 20, "app.go")
+}
+
+fn as_many_as_connections(run: &mut Run<'_>, work_ms: u32, app: &str) -> Result<()> {
     let stage = run.stage;
-    let _postgres = stage.postgres(40);
-    let mut app = stage.app(&stage.app, "app.py", &[APP, POSTGRES, "4", UP])?;
+    let _postgres = stage.postgres(work_ms);
+    let mut app = stage.app(&stage.app, app, &[APP, POSTGRES, "4", UP])?;
     let mut load = stage.clients(APP)?;
     load.must("set think 100", "done");
     load.must("clients 4", "done");
@@ -78,7 +89,7 @@ fn rolling_restart(run: &mut Run<'_>) -> Result<()> {
     let stage = run.stage;
     let replica = |port: u16| stage.app(&stage.up, "up.py", &[&format!("10.78.5.1:{port}"), "threads", "128"]);
     let mut replicas = PORTS.map(|port| replica(port).map(Some)).into_iter().collect::<Result<Vec<_>>>()?;
-    let nginx = stage.nginx_before(&PORTS, None)?;
+    let nginx = stage.nginx_before(&PORTS, 8, None)?;
     let mut load = stage.clients(WEB)?;
     load.must("set think 50", "done");
     load.must("clients 4", "done");
@@ -147,6 +158,22 @@ fn probed(run: &mut Run<'_>) -> Result<()> {
     run.baseline()?;
     run.fault(|_| prober.must("set probes 1", "done"))?;
     run.recovery(|_| (), &mut [("load", &mut load), ("prober", &mut prober), ("web", &mut web)])
+}
+
+/// What nginx keeps is a cache: with none idle it makes a connection, and beyond four it closes those that fall idle. Nobody
+/// ever waits for one.
+fn kept_by_a_proxy(run: &mut Run<'_>) -> Result<()> {
+    let stage = run.stage;
+    let mut up = stage.app(&stage.up, "up.py", &[UP, "threads", "128"])?;
+    up.must("set service 20", "done");
+    let _nginx = stage.nginx_before(&[9000], 4, None)?;
+    let mut load = stage.clients(WEB)?;
+    load.must("set think 20", "done");
+    load.must("clients 3", "done");
+    run.baseline()?;
+    run.fault(|_| load.must("clients 16", "done"))?;
+    load.must("clients 3", "done");
+    run.recovery(|_| (), &mut [("load", &mut load), ("up", &mut up)])
 }
 
 /// The server waits for a second, the clients think for longer now and then.

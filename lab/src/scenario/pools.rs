@@ -12,6 +12,8 @@ use crate::{
 const POOL: &str = "pool_exhausted";
 const TO_POSTGRES: Place = edge("app.py", "postgres:5432");
 const ASYNC_TO_POSTGRES: Place = edge("aioapp.py", "postgres:5432");
+const JAVA_TO_POSTGRES: Place = edge("app.java", "postgres:5432");
+const GO_TO_POSTGRES: Place = edge("goapp", "postgres:5432");
 const WORKERS_TO_POSTGRES: Place = edge("workers.py", "postgres:5432");
 
 const fn exhausted(at: Place, within_s: f64, class: &'static [&'static str]) -> Says {
@@ -75,6 +77,28 @@ pub(super) const ROWS: &[Scenario] = &[
         play: more_callers_of_a_loop,
     },
     Scenario {
+        name: "F06",
+        title: "more callers than a Java pool has connections",
+        kind: Kind::Fault,
+        edge: JAVA_TO_POSTGRES,
+        must: &[exhausted(JAVA_TO_POSTGRES, 15.0, &["too small"])],
+        may: &[may("pool_near_limit", JAVA_TO_POSTGRES)],
+        must_not: &[may("edge_errors", JAVA_TO_POSTGRES)],
+        fault_s: 20,
+        play: more_callers_of_java,
+    },
+    Scenario {
+        name: "F07",
+        title: "more callers than a Go pool has connections",
+        kind: Kind::Fault,
+        edge: GO_TO_POSTGRES,
+        must: &[exhausted(GO_TO_POSTGRES, 15.0, &["too small"])],
+        may: &[may("pool_near_limit", GO_TO_POSTGRES)],
+        must_not: &[may("edge_errors", GO_TO_POSTGRES)],
+        fault_s: 20,
+        play: more_callers_of_go,
+    },
+    Scenario {
         name: "F08",
         title: "more workers than the database lets in",
         kind: Kind::Fault,
@@ -88,9 +112,21 @@ pub(super) const ROWS: &[Scenario] = &[
 ];
 
 fn more_callers(run: &mut Run<'_>) -> Result<()> {
+    sixteen_callers_of(run, "app.py")
+}
+
+fn more_callers_of_java(run: &mut Run<'_>) -> Result<()> {
+    sixteen_callers_of(run, "app.java")
+}
+
+fn more_callers_of_go(run: &mut Run<'_>) -> Result<()> {
+    sixteen_callers_of(run, "app.go")
+}
+
+fn sixteen_callers_of(run: &mut Run<'_>, app: &str) -> Result<()> {
     let stage = run.stage;
     let _postgres = stage.postgres(20);
-    let mut app = stage.app(&stage.app, "app.py", &[APP, POSTGRES, "4", UP])?;
+    let mut app = stage.app(&stage.app, app, &[APP, POSTGRES, "4", UP])?;
     let mut load = stage.clients(APP)?;
     load.must("set think 40", "done");
     load.must("clients 3", "done");

@@ -25,6 +25,8 @@ pub struct Learning {
     pub age_ns: u64,
     /// So many events.
     pub events: u64,
+    /// `Rules::normal`. Without, nothing is normal: next to it everything is too much, and only fixed lines are left.
+    pub compares: bool,
 }
 
 impl Default for Learning {
@@ -35,14 +37,15 @@ impl Default for Learning {
 
 impl Learning {
     /// Ten minutes and 500 events.
-    pub const USUAL: Self = Self { age_ns: 10 * MINUTE_NS, events: 500 };
+    pub const USUAL: Self = Self { age_ns: 10 * MINUTE_NS, events: 500, compares: true };
     /// However short: fewer are no sample.
     const LEAST_EVENTS: u64 = 20;
 
     /// Learning for `age_ns` (`--learn`), from as many events in proportion. Longer asks for no more events than usual.
     pub fn of(age_ns: u64) -> Self {
         let part = (age_ns as f64 / Self::USUAL.age_ns as f64).min(1.0);
-        Self { age_ns, events: ((Self::USUAL.events as f64 * part) as u64).max(Self::LEAST_EVENTS) }
+        let events = ((Self::USUAL.events as f64 * part) as u64).max(Self::LEAST_EVENTS);
+        Self { age_ns, events, ..Self::USUAL }
     }
 }
 
@@ -56,6 +59,9 @@ pub struct Normal {
 }
 
 impl Normal {
+    /// As good as nothing; ratios to it are numbers still.
+    const NOTHING: Self = Self { value: 1e-9, sigma: LEAST_SIGMA };
+
     /// How many sigmas above normal; none of a value without a logarithm.
     pub fn z(self, value: f64) -> Option<f64> {
         Some((logarithm(value)? - self.value.ln()) / self.sigma)
@@ -127,6 +133,9 @@ impl Baseline {
 
     /// What is normal; none before enough is learned.
     pub fn normal(&self, now_ns: u64, learning: Learning) -> Option<Normal> {
+        if !learning.compares {
+            return Some(Normal::NOTHING);
+        }
         let age_ns = now_ns.saturating_sub(self.since_ns?);
         let learned = age_ns >= learning.age_ns && self.events >= learning.events;
         let (value, sigma) = self.normal.filter(|_| learned)?;

@@ -20,6 +20,7 @@ use super::{
     ports_exhausted::PortsExhausted,
     pressure::PressureStall,
     receive_queue::ReceiveQueue,
+    rules::Rules,
     send_limited::SendLimited,
     signal::{Moment, Window},
     unit::Service,
@@ -31,6 +32,7 @@ use crate::snapshot::{End, Snapshot};
 pub struct Decider {
     incidents: Incidents,
     evaluators: Vec<Box<dyn Evaluator>>,
+    rules: Rules,
 }
 
 impl Default for Decider {
@@ -68,7 +70,12 @@ fn evaluators(learning: Learning) -> Vec<Box<dyn Evaluator>> {
 impl Decider {
     /// One that knows nothing. `learning`: what it takes to know what is normal (`--learn`).
     pub fn new(learning: Learning) -> Self {
-        Self { incidents: Incidents::default(), evaluators: evaluators(learning) }
+        Self::following(Rules::ALL, learning)
+    }
+
+    /// The same by other rules than weir's.
+    pub fn following(rules: Rules, learning: Learning) -> Self {
+        Self { incidents: Incidents::following(rules), evaluators: evaluators(rules.learning(learning)), rules }
     }
 
     /// Takes a change that no snapshot shows.
@@ -84,7 +91,7 @@ impl Decider {
                 self.incidents.changed(change);
             }
         }
-        let window = Window::new(at, snapshot);
+        let window = Window::new(at, snapshot, self.rules);
         self.incidents.begin(at);
         // In no time, as by a clock that went back, nothing can be said to have happened.
         for evaluator in self.evaluators.iter_mut().filter(|_| snapshot.window_ns > 0) {

@@ -128,7 +128,7 @@ impl Evaluator for EdgeErrors {
             let ends = Ends { client, client_process: edge.client_process.as_ref(), server, address: edge.address };
             // Connects are counted, not timed, and by another hook than rounds: they can be believed when rounds cannot, which
             // the tally has left out by itself.
-            let state = judge.judge(unit, reading.finding(), Trust::Unchecked, || {
+            let state = judge.judge(unit, reading.finding(window.rules), Trust::Unchecked, || {
                 say::report(&ends, &reading, window.snapshot.window_ns)
             });
             edge.learn(now_ns, seconds, !state.is_normal());

@@ -12,6 +12,7 @@ use super::{
     decisions::{Decisions, Event, Happened, Lost, Pending},
     notify::{Limiter, Notification, within},
     report::Report,
+    rules::Rules,
     severity::{Level, Severity, TwoKeys},
     signal::{Finding, Moment, Signal},
     trust::Trust,
@@ -56,9 +57,15 @@ pub struct Incidents {
     limiter: Limiter,
     lost: Lost,
     events: Vec<Event>,
+    rules: Rules,
 }
 
 impl Incidents {
+    /// By other rules than weir's.
+    pub fn following(rules: Rules) -> Self {
+        Self { rules, ..Self::default() }
+    }
+
     /// Takes a change: what explains much that comes after it.
     pub fn changed(&mut self, change: Change) {
         self.changes.add(change);
@@ -81,7 +88,7 @@ impl Incidents {
         trust: Trust,
         report: impl FnOnce() -> Result<Report, Defect>,
     ) -> State {
-        let finding = finding.trusted(trust);
+        let finding = finding.trusted(trust).of(self.rules);
         let Some(entry) = seat(&mut self.signals, &mut self.alarms, signal, unit, finding) else {
             let raises = finding.raised().is_some();
             self.lost.alarms_over_limit += u64::from(raises);
@@ -90,7 +97,7 @@ impl Incidents {
         let now_ns = self.at.monotonic_ns;
         entry.window = self.window;
         let around = self.changes.around(unit, now_ns).map(|change| change.said(now_ns));
-        let held = signal.minds_changes && around.is_some();
+        let held = self.rules.changes && signal.minds_changes && around.is_some();
         let transition = entry.alarm.judge(signal.rule, now_ns, finding.verdict(), held);
         entry.held = around.clone().filter(|_| held && entry.alarm.state() == State::Pending);
         if let Some(severity) = finding.raised() {

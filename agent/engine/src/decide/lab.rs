@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use weir_abi::{ConnectOutcome, EdgeKey, EdgeRecord, ROLE_CLIENT, ROLE_SERVER, SLOT_LIVE};
 use weir_ebpf::histogram::index;
 
-use super::{Decider, Decisions, Event, Happened, Learning, Notification};
+use super::{Decider, Decisions, Event, Happened, Learning, Notification, Rules};
 use crate::{Engine, Input, Polled, Started, Window as Span};
 
 pub(super) const S: u64 = 1_000_000_000;
@@ -80,6 +80,11 @@ impl Lab {
         let decider = Decider::new(Learning::of(30 * S));
         let records = (11..).zip(records).collect();
         Self { engine, decider, now_s: 0, records, polls: Vec::new(), events: Vec::new(), sent: Vec::new(), only: None }
+    }
+
+    /// By other rules than weir's; before it runs.
+    pub(super) fn following(self, rules: Rules) -> Self {
+        Self { decider: Decider::following(rules, Learning::of(30 * S)), ..self }
     }
 
     /// What this signal says, where others have a word to say too.

@@ -115,7 +115,7 @@ impl Evaluator for ReceiveQueue {
             };
             let ends = say::Ends { unit, process: server.process.as_ref(), address: server.address };
             // What cannot be believed was left out of the times.
-            let state = judge.judge(unit, reading.finding(), Trust::Checked, || {
+            let state = judge.judge(unit, reading.finding(window.rules), Trust::Checked, || {
                 say::report(&ends, &reading, window.snapshot.window_ns)
             });
             server.learn(now_ns, &reading, !state.is_normal());

@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 use super::{
     alarm::{Rule, Verdict},
     owners::Owners,
+    rules::Rules,
     severity::Severity,
     trust::Trust,
 };
@@ -42,13 +43,15 @@ pub struct Window<'a> {
     pub at: Moment,
     /// The edges in it, by process and address.
     pub snapshot: &'a Snapshot,
+    /// By which they are judged.
+    pub rules: Rules,
     owners: OnceCell<Owners<'a>>,
 }
 
 impl<'a> Window<'a> {
     /// One that ended then.
-    pub fn new(at: Moment, snapshot: &'a Snapshot) -> Self {
-        Self { at, snapshot, owners: OnceCell::new() }
+    pub fn new(at: Moment, snapshot: &'a Snapshot, rules: Rules) -> Self {
+        Self { at, snapshot, rules, owners: OnceCell::new() }
     }
 
     /// Which service a process is: looked for when somebody asks first.
@@ -85,6 +88,16 @@ impl Finding {
             (Trust::Low, Self::Raise(_) | Self::Proven(_)) => Self::Between,
             (Trust::Low, Self::Clear) => Self::NoData,
             (_, finding) => finding,
+        }
+    }
+
+    /// As bad as the rules say.
+    #[must_use]
+    pub(super) fn of(self, rules: Rules) -> Self {
+        match self {
+            Self::Raise(severity) => Self::Raise(rules.severity(severity)),
+            Self::Proven(severity) => Self::Proven(rules.severity(severity)),
+            finding => finding,
         }
     }
 

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 const S: u64 = 1_000_000_000;
-const AT_ONCE: Learning = Learning { age_ns: 0, events: 1 };
+const AT_ONCE: Learning = Learning { age_ns: 0, events: 1, compares: true };
 
 /// Ten-second windows of 100 events from `from_s` on; returns the time of the last.
 fn fed(baseline: &mut Baseline, from_s: u64, values: impl IntoIterator<Item = f64>) -> u64 {
@@ -51,9 +51,16 @@ fn nothing_is_normal_before_it_is_learned() {
 }
 
 #[test]
+fn where_nothing_is_compared_everything_is_far_above_normal() {
+    let alone = Learning { compares: false, ..Learning::USUAL };
+    let normal = Baseline::default().normal(0, alone).expect("before anything is learned");
+    assert!((1e6..f64::INFINITY).contains(&normal.times(0.001)), "{normal:?}");
+}
+
+#[test]
 fn learning_less_long_asks_for_fewer_events() {
     assert_eq!(Learning::of(600 * S), Learning::USUAL);
-    assert_eq!(Learning::of(30 * S), Learning { age_ns: 30 * S, events: 25 });
+    assert_eq!(Learning::of(30 * S), Learning { age_ns: 30 * S, events: 25, compares: true });
     assert_eq!(Learning::of(0).events, 20);
     assert_eq!(Learning::of(u64::MAX).events, 500);
 }

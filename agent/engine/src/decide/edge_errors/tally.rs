@@ -5,6 +5,7 @@ use weir_abi::ConnectOutcome;
 use crate::{
     decide::{
         proportion::Proportion,
+        rules::Rules,
         severity::{Effect, Level, Resource, Severity},
         signal::Finding,
         trust::Trust,
@@ -194,10 +195,11 @@ impl Reading {
         Self { tally, known, seconds, calls: Proportion::new(hits, events), none_connect }
     }
 
-    pub(super) fn finding(&self) -> Finding {
+    pub(super) fn finding(&self, rules: Rules) -> Finding {
         let share = self.calls.gated();
-        if self.none_connect || (share.is_some_and(|share| share.low() >= RAISE) && self.calls.hits >= MIN_FAILURES) {
-            return Finding::Raise(Severity::of(self.wanted(), Some(Resource::Errors), self.effect()));
+        let many = share.is_some_and(|share| rules.least(share) >= RAISE) && self.calls.hits >= MIN_FAILURES;
+        if self.none_connect || many {
+            return Finding::Raise(Severity::of(self.wanted(rules), Some(Resource::Errors), self.effect(rules)));
         }
         match share {
             _ if self.calls.events == 0 => Finding::NoData,
@@ -208,13 +210,13 @@ impl Reading {
         }
     }
 
-    fn wanted(&self) -> Level {
-        let many = self.calls.gated().is_some_and(|share| share.low() >= CRITICAL);
+    fn wanted(&self, rules: Rules) -> Level {
+        let many = self.calls.gated().is_some_and(|share| rules.least(share) >= CRITICAL);
         if self.none_connect || many { Level::Critical } else { Level::Warn }
     }
 
     /// Who is hurt. What never worked hurts nobody any more than before.
-    fn effect(&self) -> Option<Effect> {
+    fn effect(&self, rules: Rules) -> Option<Effect> {
         let goodput = self.tally.good() as f64 / self.seconds;
         if self.known.worked && self.none_connect && self.tally.answered == 0 {
             let turned_away = self.tally.worst() == Cause::Refused;
@@ -224,7 +226,7 @@ impl Reading {
             return Some(Effect::GoodputDown);
         }
         let abandoned = self.known.unanswered.is_some() && self.tally.worst() == Cause::Abandoned;
-        (abandoned && self.calls.low() >= CRITICAL).then_some(Effect::Abandoned)
+        (abandoned && rules.least(self.calls) >= CRITICAL).then_some(Effect::Abandoned)
     }
 }
 

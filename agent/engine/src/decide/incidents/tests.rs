@@ -155,6 +155,23 @@ fn a_restart_holds_what_minds_it_and_says_so() {
 }
 
 #[test]
+fn without_its_rule_a_restart_holds_nothing() {
+    let rules = Rules::without("no-changes").expect("an ablation");
+    let mut told = Told { incidents: Incidents::following(rules), ..Told::default() };
+    told.incidents.changed(Change { at_ns: 0, kind: ChangeKind::ProcessStarted, service: service("redis") });
+    told.window(&DRIFT, [(&edge("redis"), WARN)]).window(&DRIFT, [(&edge("redis"), WARN)]);
+    assert_eq!(told.happened(), [Happened::Raised]);
+}
+
+#[test]
+fn without_the_second_key_whatever_raises_is_a_page() {
+    let rules = Rules::without("fixed-lines").expect("an ablation");
+    let mut told = Told { incidents: Incidents::following(rules), ..Told::default() };
+    told.windows(2, &edge("redis"), WARN);
+    assert_eq!(told.events[0].alert.severity().level(), Level::Critical);
+}
+
+#[test]
 fn a_restart_does_not_hold_what_does_not_mind_it_but_is_told() {
     let mut told = Told::default();
     told.incidents.changed(Change { at_ns: S, kind: ChangeKind::ProcessStarted, service: service("redis") });

@@ -90,7 +90,8 @@ impl Evaluator for PoolExhausted {
         for (unit, pool) in self.pools.heard() {
             let Some(usage) = pool.usage.take() else { continue };
             let callers = pool.callers(&usage, &around);
-            let reading = Reading::new(&usage, callers, pool.of.before(now_ns, self.learning), window_ns);
+            let before = pool.of.before(now_ns, self.learning);
+            let reading = Reading::new(&usage, callers, before, window_ns, window.rules);
             pool.of.seen_to_hop(reading.threads_hop());
             let ends = say::Ends { unit, process: pool.process.as_ref(), address: pool.address };
             let state = judge.judge(unit, reading.finding(), Trust::Checked, || say::report(&ends, &reading));

@@ -101,7 +101,7 @@ impl Evaluator for PoolNearLimit {
         for (unit, pool) in self.pools.heard() {
             let Some(usage) = pool.usage.take() else { continue };
             let before = Before { connections: pool.of.connections, ..Before::default() };
-            let reading = Reading::new(&usage, pool.callers(&usage, &around), before, window_ns);
+            let reading = Reading::new(&usage, pool.callers(&usage, &around), before, window_ns, window.rules);
             let Some(near) = pool.of.near(now_ns, &usage, reading) else { continue };
             let ends = say_near::Ends { unit, process: pool.process.as_ref(), address: pool.address };
             judge.judge(unit, near.finding(), Trust::Checked, || say_near::report(&ends, &near));

@@ -9,11 +9,12 @@
 //! **Q**, the queue: requests that the process has under work, less its connections. It needs no threads (event loops), and
 //! is right where each request uses one connection of this pool once.
 
-use weir_abi::{IDLE_BUCKETS, IDLE_MIN_EXPONENT};
+use weir_abi::IDLE_MIN_EXPONENT;
 
 use super::{inbound::Inbound, usage::Usage};
 use crate::decide::{
     proportion::{MIN_EVENTS, Proportion},
+    rules::Rules,
     severity::{Effect, Level, Resource, Severity},
     signal::Finding,
 };
@@ -106,6 +107,7 @@ pub(super) struct Reading {
     /// It has been used before.
     used_before: bool,
     in_flight: u64,
+    rules: Rules,
 }
 
 /// What is known of the process's own callers.
@@ -167,13 +169,14 @@ pub(super) struct Before {
 }
 
 impl Reading {
-    pub(super) fn new(usage: &Usage, callers: Known, before: Before, window_ns: u64) -> Self {
+    pub(super) fn new(usage: &Usage, callers: Known, before: Before, window_ns: u64, rules: Rules) -> Self {
         let connections = usage.connections.max(1) as f64;
         let seconds = window_ns.max(1) as f64 / 1e9;
         let answer = usage.latency.quantile_s(0.5);
-        let taken_per_s = usage.reused(0).taken as f64 / seconds;
-        let buckets = at_once_buckets(answer.unwrap_or(0.0), taken_per_s / connections);
-        let at_once_s = at_once_s(buckets);
+        let taken = usage.reused(0).taken;
+        let buckets = at_once_buckets(connections * seconds / taken.max(1) as f64);
+        let at_once_s = (1u64 << (IDLE_MIN_EXPONENT as usize + buckets - 1)) as f64 / 1e9;
+        let taken_per_s = taken as f64 / seconds;
         let reused = usage.reused(buckets);
         let handed_off = Proportion::new(reused.taken_at_once, reused.taken).gated().filter(|_| !before.threads_hop);
         let chance = |per_s: f64| 1.0 - (-per_s * at_once_s).exp();
@@ -197,6 +200,7 @@ impl Reading {
             untold: usage.untold,
             used_before: before.used,
             in_flight: usage.in_flight,
+            rules,
         }
     }
 
@@ -235,7 +239,7 @@ impl Reading {
             // A pool that still grows, or makes a connection for each request, has room.
             return Finding::Between;
         }
-        if self.threads_waited() || self.callers_queue() || self.nothing_comes_back() {
+        if self.is_exhausted() {
             return Finding::Raise(self.severity());
         }
         let none_waited = self.waited().is_none_or(|waited| waited < NONE_WAITS);
@@ -247,11 +251,18 @@ impl Reading {
         }
     }
 
+    fn is_exhausted(&self) -> bool {
+        if !self.rules.waiting {
+            return self.busy >= ALL_BUSY;
+        }
+        self.threads_waited() || self.callers_queue() || self.nothing_comes_back()
+    }
+
     /// By H. A stack of connections is refuted by all of them being busy. Nobody waits where there are no more threads than
     /// connections (they only change places), nor where callers are too few for so many to wait.
     pub(super) fn threads_waited(&self) -> bool {
         let Some(handed_off) = self.handed_off else { return false };
-        let low = handed_off.low();
+        let low = self.rules.least(handed_off);
         let not_a_stack = self.busy >= ALL_BUSY || beyond(low, self.by_chance_in_a_stack) >= WAITED;
         // Work that hops between threads looks the same, and here nobody can say how many callers it is for.
         let can_tell = self.busy >= ALL_BUSY || !matches!(self.callers, Known::Uncounted);
@@ -303,7 +314,9 @@ impl Reading {
         self.at_ceiling
             && self.busy < BUSY
             && self.callers_are_few(0.5)
-            && self.handed_off.is_some_and(|handed_off| beyond(handed_off.low(), self.by_chance_in_a_stack) >= WAITED)
+            && self
+                .handed_off
+                .is_some_and(|handed_off| beyond(self.rules.least(handed_off), self.by_chance_in_a_stack) >= WAITED)
     }
 
     fn severity(&self) -> Severity {
@@ -341,23 +354,15 @@ impl Usage {
     }
 }
 
-/// Buckets of idle time that are a hand-off: a tenth of an answer's time, within 0.5 and 2 ms, or longer where chance has
-/// no hand in it: a connection that changes hands 9 times a second does so within 2 ms by chance in 2% of all cases.
-fn at_once_buckets(answer_s: f64, taken_per_s: f64) -> usize {
-    /// What chance may make of hand-offs; it is taken off, but an estimate of it.
-    const LITTLE_CHANCE: f64 = 0.03;
-    let by_answer = match answer_s * 0.1 {
+/// Buckets of idle time that are a hand-off: a tenth of the mean time in which a connection changes hands, within 0.5 and
+/// 2 ms. How long a hand-off takes depends on who is woken and not on what is asked, so it is given what time there is in
+/// which chance does little.
+fn at_once_buckets(between_s: f64) -> usize {
+    match between_s * 0.1 {
         s if s < 0.75e-3 => 1,
         s if s < 1.5e-3 => 2,
         _ => 3,
-    };
-    let is_unlikely = |buckets: &usize| taken_per_s * at_once_s(*buckets) <= LITTLE_CHANCE;
-    (by_answer..IDLE_BUCKETS).rev().find(is_unlikely).unwrap_or(by_answer)
-}
-
-/// The upper end of so many buckets of idle time.
-fn at_once_s(buckets: usize) -> f64 {
-    (1u64 << (IDLE_MIN_EXPONENT as usize + buckets - 1)) as f64 / 1e9
+    }
 }
 
 /// Callers to each connection, without whom so large a share cannot have waited: with random arrivals three of ten wait when

@@ -23,6 +23,7 @@ use crate::{
         proportion::{MIN_EVENTS, Proportion},
         quantity::{Measure, Quantity},
         report::Report,
+        rules::Rules,
         severity::{Effect, Level, Resource, Severity},
         signal::{Finding, Signal, Window},
         trust::Trust,
@@ -151,7 +152,7 @@ impl Client {
     }
 
     /// `normal` of the server, and how many connections that is of.
-    fn finding(&self, normal: Option<(f64, u64)>, others_stay: bool) -> Finding {
+    fn finding(&self, normal: Option<(f64, u64)>, others_stay: bool, rules: Rules) -> Finding {
         let refused = self.refused();
         let Some((normal, of)) = normal else { return Finding::NoData };
         if refused.events == 0 && self.open > 0 {
@@ -164,7 +165,8 @@ impl Client {
         let wants_to_stay = self.stayed || self.open > 0 || of >= MIN_EVENTS;
         // One burst is in two windows.
         let goes_on = self.now.1 > 0 && self.before.1 > 0;
-        if others_stay && wants_to_stay && goes_on && refused.hits >= MIN_OPENED && refused.low() >= RAISE {
+        let many = refused.hits >= MIN_OPENED && rules.least(refused) >= RAISE;
+        if others_stay && wants_to_stay && goes_on && many {
             let none_stays = refused.hits == refused.events && self.open == 0;
             return Finding::Raise(Severity::of(
                 Level::Critical,
@@ -200,7 +202,7 @@ impl Evaluator for PoolRefused {
         for (unit, client) in self.clients.heard() {
             let Some((service, port)) = unit.called() else { continue };
             let (normal, open) = known.get(&Unit::server(service.clone(), port)).copied().unwrap_or_default();
-            let finding = client.finding(normal, open > 0);
+            let finding = client.finding(normal, open > 0, window.rules);
             judge.judge(unit, finding, Trust::Unchecked, || {
                 report(unit, client, open, normal.map_or(0.0, |(normal, _)| normal), window.snapshot.window_ns)
             });

@@ -2,7 +2,7 @@ use weir_abi::{ConnectOutcome, EdgeRecord, InFlight, ROLE_SERVER, THREADS_EXPONE
 use weir_ebpf::histogram::index;
 
 use crate::decide::{
-    Happened,
+    Happened, Rules,
     alarm::Ended,
     alert::MAX_TEXT,
     lab::{BEGIN_S, Lab, MS, S, answer, client, connect, server},
@@ -130,6 +130,50 @@ fn a_closed_loop_of_as_many_threads_is_silent() {
         let mut lab = Lab::new(app()).only("pool_exhausted");
         run(&mut lab, 120, closed);
         assert_eq!(lab.happened(), []);
+    }
+}
+
+/// The same second with hand-offs that took one to two milliseconds.
+fn pass_slowly(at_s: u64, second: Second, records: Records<'_>) {
+    pass(at_s, second, records);
+    let reused = &mut records[0].1.reused_by_other_thread;
+    reused[0] -= second.handed_off;
+    reused[2] += second.handed_off;
+}
+
+/// Whoever waited has to be woken, which takes as long after a short answer as after a long one.
+#[test]
+fn a_hand_off_of_a_held_connection_is_one_however_short_the_answers() {
+    let held = Second { query_ns: MS / 4, ..EXHAUSTED };
+    let mut lab = Lab::new(app());
+    run(&mut lab, 60, WELL).run(20, |at_s, records| pass_slowly(at_s, held, records));
+    let document = lab.events.first().expect("an incident").1.alert.document();
+    assert_eq!((document.class, document.evidence[0].name), (Some("held while not in use"), "waited for a connection"));
+    assert!(document.evidence[0].value > 0.95, "{}", document.evidence[0].value);
+}
+
+/// Where a connection is asked again within a millisecond anyway, two of them are no hand-off.
+#[test]
+fn short_pauses_between_short_answers_are_no_hand_offs() {
+    let fast = Second { queries: 3200, query_ns: MS, handed_off: 600, taken_later: 0, requests: 3200, ..WELL };
+    let fast = Second { request_ns: 3 * MS / 2, ..fast };
+    let mut lab = Lab::new(app());
+    lab.run(120, |at_s, records| pass_slowly(at_s, fast, records));
+    assert_eq!(lab.happened(), []);
+}
+
+/// What others alarm on: it is wrong where nobody waits, and silent where connections are held.
+#[test]
+fn busy_connections_are_no_sign_of_a_pool_that_is_too_small() {
+    let rules = Rules::without("all-busy").expect("an ablation");
+    let closed = Second { queries: 195, handed_off: 0, taken_later: 0, requests: 195, request_ns: 20 * MS, ..WELL };
+    let held = Second { query_ns: MS, ..EXHAUSTED };
+    for (second, without, with) in [(closed, 1, 0), (held, 0, 1)] {
+        let raised = |mut lab: Lab| {
+            run(&mut lab, 60, WELL);
+            run(&mut lab, 30, second).events.len()
+        };
+        assert_eq!((raised(Lab::new(app()).following(rules)), raised(Lab::new(app()))), (without, with));
     }
 }
 

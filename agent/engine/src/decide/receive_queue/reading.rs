@@ -4,6 +4,7 @@ use super::Normal;
 use crate::{
     decide::{
         proportion::{MIN_EVENTS, Proportion},
+        rules::Rules,
         severity::{Effect, Level, Resource, Severity},
         signal::Finding,
         trust::Trust,
@@ -115,10 +116,10 @@ impl Reading {
         if total > 0.0 { self.wait / total } else { 0.0 }
     }
 
-    pub(super) fn finding(&self) -> Finding {
+    pub(super) fn finding(&self, rules: Rules) -> Finding {
         let Some(normal) = self.normal else { return Finding::NoData };
         let times = self.wait_p95 / normal.wait_p95;
-        let is_slow = self.slow.hits >= MIN_SLOW && self.slow.low() >= SLOW_SHARE;
+        let is_slow = self.slow.hits >= MIN_SLOW && rules.least(self.slow) >= SLOW_SHARE;
         if is_slow && self.wait_p95 >= LEAST_WAIT_S && times >= RAISE && self.share() >= MOST_OF_IT {
             let felt = self.wait + self.work >= FELT * normal.total;
             let effect = felt.then_some(Effect::LatencyUp);

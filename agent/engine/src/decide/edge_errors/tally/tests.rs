@@ -12,7 +12,7 @@ fn tally(connected: u64, answered: u64, failed: &[(Cause, u64)]) -> Tally {
 }
 
 fn read(tally: Tally, known: Known) -> Finding {
-    Reading::new(tally, known, 5.0).finding()
+    Reading::new(tally, known, 5.0).finding(Rules::ALL)
 }
 
 fn level(finding: Finding) -> Option<Level> {
@@ -96,7 +96,7 @@ proptest! {
         let mut tally = Tally { connected, answered, failed, ..Tally::default() };
         let _ = read(tally, known);
         tally.failed = [0; 7];
-        prop_assert_eq!(level(Reading::new(tally, known, seconds).finding()), None);
+        prop_assert_eq!(level(Reading::new(tally, known, seconds).finding(Rules::ALL)), None);
     }
 
     /// More failures of as many calls are never better.
