@@ -157,7 +157,7 @@ fn a_hand_off_of_a_held_connection_is_one_however_short_the_answers() {
 fn short_pauses_between_short_answers_are_no_hand_offs() {
     let fast = Second { queries: 3200, query_ns: MS, handed_off: 600, taken_later: 0, requests: 3200, ..WELL };
     let fast = Second { request_ns: 3 * MS / 2, ..fast };
-    let mut lab = Lab::new(app());
+    let mut lab = Lab::new(app()).only("pool_exhausted");
     lab.run(120, |at_s, records| pass_slowly(at_s, fast, records));
     assert_eq!(lab.happened(), []);
 }
@@ -169,11 +169,12 @@ fn busy_connections_are_no_sign_of_a_pool_that_is_too_small() {
     let closed = Second { queries: 195, handed_off: 0, taken_later: 0, requests: 195, request_ns: 20 * MS, ..WELL };
     let held = Second { query_ns: MS, ..EXHAUSTED };
     for (second, without, with) in [(closed, 1, 0), (held, 0, 1)] {
+        let lab = || Lab::new(app()).only("pool_exhausted");
         let raised = |mut lab: Lab| {
             run(&mut lab, 60, WELL);
             run(&mut lab, 30, second).events.len()
         };
-        assert_eq!((raised(Lab::new(app()).following(rules)), raised(Lab::new(app()))), (without, with));
+        assert_eq!((raised(lab().following(rules)), raised(lab())), (without, with));
     }
 }
 
