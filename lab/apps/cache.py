@@ -62,5 +62,23 @@ def jobs(n):
         threading.Thread(target=job, daemon=True).start()
 
 
+def hog(until):
+    n = 0
+    while time.time() < until():
+        n += 1
+
+
+def hold(milliseconds):
+    """A thread that only computes, and keeps all others from running for so long at a time; 0 ends it."""
+    global held
+    held = float(milliseconds) / 1000
+    if held:
+        sys.setswitchinterval(held)
+        threading.Thread(target=hog, args=(lambda: float("inf") if held else 0,), daemon=True).start()
+    else:
+        sys.setswitchinterval(0.005)
+
+
+held = 0.0
 serve_threads(listen(address, 128), handle)
-obey(truth, jobs=jobs)
+obey(truth, jobs=jobs, hold=hold)

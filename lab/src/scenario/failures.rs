@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{ANYWHERE, Place, Scenario, edge, may, must};
+use super::{ANYWHERE, Place, Scenario, edge, may, must, to};
 use crate::{
     run::Run,
     stage::{APP, REDIS, WEB},
@@ -46,8 +46,11 @@ pub(super) const ROWS: &[Scenario] = &[
         title: "callers give up long before the server is done",
         kind: Kind::Fault,
         edge: LOAD_TO_WEB,
-        must: &[must("edge_errors", LOAD_TO_WEB, 15.0).of_class(&["abandoned"])],
-        may: &[may("abandoned_work", LOAD_TO_WEB)],
+        must: &[
+            must("edge_errors", LOAD_TO_WEB, 15.0).of_class(&["abandoned"]),
+            must("abandoned_work", to("web.py:8080"), 15.0),
+        ],
+        may: &[],
         must_not: &[may("listen_overflow", ANYWHERE)],
         fault_s: 20,
         play: abandoned,

@@ -2,11 +2,16 @@
 
 use anyhow::Result;
 
-use super::{ANYWHERE, Place, Scenario, edge, may, must, to};
-use crate::{run::Run, stage::WEB, truth::Kind};
+use super::{ANYWHERE, Place, Scenario, edge, may, must, on, to};
+use crate::{
+    run::Run,
+    stage::{APP, REDIS, WEB},
+    truth::Kind,
+};
 
 const TO_WEB: Place = to("web.py:8080");
 const LOAD_TO_WEB: Place = edge("load.py", "web.py:8080");
+const CACHE_TO_REDIS: Place = edge("cache.py", "redis-server:6379");
 const SLOW_TO_WEB: Place = edge("slow.py", "web.py:8080");
 
 pub(super) const ROWS: &[Scenario] = &[
@@ -35,6 +40,18 @@ pub(super) const ROWS: &[Scenario] = &[
         must_not: &[may("ports_exhausted", ANYWHERE), may("conntrack_full", ANYWHERE)],
         fault_s: 20,
         play: stopped_server,
+    },
+    Scenario {
+        name: "F12",
+        title: "a thread of the caller computes, and lets no other read its answers",
+        kind: Kind::Fault,
+        edge: CACHE_TO_REDIS,
+        must: &[must("client_stall", on("cache.py"), 15.0)],
+        // It reads what its own callers send as late.
+        may: &[may("receive_queue", to("cache.py:8000")), may("accept_queue", to("cache.py:8000"))],
+        must_not: &[may("receive_queue", to("redis-server:6379")), may("hung_request", CACHE_TO_REDIS)],
+        fault_s: 20,
+        play: stalled_caller,
     },
     Scenario {
         name: "F13",
@@ -72,6 +89,20 @@ fn stopped_server(run: &mut Run<'_>) -> Result<()> {
     run.fault(|stage| stage.signal(web.pid(), libc::SIGSTOP))?;
     let pid = web.pid();
     run.recovery(|stage| stage.signal(pid, libc::SIGCONT), &mut [("load", &mut load), ("web", &mut web)])
+}
+
+/// The interpreter lets one thread run at a time, and takes turns less often.
+fn stalled_caller(run: &mut Run<'_>) -> Result<()> {
+    let stage = run.stage;
+    let _redis = stage.redis();
+    let mut cache = stage.app(&stage.app, "cache.py", &[APP, REDIS])?;
+    let mut load = stage.clients(APP)?;
+    load.must("set think 100", "done");
+    load.must("clients 4", "done");
+    run.baseline()?;
+    run.fault(|_| cache.must("hold 60", "done"))?;
+    cache.must("hold 0", "done");
+    run.recovery(|_| (), &mut [("cache", &mut cache), ("load", &mut load)])
 }
 
 /// Replies that are larger than all buffers between the two.
