@@ -48,6 +48,7 @@ mod incidents;
 mod lab;
 mod listen_overflow;
 mod notify;
+mod observed;
 mod owners;
 mod peer_not_reading;
 mod pool;

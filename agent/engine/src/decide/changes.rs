@@ -6,6 +6,9 @@ use super::unit::{Service, Unit};
 
 /// A change explains what comes this soon after it.
 pub(super) const AROUND_NS: u64 = 60_000_000_000;
+/// Who changes for longer than this, never a minute without, does so as a habit (a server that forks for each connection):
+/// that explains nothing.
+const HABIT_NS: u64 = 2 * AROUND_NS;
 /// Services remembered; of more that change in a minute, who did first is forgotten.
 pub(super) const MAX_CHANGES: usize = 1024;
 
@@ -62,27 +65,36 @@ impl Change {
 /// The last change of each service, of the last minute.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
-    latest: BTreeMap<Service, Change>,
+    latest: BTreeMap<Service, Latest>,
     forgotten: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Latest {
+    change: Change,
+    /// The first of those that came before it, less than a minute apart.
+    since_ns: u64,
 }
 
 impl Changes {
     /// Takes a change.
     pub fn add(&mut self, change: Change) {
         if self.latest.len() >= MAX_CHANGES && !self.latest.contains_key(&change.service) {
-            let oldest = self.latest.values().min_by_key(|known| known.at_ns).map(|known| known.service.clone());
+            let oldest = self.latest.values().map(|known| &known.change).min_by_key(|change| change.at_ns);
+            let oldest = oldest.map(|change| change.service.clone());
             oldest.and_then(|oldest| self.latest.remove(&oldest));
             self.forgotten += 1;
         }
         let known = self.latest.get(&change.service);
-        if known.is_none_or(|known| known.at_ns <= change.at_ns) {
-            self.latest.insert(change.service.clone(), change);
+        if known.is_none_or(|known| known.change.at_ns <= change.at_ns) {
+            let since_ns = known.map_or(change.at_ns, |known| known.since_ns);
+            self.latest.insert(change.service.clone(), Latest { change, since_ns });
         }
     }
 
     /// Time goes on.
     pub fn forget(&mut self, now_ns: u64) {
-        self.latest.retain(|_, change| now_ns.saturating_sub(change.at_ns) <= AROUND_NS);
+        self.latest.retain(|_, known| now_ns.saturating_sub(known.change.at_ns) <= AROUND_NS);
     }
 
     /// Changes that found no room.
@@ -94,7 +106,8 @@ impl Changes {
     pub fn around(&self, unit: &Unit, now_ns: u64) -> Option<&Change> {
         let recent = |change: &&Change| now_ns.checked_sub(change.at_ns).is_some_and(|ago_ns| ago_ns <= AROUND_NS);
         let of_services = unit.services().into_iter().flatten().filter_map(|service| self.latest.get(service));
-        of_services.filter(recent).max_by_key(|change| change.at_ns)
+        let no_habit = |known: &&Latest| known.change.at_ns.saturating_sub(known.since_ns) <= HABIT_NS;
+        of_services.filter(no_habit).map(|known| &known.change).filter(recent).max_by_key(|change| change.at_ns)
     }
 }
 
@@ -125,6 +138,25 @@ mod tests {
         assert_eq!(changes.around(&Unit::server(service("pg"), None), 101 * S), None);
         changes.forget(161 * S);
         assert!(changes.latest.is_empty());
+    }
+
+    /// A server that forks for each connection, and then for none for a while.
+    #[test]
+    fn who_changes_all_the_time_is_not_explained_by_it() {
+        let mut changes = Changes::default();
+        let unit = Unit::server(service("postgres"), None);
+        let explained: Vec<u64> = (100..400)
+            .step_by(10)
+            .filter(|at_s| {
+                changes.add(started("postgres", *at_s));
+                changes.forget(at_s * S);
+                changes.around(&unit, at_s * S).is_some()
+            })
+            .collect();
+        assert_eq!((explained.first(), explained.last()), (Some(&100), Some(&220)));
+        changes.forget(500 * S);
+        changes.add(started("postgres", 500));
+        assert!(changes.around(&unit, 510 * S).is_some(), "a habit that was given up");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{
     abandoned_work::AbandonedWork,
     accept_queue::AcceptQueueEvaluator,
     baseline::Learning,
-    changes::{Change, ChangeKind},
+    changes::Change,
     client_stall::ClientStall,
     cpu_throttled::CpuThrottled,
     cpu_wait::CpuWait,
@@ -15,6 +15,7 @@ use super::{
     host_limits::HostLimit,
     incidents::Incidents,
     listen_overflow::ListenOverflow,
+    observed::Observed,
     peer_not_reading::PeerNotReading,
     pool::{PoolExhausted, PoolNearLimit, PoolRefused},
     ports_exhausted::PortsExhausted,
@@ -23,9 +24,8 @@ use super::{
     rules::Rules,
     send_limited::SendLimited,
     signal::{Moment, Window},
-    unit::Service,
 };
-use crate::snapshot::{End, Snapshot};
+use crate::snapshot::Snapshot;
 
 /// All signals, and what they have come to.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ pub struct Decider {
     incidents: Incidents,
     evaluators: Vec<Box<dyn Evaluator>>,
     rules: Rules,
+    observed: Observed,
 }
 
 impl Default for Decider {
@@ -75,7 +76,12 @@ impl Decider {
 
     /// The same by other rules than weir's.
     pub fn following(rules: Rules, learning: Learning) -> Self {
-        Self { incidents: Incidents::following(rules), evaluators: evaluators(rules.learning(learning)), rules }
+        Self {
+            incidents: Incidents::following(rules),
+            evaluators: evaluators(rules.learning(learning)),
+            rules,
+            observed: Observed::default(),
+        }
     }
 
     /// Takes a change that no snapshot shows.
@@ -86,12 +92,8 @@ impl Decider {
     /// Takes a window of some `WINDOW_NS` that ended at `monotonic_ns`.
     pub fn window(&mut self, monotonic_ns: u64, snapshot: &Snapshot) -> Decisions {
         let at = Moment { monotonic_ns, unix_ns: snapshot.end_unix_ns };
-        for end in snapshot.edges.iter().flat_map(|edge| [&edge.client, &edge.server]) {
-            if let Some(change) = started(end, monotonic_ns, snapshot.window_ns) {
-                self.incidents.changed(change);
-            }
-        }
         let window = Window::new(at, snapshot, self.rules);
+        self.observed.changes(&window).into_iter().for_each(|change| self.incidents.changed(change));
         self.incidents.begin(at);
         // In no time, as by a clock that went back, nothing can be said to have happened.
         for evaluator in self.evaluators.iter_mut().filter(|_| snapshot.window_ns > 0) {
@@ -110,16 +112,6 @@ impl Decider {
     pub fn units_over_limit(&self) -> u64 {
         self.evaluators.iter().map(|evaluator| evaluator.over_limit()).sum()
     }
-}
-
-/// A process that began in this window. Its start is told since boot and the window's end by the monotonic clock, which
-/// stands still while the host is suspended: after that no start is seen here, rather than one in each window.
-fn started(end: &End, now_ns: u64, window_ns: u64) -> Option<Change> {
-    let process = end.process.as_ref().ok()?;
-    let age_ns = now_ns.checked_sub(process.start_ns)?;
-    let is_new = process.start_ns > 0 && age_ns < window_ns;
-    let at_ns = process.start_ns;
-    is_new.then(|| Change { at_ns, kind: ChangeKind::ProcessStarted, service: Service::of(&end.identity) })
 }
 
 #[cfg(test)]

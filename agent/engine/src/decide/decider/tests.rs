@@ -1,4 +1,4 @@
-use weir_abi::{ConnectOutcome, EdgeKey, EdgeRecord, FIRST_SLOT, ROLE_CLIENT, SLOT_LIVE};
+use weir_abi::{EdgeKey, EdgeRecord, FIRST_SLOT, ROLE_CLIENT, SLOT_LIVE};
 
 use super::*;
 use crate::{
@@ -26,22 +26,6 @@ fn every_signal_has_an_evaluator_and_a_row() {
         assert!(signal.name.chars().all(|c| c.is_ascii_lowercase() || c == '_') && !signal.says.is_empty());
         assert!(signal.rule.raise.0 >= 1 && signal.rule.raise.0 <= signal.rule.raise.1);
     }
-}
-
-#[test]
-fn a_process_that_began_in_the_window_is_a_change_and_one_before_it_is_none() {
-    let mut engine = Engine::new(Span::Whole);
-    let mut young = record(7);
-    young.connects[ConnectOutcome::Ok as usize] = 1;
-    engine.take(Input::Edge { slot: 11, record: &young });
-    engine.take(Input::Tick { monotonic_ns: 5 * S, unix_ns: 5 * S });
-    let snapshot = engine.snapshot();
-    let client = &snapshot.edges[0].client;
-    let said = |now_s: u64| started(client, now_s * S, 5 * S).map(|change| change.said(now_s * S));
-    assert_eq!(said(5).as_deref(), Some("during start of curl, 2 s before"));
-    assert_eq!(said(8), None);
-    assert_eq!(said(2), None, "by a clock that is behind");
-    assert_eq!(started(&snapshot.edges[0].server, 5 * S, 5 * S), None);
 }
 
 /// What they cost is in `benches/engine.rs`.
