@@ -41,6 +41,7 @@ mod evidence;
 mod fds_exhausted;
 mod forecast;
 mod host_limits;
+mod hung_request;
 mod incidents;
 #[cfg(test)]
 mod lab;
@@ -78,6 +79,7 @@ pub use evidence::{Compared, Evidence};
 pub use fds_exhausted::FdsExhausted;
 pub use forecast::{Exhaustion, Forecast};
 pub use host_limits::HostLimit;
+pub use hung_request::HungRequest;
 pub use incidents::{Incidents, MAX_ALARMS, MAX_INCIDENTS};
 pub use listen_overflow::ListenOverflow;
 pub use notify::{Limiter, Notification};
@@ -98,6 +100,7 @@ pub const SIGNALS: &[&Signal] = &[
     &pool::EXHAUSTED,
     &pool::REFUSED,
     &edge_errors::SIGNAL,
+    &hung_request::SIGNAL,
     &accept_queue::SIGNAL,
     &receive_queue::SIGNAL,
     &listen_overflow::SIGNAL,
