@@ -43,6 +43,7 @@ mod evidence;
 mod fds_exhausted;
 mod forecast;
 mod host_limits;
+mod hung_request;
 mod incidents;
 #[cfg(test)]
 mod lab;
@@ -87,6 +88,7 @@ pub use evidence::{Compared, Evidence};
 pub use fds_exhausted::FdsExhausted;
 pub use forecast::{Exhaustion, Forecast};
 pub use host_limits::HostLimit;
+pub use hung_request::HungRequest;
 pub use incidents::{Incidents, MAX_ALARMS, MAX_INCIDENTS};
 pub use listen_overflow::ListenOverflow;
 pub use notify::{Limiter, Notification};
@@ -112,6 +114,7 @@ pub const SIGNALS: &[&Signal] = &[
     &pool::REFUSED,
     &edge_errors::SIGNAL,
     &abandoned_work::SIGNAL,
+    &hung_request::SIGNAL,
     &accept_queue::SIGNAL,
     &receive_queue::SIGNAL,
     &client_stall::SIGNAL,

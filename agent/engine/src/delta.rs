@@ -21,6 +21,8 @@ pub struct View {
     pub rounds: u64,
     /// Requests waiting for an answer, now.
     pub in_flight: u64,
+    /// For how long they have been, together, to a millisecond each.
+    pub in_flight_age_ns: u64,
     /// Rounds ended by this end's close before an answer.
     pub abandoned: u64,
     /// Rounds ended by the far end's close before an answer.
@@ -93,9 +95,10 @@ impl View {
         };
         let latency = Distribution::between(&before.latency, &after.latency);
         let in_flight = in_flight(after);
+        let age_ns = InFlight::age_ns(after.in_flight, to_ns);
         // What ended in the window, with what has been open in it and less what was before it.
         let integral = (latency.sum_ns.wrapping_add(d(|r| r.unanswered_ns)))
-            .wrapping_add(InFlight::age_ns(after.in_flight, to_ns))
+            .wrapping_add(age_ns)
             .wrapping_sub(InFlight::age_ns(before.in_flight, from_ns));
         Self {
             connects: each(|r| &r.connects),
@@ -105,6 +108,7 @@ impl View {
             partial: after.partial.into(),
             rounds: latency.count,
             in_flight: in_flight.unwrap_or(0),
+            in_flight_age_ns: if in_flight.is_none() || age_ns > i64::MAX as u64 { 0 } else { age_ns },
             in_flight_before: InFlight::count(before.in_flight),
             abandoned: d(|r| r.rounds_abandoned),
             broken: d(|r| r.rounds_broken),
@@ -175,6 +179,7 @@ impl View {
         self.partial = self.partial.wrapping_add(other.partial);
         self.rounds = self.rounds.wrapping_add(other.rounds);
         self.in_flight = self.in_flight.wrapping_add(other.in_flight);
+        self.in_flight_age_ns = self.in_flight_age_ns.saturating_add(other.in_flight_age_ns);
         self.in_flight_before = self.in_flight_before.wrapping_add(other.in_flight_before);
         self.abandoned = self.abandoned.wrapping_add(other.abandoned);
         self.broken = self.broken.wrapping_add(other.broken);

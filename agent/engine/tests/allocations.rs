@@ -53,9 +53,9 @@ fn a_sliding_window_allocates_only_after_its_marks() {
     assert!(allocated <= marks * u64::from(EDGES) * 2, "{allocated}");
 }
 
-/// What the decision engine remembers of edges that are well: names, baselines of calls and of the pool, no alarm.
+/// What the decision engine remembers of edges that are well: names, baselines of calls, of hung requests and of the pool, no alarm.
 #[test]
-fn an_edge_that_is_well_takes_less_than_two_kilobytes() {
+fn an_edge_that_is_well_takes_less_than_three_kilobytes() {
     let mut engine = Engine::new(Window::Whole);
     let mut decider = Decider::new(Learning::of(0));
     let mut record = EdgeRecord { state: SLOT_LIVE, opened: 4, ..EdgeRecord::EMPTY };
@@ -77,5 +77,5 @@ fn an_edge_that_is_well_takes_less_than_two_kilobytes() {
         engine = Engine::new(Window::Whole);
     });
     let each = measured.bytes_current / i64::from(EDGES);
-    assert!((300..2048).contains(&each), "{each} bytes an edge");
+    assert!((300..3072).contains(&each), "{each} bytes an edge");
 }

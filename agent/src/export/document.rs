@@ -220,6 +220,7 @@ fn view_of(view: &View, snapshot: &Snapshot) -> Object {
         partial,
         rounds,
         in_flight,
+        in_flight_age_ns: _, // for signals
         abandoned,
         broken,
         unobserved,

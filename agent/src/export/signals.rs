@@ -239,6 +239,7 @@ pub(super) fn object(document: &Document<'_>) -> Object {
         origin,
         ruled_out,
         confidence,
+        caused_by,
     } = document;
     let maybe = |text: Option<&str>| text.map_or(Json::Null, Json::from);
     Object::new()
@@ -257,6 +258,7 @@ pub(super) fn object(document: &Document<'_>) -> Object {
         .with("origin", Object::new().with("node", origin.node).with("confidence", origin.confidence))
         .with("ruled_out", ruled_out.iter().map(|item| (*item).into()).collect::<Vec<Json>>())
         .with("confidence", *confidence)
+        .with("caused_by", maybe(*caused_by))
 }
 
 fn evidence_of(item: &Item) -> Object {

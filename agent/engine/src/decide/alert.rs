@@ -26,6 +26,7 @@ pub struct Alert {
     state: State,
     unit: Unit,
     during: Option<String>,
+    caused_by: Option<String>,
     report: Report,
 }
 
@@ -55,7 +56,7 @@ impl Alert {
     /// When its text is longer than `MAX_TEXT`, or may come to be.
     pub fn new(heading: Heading, report: Report) -> Result<Self, Defect> {
         let Heading { unix_ns, id, signal, severity, state, unit, during } = heading;
-        let alert = Self { unix_ns, id, signal, severity, state, unit, during, report };
+        let alert = Self { unix_ns, id, signal, severity, state, unit, during, caused_by: None, report };
         if alert.text().chars().count() > MAX_TEXT - LATER { Err(Defect::TooLong) } else { Ok(alert) }
     }
 
@@ -79,6 +80,21 @@ impl Alert {
         &self.unit
     }
 
+    /// Which of the signal's kinds it is.
+    pub(super) fn class(&self) -> Option<&'static str> {
+        self.report.class
+    }
+
+    /// The incident that this one comes from, by its id.
+    pub fn caused_by(&self) -> Option<&str> {
+        self.caused_by.as_deref()
+    }
+
+    /// It comes from another one, or no more.
+    pub(super) fn because_of(&mut self, id: Option<String>) {
+        self.caused_by = id;
+    }
+
     /// The same later on.
     pub(super) fn stands(&mut self, unix_ns: u64, state: State, severity: Severity) {
         self.unix_ns = unix_ns;
@@ -88,7 +104,7 @@ impl Alert {
 
     /// The fields of the document.
     pub fn document(&self) -> Document<'_> {
-        let Self { unix_ns, id, signal, severity, state, unit, during, report } = self;
+        let Self { unix_ns, id, signal, severity, state, unit, during, caused_by, report } = self;
         let Report { class, what, place, why, evidence, origin, ruled_out, confidence } = report;
         let why = match during {
             Some(during) => format!("{why}; {during}"),
@@ -110,13 +126,14 @@ impl Alert {
             origin: Suspect { node: &origin.node, confidence: origin.confidence.value() },
             ruled_out: ruled_out.iter().map(RuledOut::as_str).collect(),
             confidence: confidence.value(),
+            caused_by: caused_by.as_deref(),
         }
     }
 
     /// The same for a terminal, of at most `MAX_TEXT` characters: all that an alert must say, and of the rest what fits. The
     /// document has all of it.
     pub fn text(&self) -> String {
-        let Self { id, signal, severity, state, unit, during, report, unix_ns: _ } = self;
+        let Self { id, signal, severity, state, unit, during, caused_by, report, unix_ns: _ } = self;
         let Report { class, what, place, why, evidence, origin, ruled_out, confidence } = report;
         let percent = |c: &Confidence| format!("{:.0}%", c.value() * 100.0);
         let mut lines = [
@@ -144,6 +161,7 @@ impl Alert {
                 lines[line].push_str(&text);
             }
         };
+        caused_by.iter().for_each(|id| more(6, format!("; caused by {id}")));
         if let Some(keys) = severity.keys() {
             more(1, format!("; keys: {}, {}", keys.resource.name(), keys.effect.name()));
         }
@@ -192,6 +210,8 @@ pub struct Document<'a> {
     pub ruled_out: Vec<&'a str>,
     /// How sure: 0 to 1.
     pub confidence: f64,
+    /// The id of the incident that this one comes from.
+    pub caused_by: Option<&'a str>,
 }
 
 /// A piece of evidence.

@@ -19,6 +19,8 @@ use super::{
     unit::Unit,
 };
 
+mod causes;
+
 /// Alarms that can be other than OK at once, some 300 bytes each.
 pub const MAX_ALARMS: usize = 8192;
 /// Incidents that can be told apart at once, some 2 KiB each. Nobody reads more.
@@ -31,6 +33,8 @@ struct Entry {
     window: u64,
     /// The last proof of a page.
     keys: Option<TwoKeys>,
+    /// That of the worst that it leads to.
+    lent: Option<TwoKeys>,
     held: Option<String>,
     incident: Option<Box<Incident>>,
     /// It was counted as over the limit.
@@ -41,14 +45,18 @@ struct Entry {
 struct Incident {
     alert: Alert,
     opened_ns: u64,
+    /// How bad it was when it was last told of.
+    told: Level,
     notified: Option<(u64, Level)>,
     rolled_up: bool,
 }
 
+type Signals = BTreeMap<&'static str, BTreeMap<Unit, Entry>>;
+
 /// The alarms and incidents.
 #[derive(Debug, Default)]
 pub struct Incidents {
-    signals: BTreeMap<&'static str, BTreeMap<Unit, Entry>>,
+    signals: Signals,
     alarms: usize,
     open: usize,
     window: u64,
@@ -56,8 +64,9 @@ pub struct Incidents {
     changes: Changes,
     limiter: Limiter,
     lost: Lost,
-    events: Vec<Event>,
     rules: Rules,
+    /// What has happened in this window, to whom.
+    happened: Vec<(Happened, &'static str, Unit)>,
 }
 
 impl Incidents {
@@ -108,9 +117,9 @@ impl Incidents {
             self.open -= usize::from(entry.incident.take().is_some());
         }
         let severity = entry.severity();
-        let mut opened = false;
+        let mut happened = None;
         if let (Some(_), Some(severity)) = (finding.raised(), severity) {
-            opened = entry.incident.is_none();
+            let opened = entry.incident.is_none();
             if opened && self.open >= MAX_INCIDENTS {
                 self.lost.incidents_over_limit += u64::from(!std::mem::replace(&mut entry.left_out, true));
                 return entry.alarm.state();
@@ -119,44 +128,53 @@ impl Incidents {
                 Ok(alert) => {
                     self.open += usize::from(opened);
                     entry.tell(alert, now_ns);
-                    if opened {
-                        self.events.extend(entry.event(Happened::Raised));
-                    }
+                    happened = opened.then_some(Happened::Raised);
                 }
                 Err(defect) => self.lost.rejected[defect as usize] += 1,
             }
         }
-        entry.stands(self.at);
-        self.events.extend(match transition {
-            Transition::Fired { again: true } if !opened => entry.event(Happened::Continued),
-            Transition::Level { from } => entry.event(Happened::Level { from }),
-            Transition::Resolved(ended) => entry.event(Happened::Resolved(ended)),
-            Transition::Fired { .. } | Transition::None => None,
+        let happened = happened.or(match transition {
+            Transition::Fired { again: true } => Some(Happened::Continued),
+            Transition::Resolved(ended) => Some(Happened::Resolved(ended)),
+            // How bad it is can be told when it is known what it comes from.
+            Transition::Fired { .. } | Transition::Level { .. } | Transition::None => None,
         });
+        self.happened.extend(happened.map(|happened| (happened, signal.name, unit.clone())));
         entry.alarm.state()
     }
 
     /// The window is judged: what no evaluator spoke of had no data.
     pub fn finish(&mut self) -> Decisions {
-        let Self { signals, alarms, open, window, at, events, .. } = self;
+        let Self { signals, alarms, open, window, at, happened, .. } = self;
         let now_ns = at.monotonic_ns;
+        let entries = |signals: &mut Signals, each: &mut dyn FnMut(&'static str, &Unit, &mut Entry)| {
+            signals
+                .iter_mut()
+                .for_each(|(signal, units)| units.iter_mut().for_each(|(u, entry)| each(signal, u, entry)));
+        };
+        entries(signals, &mut |signal, unit, entry| {
+            if entry.window != *window
+                && let Transition::Resolved(ended) = entry.alarm.judge(Rule::USUAL, now_ns, Verdict::NoData, false)
+            {
+                happened.push((Happened::Resolved(ended), signal, unit.clone()));
+            }
+        });
+        causes::link(signals);
+        entries(signals, &mut |_, _, entry| entry.stands(*at));
+        let told = happened
+            .drain(..)
+            .filter_map(|(happened, signal, unit)| signals.get_mut(signal)?.get_mut(&unit)?.event(happened));
+        let mut events: Vec<Event> = told.collect();
+        entries(signals, &mut |_, _, entry| events.extend(entry.changed()));
         for units in signals.values_mut() {
             units.retain(|_, entry| {
-                if entry.window != *window {
-                    let transition = entry.alarm.judge(Rule::USUAL, now_ns, Verdict::NoData, false);
-                    entry.stands(*at);
-                    if let Transition::Resolved(ended) = transition {
-                        events.extend(entry.event(Happened::Resolved(ended)));
-                    }
-                }
                 let idle = entry.alarm.is_idle(now_ns);
                 *alarms -= usize::from(idle);
                 *open -= usize::from(idle && entry.incident.is_some());
                 !idle
             });
         }
-        let notifications = self.notify();
-        Decisions { events: std::mem::take(&mut self.events), notifications }
+        Decisions { events, notifications: self.notify() }
     }
 
     /// Pages first, then who waits longest; within the limits.
@@ -210,7 +228,7 @@ impl Incidents {
 
 /// The alarm of a unit, which is made by the first window that raises.
 fn seat<'a>(
-    signals: &'a mut BTreeMap<&'static str, BTreeMap<Unit, Entry>>,
+    signals: &'a mut Signals,
     alarms: &mut usize,
     signal: &Signal,
     unit: &Unit,
@@ -223,7 +241,7 @@ fn seat<'a>(
         }
         *alarms += 1;
         let alarm = Alarm::default();
-        let entry = Entry { alarm, window: 0, keys: None, held: None, incident: None, left_out: false };
+        let entry = Entry { alarm, window: 0, keys: None, lent: None, held: None, incident: None, left_out: false };
         units.insert(unit.clone(), entry);
     }
     units.get_mut(unit)
@@ -231,16 +249,30 @@ fn seat<'a>(
 
 /// Whether somebody should be told: of what is no mere information, once, and again if it got worse.
 fn due(entry: &mut Entry) -> Option<&mut Incident> {
-    let level = entry.alarm.level()?;
+    let level = entry.severity()?.level();
     let incident = entry.incident.as_deref_mut()?;
     let told = incident.notified.map(|(_, level)| level);
     (level >= Level::Warn && told.is_none_or(|told| told < level)).then_some(incident)
 }
 
+impl Incident {
+    fn id(&self) -> &str {
+        self.alert.id()
+    }
+}
+
 impl Entry {
+    /// By its own windows, by what it leads to, and by what it comes from.
     fn severity(&self) -> Option<Severity> {
         let level = self.alarm.level()?;
-        Some(Severity::of(level, self.keys.map(|keys| keys.resource), self.keys.map(|keys| keys.effect)))
+        if self.incident.as_ref().is_some_and(|incident| incident.alert.caused_by().is_some()) {
+            return Some(Severity::Info);
+        }
+        let own = Severity::of(level, self.keys.map(|keys| keys.resource), self.keys.map(|keys| keys.effect));
+        Some(match (own, self.lent) {
+            (Severity::Info | Severity::Warn, Some(keys)) => Severity::Critical(keys),
+            _ => own,
+        })
     }
 
     fn alert(
@@ -259,11 +291,15 @@ impl Entry {
         Alert::new(Heading { unix_ns, id, signal, severity, state, unit, during }, report)
     }
 
-    fn tell(&mut self, alert: Alert, now_ns: u64) {
+    fn tell(&mut self, mut alert: Alert, now_ns: u64) {
         match &mut self.incident {
-            Some(incident) => incident.alert = alert,
+            Some(incident) => {
+                alert.because_of(incident.alert.caused_by().map(str::to_owned));
+                incident.alert = alert;
+            }
             None => {
-                let incident = Incident { alert, opened_ns: now_ns, notified: None, rolled_up: false };
+                let told = alert.severity().level();
+                let incident = Incident { alert, opened_ns: now_ns, told, notified: None, rolled_up: false };
                 self.incident = Some(Box::new(incident));
             }
         }
@@ -277,8 +313,17 @@ impl Entry {
         }
     }
 
-    fn event(&self, happened: Happened) -> Option<Event> {
-        Some(Event { happened, alert: self.incident.as_ref()?.alert.clone() })
+    fn event(&mut self, happened: Happened) -> Option<Event> {
+        let incident = self.incident.as_deref_mut()?;
+        incident.told = incident.alert.severity().level();
+        Some(Event { happened, alert: incident.alert.clone() })
+    }
+
+    /// That it is better or worse than when it was last told of.
+    fn changed(&mut self) -> Option<Event> {
+        let now = self.severity()?.level();
+        let from = self.incident.as_deref()?.told;
+        if now == from { None } else { self.event(Happened::Level { from }) }
     }
 }
 

@@ -122,6 +122,16 @@ impl Unit {
         }
     }
 
+    /// Who is to be looked at: the server of an edge.
+    pub(super) fn about(&self) -> Option<&Service> {
+        match &self.0 {
+            Subject::Edge { server: service, .. }
+            | Subject::Server { server: service, .. }
+            | Subject::Process { service, .. } => Some(service),
+            Subject::Host => None,
+        }
+    }
+
     /// A number that is the same in every run for the same unit: FNV-1a over all that makes it, names uncut.
     pub fn stable_hash(&self) -> u64 {
         const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;

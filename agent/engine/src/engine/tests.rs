@@ -256,6 +256,7 @@ fn a_request_in_flight_counts_from_its_start() {
     let view = snapshot.edges[0].client_view.as_ref().expect("client");
     assert_eq!(view.in_flight, 1);
     assert!((8 * S..8 * S + 2 * MS).contains(&view.in_flight_ns), "{}", view.in_flight_ns);
+    assert_eq!(view.in_flight_age_ns, view.in_flight_ns, "it has begun in the window");
 }
 
 #[test]
