@@ -5,8 +5,9 @@
 //! age when they are taken off is old, and its mean age is known.
 //!
 //! It raises when three are so old, or half of the connections wait, and their mean age is at least 5 s, ten times the 99th
-//! percentile of answers that is normal and twice what any request took while all was well; fewer than three must be a minute old. It is over when
-//! none is left. It pages when half of the connections wait so, and less than half of the normal answers come or more
+//! percentile of answers that is normal and twice what any request took while all was well; fewer than three must be a minute
+//! old, and half a minute those for which nothing else speaks: the server has read them, nobody gives up, and nobody waits
+//! for who asked. It is over when none is left. It pages when half of the connections wait so, and less than half of the normal answers come or more
 //! callers give up than get one.
 //!
 //! Where it is blind: before it is known what is normal; an edge that also carries requests which stay open by design (its
@@ -123,7 +124,9 @@ impl Evaluator for HungRequest {
             let Some(heard) = edge.heard.take().filter(|heard| heard.tally.is_believed()) else { continue };
             let Heard { tally, address, client_process, server_process, .. } = &*heard;
             let unread = edge.unread(tally);
-            let reading = Reading::new(tally, unread, edge.usual.known(now_ns, self.learning), window.seconds());
+            let usual = edge.usual.known(now_ns, self.learning);
+            let callers = callers.get(client).copied().unwrap_or(0);
+            let reading = Reading::new(tally, unread, callers, usual, window.seconds());
             let is_full = address.is_some_and(|address| is_full(window.snapshot, address.port()));
             let lost = if is_full || edge.was_full { 0 } else { tally.resent };
             edge.was_full = is_full;
@@ -134,7 +137,6 @@ impl Evaluator for HungRequest {
                 client_process: client_process.as_ref(),
                 server_process: server_process.as_ref(),
                 address: *address,
-                callers: callers.get(client).copied().unwrap_or(0),
                 resent: edge.resent,
             };
             let class = Class::of(&reading, edge.resent);

@@ -18,6 +18,8 @@ const LONG_POLL_S: f64 = 5.0;
 const MANY: f64 = 3.0;
 /// Fewer may be a heartbeat, a report or the wait for an item: they must be older.
 const FEW_AGE_S: f64 = 60.0;
+/// As must those for which nothing else speaks: most queues' clients ask for their next item anew before that.
+const ALONE_AGE_S: f64 = 30.0;
 /// The part of the connections that wait.
 const HALF: f64 = 0.5;
 /// Goodput below this part of normal is an effect.
@@ -160,12 +162,14 @@ pub(super) struct Reading {
     pub(super) longest_s: f64,
     pub(super) abandoned: u64,
     pub(super) taken: Option<u64>,
+    /// Requests that the client's own callers wait for.
+    pub(super) callers: u64,
     pub(super) usual: Option<Known>,
 }
 
 impl Reading {
     /// `unread`: answered, and not read by the client.
-    pub(super) fn new(tally: &Tally, unread: u64, usual: Option<Known>, seconds: f64) -> Self {
+    pub(super) fn new(tally: &Tally, unread: u64, callers: u64, usual: Option<Known>, seconds: f64) -> Self {
         let under_way = tally.under_way.saturating_sub(unread);
         // How old those are that are not waited for is not known: as the others.
         let age_s = tally.age_ns as f64 / 1e9 * under_way as f64 / tally.under_way.max(1) as f64;
@@ -185,6 +189,7 @@ impl Reading {
             longest_s: tally.latency.quantile_s(1.0).unwrap_or(0.0),
             abandoned: tally.abandoned,
             taken: tally.taken,
+            callers,
             usual,
         }
     }
@@ -203,16 +208,25 @@ impl Reading {
     pub(super) fn finding(&self, class: Class) -> Finding {
         let Some(usual) = self.usual.filter(|usual| usual.p99_s < LONG_POLL_S) else { return Finding::NoData };
         let line_s = usual.line_s();
+        let alone = self.is_alone(class);
+        let raise_s = if alone { line_s.max(ALONE_AGE_S) } else { line_s };
         // Those that are always old are usual.
         let more = (self.surely - usual.old).round();
         let enough = more >= MANY || (more >= 1.0 && self.share() >= HALF && self.age_s >= FEW_AGE_S);
-        if enough && self.age_s >= line_s {
+        if enough && self.age_s >= raise_s {
             let resource = if class == Class::NotRead { Resource::Queue } else { Resource::Errors };
             let wanted = if self.share() >= HALF { Level::Critical } else { Level::Warn };
-            return Finding::Raise(Severity::of(wanted, Some(resource), self.effect(&usual)));
+            let effect = self.effect(&usual).filter(|_| !alone);
+            return Finding::Raise(Severity::of(wanted, Some(resource), effect));
         }
         let is_over = self.old - usual.old < 0.5 || self.age_s < line_s / 2.0;
         if is_over { Finding::Clear } else { Finding::Between }
+    }
+
+    /// Nothing but their age speaks for it: the server has read them, nobody gives up, and nobody waits for who asked. A queue's
+    /// consumers that have run out of items look the same, and there less is answered too.
+    fn is_alone(&self, class: Class) -> bool {
+        class == Class::NoAnswer && self.abandoned == 0 && 2.0 * (self.callers as f64) < self.old
     }
 
     fn effect(&self, usual: &Known) -> Option<Effect> {

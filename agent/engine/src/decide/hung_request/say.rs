@@ -19,8 +19,6 @@ pub(super) struct Ends<'a> {
     pub(super) client_process: Option<&'a Place>,
     pub(super) server_process: Option<&'a Place>,
     pub(super) address: Option<SocketAddr>,
-    /// Requests that the client's own callers wait for.
-    pub(super) callers: u64,
     /// Segments sent again since requests have been old, but for a full accept queue.
     pub(super) resent: u64,
 }
@@ -37,8 +35,8 @@ pub(super) fn report(ends: &Ends<'_>, reading: &Reading, class: Class, window_ns
     let what = What::new(&age, &format!("is how long {old:.0} requests wait on {connections} connections"))?;
     let hung = evidence("hung", old, requests, Some(usual.old.round()))?;
     let answered = evidence("answered", reading.rate, Measure::Rate("requests/s"), Some(usual.rate))?;
-    let why = if ends.callers > 0 {
-        let callers = Quantity::new(ends.callers as f64, requests)?;
+    let why = if reading.callers > 0 {
+        let callers = Quantity::new(reading.callers as f64, requests)?;
         Why::new(callers, &format!("of {}'s own callers are under way, and may wait for these", ends.client))?
     } else {
         let share = Quantity::new(reading.share(), Measure::Ratio)?;

@@ -63,21 +63,21 @@ fn hang(begin: u64, n: u64) -> impl FnMut(u64, Records<'_>) {
 #[test]
 fn requests_that_hang_raise_and_clear() {
     let mut lab = lab(pair());
-    lab.run(60, healthy).run(30, hang(61, 8));
+    lab.run(60, healthy).run(60, hang(61, 8));
     lab.run(40, |second, records| {
-        if second == 91 {
+        if second == 121 {
             records.iter_mut().for_each(|(_, record)| end(record, 61, 8));
         }
         healthy(second, records);
     });
     let happened = lab.happened();
-    assert_eq!(happened, [(75, Happened::Raised), (105, Happened::Resolved(Ended::Cleared))]);
+    assert_eq!(happened, [(100, Happened::Raised), (135, Happened::Resolved(Ended::Cleared))]);
     let alert = &lab.events[0].1.alert;
-    assert_eq!(alert.severity().level(), Level::Critical, "nothing is answered");
+    assert_eq!(alert.severity().level(), Level::Warn, "nothing but their age speaks for it");
     let document = alert.document();
     assert_eq!((document.signal, document.class), ("hung_request", Some("no answer")));
     assert_eq!((document.client.as_deref(), document.server.as_deref()), (Some("app"), Some("redis:6379")));
-    assert!(document.what.starts_with("14 s is how long 8 requests wait on 10 connections (8 in 5 s, normal"));
+    assert!(document.what.starts_with("39 s is how long 8 requests wait on 10 connections (8 in 5 s, normal"));
     assert!(document.r#where.contains("redis (pid 8): ps -L"), "{}", document.r#where);
     assert_eq!(document.why, "80% of the connections are held by requests that nobody answers");
     assert_eq!(document.ruled_out[0], "lost packets: 0 segments were sent again but for a full accept queue");
@@ -90,11 +90,11 @@ fn requests_that_hang_raise_and_clear() {
 fn a_few_of_many_are_a_ticket() {
     let mut lab = lab(pair());
     let mut some = hang(61, 3);
-    lab.run(60, healthy).run(30, |second, records| {
+    lab.run(60, healthy).run(60, |second, records| {
         some(second, records);
         healthy(second, records);
     });
-    assert_eq!(lab.happened(), [(75, Happened::Raised)]);
+    assert_eq!(lab.happened(), [(100, Happened::Raised)]);
     assert_eq!(lab.events[0].1.alert.severity().level(), Level::Warn);
     assert_eq!(lab.decider.incidents().lost(), Default::default());
 }
@@ -171,12 +171,12 @@ fn what_was_sent_again_is_remembered() {
 #[test]
 fn of_a_server_elsewhere_and_of_clients_elsewhere() {
     let mut lab = lab([client(7, 2)]);
-    lab.run(60, healthy).run(20, hang(61, 8));
+    lab.run(60, healthy).run(60, hang(61, 8));
     assert_eq!(lab.events[0].1.alert.document().class, Some("no answer"));
     assert_eq!(lab.decider.incidents().lost(), Default::default());
     let key = EdgeKey { tgid: 8, netns: 1, role: ROLE_SERVER, address: v4(9), listen_port: 80, ..EdgeKey::default() };
     let mut lab = self::lab([EdgeRecord { key, state: SLOT_LIVE, local_address: v4(2), ..EdgeRecord::EMPTY }]);
-    lab.run(60, healthy).run(20, hang(61, 8));
+    lab.run(60, healthy).run(60, hang(61, 8));
     let document = lab.events[0].1.alert.document();
     assert_eq!((document.class, document.client.as_deref()), (Some("no answer"), Some("10.0.0.9")));
     assert_eq!(lab.decider.incidents().lost(), Default::default());
@@ -192,6 +192,8 @@ fn callers_of_the_client_are_named() {
     let mut lab = lab([one, its_server, callers]);
     lab.run(60, healthy).run(20, hang(61, 8));
     let whys: Vec<_> = lab.events.iter().map(|(_, event)| event.alert.document().why).collect();
+    assert_eq!(lab.events[0].0, 75, "they speak for it");
+    assert_eq!(lab.events[0].1.alert.severity().level(), Level::Critical);
     assert!(whys.contains(&"8 requests of app's own callers are under way, and may wait for these".into()), "{whys:?}");
 }
 
@@ -235,6 +237,24 @@ fn waits_that_were_long_before_are_usual() {
     });
     lab.run(100, healthy).run(45, hang(136, 10));
     assert_eq!(lab.happened(), [], "less than twice as long");
+}
+
+/// A queue whose items always came at once, and its ten consumers, which ask anew after 20 s without one.
+#[test]
+fn a_queue_that_runs_out_of_items_is_no_hang() {
+    let mut lab = lab(pair());
+    lab.run(60, healthy).run(600, |second, records| {
+        for (_, record) in records.iter_mut() {
+            if second % 20 == 1 {
+                if second > 61 {
+                    end(record, second - 20, 10);
+                    answer_after(record, 10, 20 * S);
+                }
+                ask(record, second, 10);
+            }
+        }
+    });
+    assert_eq!(lab.happened(), []);
 }
 
 /// A log shipper beside requests, and a connection that says good-bye and stays open.
@@ -384,5 +404,5 @@ fn connections_seen_in_mid_life_are_no_hang() {
 fn a_long_hang_does_not_become_normal() {
     let mut lab = lab(pair());
     lab.run(60, healthy).run(1800, hang(61, 8));
-    assert_eq!(lab.happened(), [(75, Happened::Raised)]);
+    assert_eq!(lab.happened(), [(100, Happened::Raised)]);
 }
