@@ -2,20 +2,24 @@
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
-use weir_abi::{ConnectFailed, Counter, EdgeKey, EdgeRecord, FIRST_SLOT, N_COUNTERS, ROLE_SERVER, SLOT_LIVE};
+use weir_abi::{ConnectFailed, Counter, EdgeKey, EdgeRecord, FIRST_SLOT, ROLE_SERVER};
 
 use crate::{
     compact::{Compact, Header},
     degraded::History,
-    fold::{self, Between, Destination, Folded},
+    fold::{self, Between, Destination},
     host::Host,
     identity::{Identity, Named, NamedEnd},
-    input::{AgentCost, Input, Naming, ProbeState, ProgramCost, Started},
+    input::{AgentCost, Input, Naming, ProbeState, Started},
     join,
     names::Names,
     queues::Queues,
-    snapshot::{Cost, Coverage, Losses, Snapshot},
+    snapshot::{Coverage, Losses, Snapshot},
 };
+
+mod cumulative;
+
+use cumulative::Cumulative;
 
 /// What a snapshot covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +32,6 @@ pub enum Window {
         span_ns: u64,
     },
 }
-
-type Counters = [u64; N_COUNTERS as usize];
 
 /// The state behind the snapshots. Memory: half a KiB for each edge, and for each mark since which it has changed.
 #[derive(Debug)]
@@ -56,32 +58,6 @@ pub struct Engine {
 struct Mark {
     monotonic_ns: u64,
     unix_ns: u64,
-}
-
-#[derive(Clone, Debug)]
-struct Cumulative {
-    /// A mark shares what has not changed since.
-    edges: BTreeMap<u32, Rc<Compact>>,
-    /// What retired edges had counted.
-    folded: Folded,
-    /// Retired edges that went to `other`.
-    services_over_limit: u64,
-    counters: Counters,
-    programs: BTreeMap<Arc<str>, ProgramCost>,
-    agent: Option<AgentCost>,
-}
-
-impl Default for Cumulative {
-    fn default() -> Self {
-        Self {
-            edges: BTreeMap::new(),
-            folded: Folded::new(),
-            services_over_limit: 0,
-            counters: [0; N_COUNTERS as usize],
-            programs: BTreeMap::new(),
-            agent: None,
-        }
-    }
 }
 
 impl Engine {
@@ -336,74 +312,6 @@ impl Engine {
             sockets_now: total(Counter::SocketsTracked).saturating_sub(total(Counter::SocketsReleased)),
             evicted_edges: self.evicted,
             synack_retransmits: counted(Counter::SynackRetransmits),
-        }
-    }
-}
-
-impl Cumulative {
-    /// The header, of an edge that was not known.
-    fn remember(&mut self, slot: u32, record: &EdgeRecord) -> Option<Header> {
-        // A slot that is not in use has nothing to say; those of `other` never become live but count.
-        if slot >= FIRST_SLOT && record.state != SLOT_LIVE {
-            return None;
-        }
-        match self.edges.get_mut(&slot) {
-            Some(known) => {
-                match Rc::get_mut(known) {
-                    Some(own) => own.become_like(record),
-                    None => *known = Rc::new(known.successor(record)), // a mark has it too
-                }
-                None
-            }
-            None => {
-                let compact = Compact::of(record);
-                let header = compact.header;
-                self.edges.insert(slot, Rc::new(compact));
-                Some(header)
-            }
-        }
-    }
-
-    fn remember_program(&mut self, program: ProgramCost) {
-        match self.programs.get_mut(&program.name) {
-            Some(known) => *known = program,
-            None => {
-                self.programs.insert(program.name.clone(), program);
-            }
-        }
-    }
-
-    /// Takes over a later state; records are shared until they change. What was retired since is gone from both.
-    fn become_like(&mut self, later: &Self) {
-        let Self { edges, folded, services_over_limit, counters, programs, agent } = later;
-        for (slot, record) in edges {
-            self.edges.insert(*slot, Rc::clone(record));
-        }
-        for (key, sum) in folded {
-            self.folded.insert(Rc::clone(key), Rc::clone(sum));
-        }
-        self.services_over_limit = *services_over_limit;
-        self.counters = *counters;
-        programs.values().for_each(|program| self.remember_program(program.clone()));
-        self.agent.clone_from(agent);
-    }
-
-    fn cost_since(&self, before: &Self) -> Cost {
-        let programs = self.programs.values().map(|now| {
-            let earlier = before.programs.get(&now.name);
-            let runs = now.runs.map(|(runs, ns)| {
-                let (runs_before, ns_before) = earlier.and_then(|b| b.runs).unwrap_or((0, 0));
-                (runs.saturating_sub(runs_before), ns.saturating_sub(ns_before))
-            });
-            let misses = now.recursion_misses.saturating_sub(earlier.map_or(0, |b| b.recursion_misses));
-            ProgramCost { name: now.name.clone(), runs, recursion_misses: misses }
-        });
-        let agent = self.agent.clone().unwrap_or_default();
-        Cost {
-            agent_cpu_ns: agent.cpu_ns.saturating_sub(before.agent.as_ref().map_or(0, |b| b.cpu_ns)),
-            agent_rss_bytes: agent.rss_bytes,
-            map_bytes: agent.map_bytes,
-            programs: programs.collect(),
         }
     }
 }
