@@ -4,6 +4,7 @@
 
 mod bell;
 mod cli;
+mod clock;
 mod doctor;
 mod export;
 mod guard;

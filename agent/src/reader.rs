@@ -13,11 +13,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, MapData};
-use rustix::time::{ClockId, clock_gettime};
 use weir_abi::{Counter, EdgeRecord, FIRST_SLOT, N_COUNTERS};
 use weir_engine::{Input, Started};
 
 use crate::{
+    clock::monotonic_ns,
     identity::{Identities, kubernetes},
     memory::release_heap,
     poll::Poller,
@@ -304,8 +304,6 @@ fn sockets(counters: &[u64; N_COUNTERS as usize]) -> u64 {
 
 /// Monotonic and wall clock, nanoseconds.
 fn now() -> (u64, u64) {
-    let monotonic = clock_gettime(ClockId::Monotonic);
-    let monotonic_ns = monotonic.tv_sec as u64 * 1_000_000_000 + monotonic.tv_nsec as u64;
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    (monotonic_ns, u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX))
+    (monotonic_ns(), u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX))
 }

@@ -197,6 +197,8 @@ pub(crate) struct Host {
     cgroups: Table<Arc<str>, CgroupPoll>,
     /// Most and least that waited, by namespace and socket.
     waited: BTreeMap<(u32, u32), (u32, u32)>,
+    /// When what is told now was read, where that is told.
+    read_ns: Option<u64>,
     /// Of this window.
     busiest: Option<BusiestPoll>,
     misses: Vec<(Arc<str>, u64)>,
@@ -205,7 +207,9 @@ pub(crate) struct Host {
 impl Host {
     /// Takes what was polled.
     pub(crate) fn take(&mut self, now_ns: u64, polled: &Polled) {
+        let now_ns = self.read_ns.unwrap_or(now_ns);
         match polled {
+            Polled::Read(at) => self.read_ns = Some(at.monotonic_ns),
             Polled::Namespace(poll) => self.namespace(now_ns, poll),
             Polled::Senders(poll) => self.senders(now_ns, poll),
             Polled::Ports(poll) => drop(self.ports.take(poll.netns, now_ns, poll, MAX_NAMESPACES)),
@@ -237,7 +241,8 @@ impl Host {
 
     /// The window ends.
     pub(crate) fn close_window(&mut self, now_ns: u64) {
-        let Self { namespaces, senders, ports, conntrack, processes, cgroups, waited, busiest, misses: _ } = self;
+        let Self { namespaces, senders, ports, conntrack, processes, cgroups, waited, busiest, read_ns: _, misses: _ } =
+            self;
         namespaces.close(now_ns);
         senders.close(now_ns);
         ports.close(now_ns);

@@ -34,7 +34,7 @@ pub use identity::{Backend, Identity, Kind, Named, NamedEnd};
 pub use input::{AgentCost, Input, Naming, ProbeState, ProgramCost, Started};
 pub use polled::{
     BusiestPoll, Busy, CgroupPoll, ConntrackPoll, Listener, NamespacePoll, NetCounters, Owner, PollMisses, Polled,
-    PortUse, PortsPoll, Pressure, ProcessPoll, Sender, SendersPoll, Throttle,
+    PortUse, PortsPoll, Pressure, ProcessPoll, ReadAt, Sender, SendersPoll, Throttle,
 };
 pub use queues::AcceptQueueView;
 pub use snapshot::{

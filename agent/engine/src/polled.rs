@@ -10,6 +10,8 @@ use std::{
 /// One thing that was polled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Polled {
+    /// When all that follows was read, up to the next of these. Answers that are late come with a later tick.
+    Read(ReadAt),
     /// Once a second: a network namespace's counters and listening sockets.
     Namespace(NamespacePoll),
     /// Its connections that have more to send than they may; once a second where there are few, and where there are any.
@@ -26,6 +28,13 @@ pub enum Polled {
     Busiest(BusiestPoll),
     /// What was not to be had.
     Missed(PollMisses),
+}
+
+/// A time of reading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadAt {
+    /// Monotonic clock, nanoseconds.
+    pub monotonic_ns: u64,
 }
 
 /// A network namespace.

@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use weir_engine::Polled;
+use weir_engine::{Polled, ReadAt};
+
+use crate::clock::monotonic_ns;
 
 use super::{
     Errand, MAX_NAMESPACES, Targets,
@@ -56,7 +58,7 @@ impl Worker {
     pub(super) fn run(mut self, errands: &Receiver<Errand>, answers: &SyncSender<Vec<Polled>>) {
         let home = self.misses.or_count(Home::of(&self.proc));
         while let Ok(errand) = errands.recv() {
-            let mut found = Vec::new();
+            let mut found = vec![Polled::Read(ReadAt { monotonic_ns: monotonic_ns() })];
             self.poll(home.as_ref(), &errand, &mut found);
             found.extend(self.misses.news().map(Polled::Missed));
             if answers.send(found).is_err() {

@@ -5,8 +5,9 @@ use aya::{
     Ebpf,
     maps::{Array, MapData},
 };
-use rustix::time::{ClockId, clock_gettime};
 use weir_abi::Control;
+
+use crate::clock::monotonic_ns;
 
 /// Gives aya the layout facts it needs.
 #[repr(transparent)]
@@ -35,10 +36,9 @@ impl ControlMap {
         if shift == self.now.sampling_shift {
             return Ok(());
         }
-        let now = clock_gettime(ClockId::Monotonic);
         self.now.sampling_shift = shift;
         self.now.sampling_epoch = self.now.sampling_epoch.wrapping_add(1);
-        self.now.sampling_since_ns = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
+        self.now.sampling_since_ns = monotonic_ns();
         self.write()
     }
 

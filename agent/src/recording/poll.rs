@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use weir_engine::{
     BusiestPoll, Busy, CgroupPoll, ConntrackPoll, Listener, NamespacePoll, NetCounters, Owner, PollMisses, Polled,
-    PortUse, PortsPoll, Pressure, ProcessPoll, Sender, SendersPoll, Throttle,
+    PortUse, PortsPoll, Pressure, ProcessPoll, ReadAt, Sender, SendersPoll, Throttle,
 };
 
 /// Something that was polled.
@@ -43,6 +43,7 @@ impl<'de> Deserialize<'de> for Poll<'_> {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Polled", rename_all = "snake_case")]
 enum PolledLine {
+    Read(#[serde(with = "ReadLine")] ReadAt),
     Namespace(#[serde(with = "NamespaceLine")] NamespacePoll),
     Senders(#[serde(with = "SendersLine")] SendersPoll),
     Ports(#[serde(with = "PortsLine")] PortsPoll),
@@ -76,6 +77,10 @@ macro_rules! lines {
 }
 
 lines! {
+    #[serde(remote = "ReadAt")]
+    ReadLine of ReadAt {
+        monotonic_ns: u64,
+    }
     #[serde(remote = "NamespacePoll")]
     NamespaceLine of NamespacePoll {
         netns: u32,

@@ -1,7 +1,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::*;
-use crate::polled::PollMisses;
+use crate::polled::{PollMisses, ReadAt};
 
 const S: u64 = 1_000_000_000;
 
@@ -58,6 +58,17 @@ fn differences_say_what_time_they_are_of() {
     assert_eq!((view.processes[0].run_delay_ns, view.processes[0].over_ns), (4 * S, 10 * S));
     let throttle = view.cgroups[0].throttle.expect("a limit");
     assert_eq!((throttle.periods, throttle.throttled, throttle.throttled_ns), (8, 4, 4 * S));
+}
+
+/// An answer that is late comes with a later tick.
+#[test]
+fn what_says_when_it_was_read_is_of_that_time() {
+    let mut host = Host::default();
+    for (told_s, read_s) in [(5, 5), (11, 10)] {
+        host.take(told_s * S, &Polled::Read(ReadAt { monotonic_ns: read_s * S }));
+        host.take(told_s * S, &Polled::Process(ProcessPoll { pid: 7, ..ProcessPoll::default() }));
+    }
+    assert_eq!(host.view().processes[0].over_ns, 5 * S);
 }
 
 #[test]

@@ -57,6 +57,7 @@ fn all() -> Vec<Polled> {
             over_ns: 1,
             busiest: vec![Busy { comm: "cc1".into(), pid: 2, most_ns: 3, processes: 4, ran_ns: 5 }],
         }),
+        Polled::Read(ReadAt { monotonic_ns: 5 }),
     ]
 }
 
