@@ -67,6 +67,7 @@ mod signal;
 mod trust;
 mod unit;
 mod units;
+mod unix_queue;
 mod worst;
 
 pub use abandoned_work::AbandonedWork;
@@ -106,6 +107,7 @@ pub use severity::{Effect, Level, Resource, Severity, TwoKeys};
 pub use signal::{Finding, Moment, Signal, WINDOW_NS, Window};
 pub use trust::Trust;
 pub use unit::{Service, Unit};
+pub use unix_queue::UnixQueue;
 
 /// Every signal that is decided on: pools first, then edges, queues, and resources.
 pub const SIGNALS: &[&Signal] = &[
@@ -130,4 +132,5 @@ pub const SIGNALS: &[&Signal] = &[
     &host_limits::TIME_WAIT,
     &host_limits::TCP_MEMORY,
     &host_limits::UDP_QUEUE,
+    &unix_queue::SIGNAL,
 ];

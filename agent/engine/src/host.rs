@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
 use crate::polled::{
     BusiestPoll, CgroupPoll, ConntrackPoll, Listener, NamespacePoll, NetCounters, Polled, PortsPoll, Pressure,
-    ProcessPoll, Sender, SendersPoll, Throttle,
+    ProcessPoll, Sender, SendersPoll, Throttle, UnixListener,
 };
 
 /// More than the poller tells of, so that a foreign recording has a bound too.
@@ -46,6 +46,8 @@ pub struct NamespaceView {
     pub time_wait: u64,
     /// Its listening sockets.
     pub listeners: Vec<ListenerView>,
+    /// Its listening UNIX sockets in whose queues somebody waited.
+    pub unix: Vec<UnixView>,
     /// Its connections that had more to send than they may.
     pub senders: Vec<SenderView>,
     /// How far its local ports are used.
@@ -70,6 +72,17 @@ impl ListenerView {
     pub fn was_full(&self) -> bool {
         self.peak > self.last.max
     }
+}
+
+/// A listening UNIX socket in a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnixView {
+    /// As of the last poll at which somebody waited.
+    pub last: UnixListener,
+    /// The most that waited, of all polls in the window.
+    pub peak: u32,
+    /// Polls of the window at which its queue was full.
+    pub full: u32,
 }
 
 /// A connection that had more to send than it may, in a window.
@@ -201,6 +214,8 @@ pub(crate) struct Host {
     read_ns: Option<u64>,
     /// Of this window.
     busiest: Option<BusiestPoll>,
+    /// UNIX sockets in whose queues somebody waited in this window, by namespace and inode number.
+    unix: BTreeMap<(u32, u32), UnixView>,
     misses: Vec<(Arc<str>, u64)>,
 }
 
@@ -225,11 +240,27 @@ impl Host {
         if !self.namespaces.take(poll.netns, now_ns, poll, MAX_NAMESPACES) {
             return;
         }
+        self.unix(poll);
         let room = MAX_WAITED.saturating_sub(self.waited.len());
         for listener in poll.listeners.iter().take(MAX_LISTENERS.min(room)) {
             let first = (listener.backlog, listener.backlog);
             let waited = self.waited.entry((poll.netns, listener.inode)).or_insert(first);
             *waited = (waited.0.max(listener.backlog), waited.1.min(listener.backlog));
+        }
+    }
+
+    fn unix(&mut self, poll: &NamespacePoll) {
+        for listener in poll.unix.iter().take(MAX_LISTENERS) {
+            let (key, full) = ((poll.netns, listener.inode), u32::from(listener.is_full()));
+            if let Some(seen) = self.unix.get_mut(&key) {
+                seen.peak = seen.peak.max(listener.backlog);
+                seen.full = seen.full.saturating_add(full);
+                // Who holds it is looked for now and then.
+                let owner = listener.owner.clone().or_else(|| seen.last.owner.take());
+                seen.last = UnixListener { owner, ..listener.clone() };
+            } else if self.unix.len() < MAX_WAITED {
+                self.unix.insert(key, UnixView { last: listener.clone(), peak: listener.backlog, full });
+            }
         }
     }
 
@@ -241,8 +272,19 @@ impl Host {
 
     /// The window ends.
     pub(crate) fn close_window(&mut self, now_ns: u64) {
-        let Self { namespaces, senders, ports, conntrack, processes, cgroups, waited, busiest, read_ns: _, misses: _ } =
-            self;
+        let Self {
+            namespaces,
+            senders,
+            ports,
+            conntrack,
+            processes,
+            cgroups,
+            waited,
+            busiest,
+            unix,
+            read_ns: _,
+            misses: _,
+        } = self;
         namespaces.close(now_ns);
         senders.close(now_ns);
         ports.close(now_ns);
@@ -250,6 +292,7 @@ impl Host {
         processes.close(now_ns);
         cgroups.close(now_ns);
         waited.clear();
+        unix.clear();
         *busiest = None;
     }
 
@@ -266,18 +309,20 @@ impl Host {
 
     fn view_of(&self, known: &Known<NamespacePoll>) -> NamespaceView {
         let (NamespacePoll { counters: before, .. }, now) = (&known.from.1, &known.latest.1);
-        let NamespacePoll { netns, counters, in_use, time_wait, listeners } = now;
+        let NamespacePoll { netns, counters, in_use, time_wait, listeners, unix: _ } = now;
         let listeners = listeners.iter().take(MAX_LISTENERS).map(|last| {
             let waited = self.waited.get(&(*netns, last.inode)).copied();
             let (peak, least) = waited.unwrap_or((last.backlog, last.backlog));
             ListenerView { last: last.clone(), peak, least }
         });
+        let unix = self.unix.range((*netns, 0)..=(*netns, u32::MAX)).map(|(_, seen)| seen.clone());
         NamespaceView {
             netns: *netns,
             counters: counters.since(before),
             in_use: *in_use,
             time_wait: *time_wait,
             listeners: listeners.collect(),
+            unix: unix.collect(),
             senders: self.senders.range((*netns, 0)..=(*netns, u64::MAX)).map(sender).collect(),
             ports: self.ports.get(netns).map(|known| known.latest.1.clone()),
             conntrack: self.conntrack.get(netns).map(conntrack),

@@ -29,12 +29,12 @@ pub use degraded::{CPU_STEPS, Degradation, Degraded, ESTIMATED, MEMORY_STEPS, St
 pub use delta::View;
 pub use distribution::{Distribution, bounds_s};
 pub use engine::{Engine, Window};
-pub use host::{CgroupView, HostView, ListenerView, NamespaceView, ProcessView, SenderView};
+pub use host::{CgroupView, HostView, ListenerView, NamespaceView, ProcessView, SenderView, UnixView};
 pub use identity::{Backend, Identity, Kind, Named, NamedEnd};
 pub use input::{AgentCost, Input, Naming, ProbeState, ProgramCost, Started};
 pub use polled::{
     BusiestPoll, Busy, CgroupPoll, ConntrackPoll, Listener, NamespacePoll, NetCounters, Owner, PollMisses, Polled,
-    PortUse, PortsPoll, Pressure, ProcessPoll, ReadAt, Sender, SendersPoll, Throttle,
+    PortUse, PortsPoll, Pressure, ProcessPoll, ReadAt, Sender, SendersPoll, Throttle, UnixListener,
 };
 pub use queues::AcceptQueueView;
 pub use snapshot::{

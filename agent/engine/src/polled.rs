@@ -50,6 +50,8 @@ pub struct NamespacePoll {
     pub time_wait: u64,
     /// Its listening sockets.
     pub listeners: Vec<Listener>,
+    /// Its listening UNIX sockets in whose queues somebody waits.
+    pub unix: Vec<UnixListener>,
 }
 
 macro_rules! counters {
@@ -120,6 +122,28 @@ pub struct Listener {
 
 impl Listener {
     /// The next SYN is dropped.
+    pub fn is_full(&self) -> bool {
+        self.backlog > self.max
+    }
+}
+
+/// A listening UNIX socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnixListener {
+    /// Its path; an abstract name begins with `@`.
+    pub name: Arc<str>,
+    /// The socket's inode number.
+    pub inode: u32,
+    /// Connections that wait for `accept`.
+    pub backlog: u32,
+    /// Beyond these a `connect` waits, or fails at once (`EAGAIN`).
+    pub max: u32,
+    /// Who holds it, where that was looked for.
+    pub owner: Option<Owner>,
+}
+
+impl UnixListener {
+    /// The next `connect` waits, or fails.
     pub fn is_full(&self) -> bool {
         self.backlog > self.max
     }

@@ -9,18 +9,20 @@ use std::{
 };
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use weir_engine::{ConntrackPoll, Listener, NamespacePoll, NetCounters};
+use weir_engine::{ConntrackPoll, Listener, NamespacePoll, NetCounters, UnixListener};
 
 use super::{
     misses::{Miss, Misses},
     owner::Owners,
-    sock_diag::{LISTENING, SockDiag},
+    sock_diag::{LISTENING, SockDiag, UnixSocket},
     table,
     worker::read,
 };
 
 /// Listening sockets told of, those that wait for somebody first: some 40 bytes each in a recording.
 const MAX_LISTENERS: usize = 256;
+/// UNIX sockets told of, those in whose queues most wait.
+const MAX_UNIX: usize = 64;
 
 /// The namespace that this thread began in.
 pub(super) struct Home {
@@ -106,7 +108,26 @@ impl Namespace {
             listeners.truncate(MAX_LISTENERS);
         }
         listeners.sort_by_key(|listener| (listener.address, listener.inode));
-        Some(NamespacePoll { netns: self.inode, counters, in_use, time_wait, listeners })
+        let unix = self.unix(until, owners, misses);
+        Some(NamespacePoll { netns: self.inode, counters, in_use, time_wait, listeners, unix })
+    }
+
+    /// Queues of UNIX sockets in which somebody waits: few have any.
+    fn unix(&self, until: Instant, owners: &mut Owners, misses: &mut Misses) -> Vec<UnixListener> {
+        let mut waiting: Vec<UnixSocket> = Vec::new();
+        let asked = SockDiag::open().and_then(|mut diag| diag.unix_queues(until, &mut |socket| waiting.push(socket)));
+        match asked {
+            // A kernel without it (`CONFIG_UNIX_DIAG`).
+            Ok(()) | Err(Miss::NotThere) => {}
+            Err(miss) => misses.add(miss, 1),
+        }
+        waiting.sort_by_key(|socket| (std::cmp::Reverse(socket.backlog), socket.inode));
+        misses.add(Miss::ListenersOverLimit, waiting.len().saturating_sub(MAX_UNIX) as u64);
+        let told = waiting.into_iter().take(MAX_UNIX).map(|UnixSocket { name, inode, backlog, max }| {
+            let owner = if backlog > max { owners.of(self.inode, inode, until) } else { None };
+            UnixListener { name, inode, backlog, max, owner }
+        });
+        told.collect()
     }
 
     /// Connection tracking, where the kernel has it loaded.

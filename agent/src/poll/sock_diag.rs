@@ -18,8 +18,10 @@ use rustix::net::{
 use super::misses::Miss;
 
 mod tcp_info;
+mod unix;
 
 pub(super) use tcp_info::TcpInfo;
+pub(super) use unix::UnixSocket;
 
 /// `struct nlmsghdr`, `struct inet_diag_req_v2`, `struct inet_diag_sockid`, `struct inet_diag_msg`.
 const HEADER: usize = 16;
@@ -102,7 +104,7 @@ impl SockDiag {
         tell: &mut dyn FnMut(Socket) -> bool,
     ) -> Result<(), Miss> {
         for family in [AddressFamily::INET, AddressFamily::INET6] {
-            self.ask(&request(family.as_raw() as u8, states, &[0; ID], DUMP))?;
+            self.ask(&mut request(family.as_raw() as u8, states, &[0; ID], DUMP))?;
             loop {
                 let sequence = self.sequence;
                 let datagram = self.answer(until)?;
@@ -126,7 +128,7 @@ impl SockDiag {
     /// What TCP knows of a socket; none when it is gone.
     pub(super) fn info(&mut self, of: &Socket, until: Instant) -> Result<Option<TcpInfo>, Miss> {
         let (family, id) = &of.id;
-        self.ask(&request(*family, 0, id, ONE))?;
+        self.ask(&mut request(*family, 0, id, ONE))?;
         let sequence = self.sequence;
         let datagram = self.answer(until)?;
         let mut info = None;
@@ -140,11 +142,10 @@ impl SockDiag {
         }
     }
 
-    fn ask(&mut self, request: &[u8; HEADER + REQUEST]) -> Result<(), Miss> {
+    fn ask(&mut self, request: &mut [u8]) -> Result<(), Miss> {
         self.sequence = self.sequence.wrapping_add(1);
-        let mut request = *request;
         request[8..12].copy_from_slice(&self.sequence.to_ne_bytes());
-        sendto(&self.fd, &request, SendFlags::empty(), &netlink::SocketAddrNetlink::new(0, 0))?;
+        sendto(&self.fd, request, SendFlags::empty(), &netlink::SocketAddrNetlink::new(0, 0))?;
         Ok(())
     }
 

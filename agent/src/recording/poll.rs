@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use weir_engine::{
     BusiestPoll, Busy, CgroupPoll, ConntrackPoll, Listener, NamespacePoll, NetCounters, Owner, PollMisses, Polled,
-    PortUse, PortsPoll, Pressure, ProcessPoll, ReadAt, Sender, SendersPoll, Throttle,
+    PortUse, PortsPoll, Pressure, ProcessPoll, ReadAt, Sender, SendersPoll, Throttle, UnixListener,
 };
 
 /// Something that was polled.
@@ -90,6 +90,18 @@ lines! {
         time_wait: u64,
         #[serde(with = "list")]
         listeners: Vec<Listener>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty", with = "list")]
+        unix: Vec<UnixListener>,
+    }
+    #[serde(remote = "UnixListener")]
+    UnixLine of UnixListener {
+        #[serde(with = "text")]
+        name: Arc<str>,
+        inode: u32,
+        backlog: u32,
+        max: u32,
+        #[serde(with = "maybe")]
+        owner: Option<Owner>,
     }
     #[serde(remote = "NetCounters")]
     CountersLine of NetCounters {

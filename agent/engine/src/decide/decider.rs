@@ -25,6 +25,7 @@ use super::{
     rules::Rules,
     send_limited::SendLimited,
     signal::{Moment, Window},
+    unix_queue::UnixQueue,
 };
 use crate::snapshot::Snapshot;
 
@@ -67,6 +68,7 @@ fn evaluators(learning: Learning) -> Vec<Box<dyn Evaluator>> {
         Box::new(HostLimit::time_wait()),
         Box::new(HostLimit::tcp_memory()),
         Box::new(HostLimit::udp_queue()),
+        Box::new(UnixQueue::default()),
     ]
 }
 

@@ -35,8 +35,9 @@ fn all() -> Vec<Polled> {
         srtt_us: 10,
         min_rtt_us: 11,
     };
+    let unix = UnixListener { name: "/a".into(), inode: 1, backlog: 2, max: 3, owner: None };
     vec![
-        Polled::Namespace(NamespacePoll { netns: 1, counters, in_use: 3, time_wait: 4, listeners }),
+        Polled::Namespace(NamespacePoll { netns: 1, counters, in_use: 3, time_wait: 4, listeners, unix: Vec::new() }),
         Polled::Ports(PortsPoll {
             netns: 1,
             range: (1, 64),
@@ -58,6 +59,7 @@ fn all() -> Vec<Polled> {
             busiest: vec![Busy { comm: "cc1".into(), pid: 2, most_ns: 3, processes: 4, ran_ns: 5 }],
         }),
         Polled::Read(ReadAt { monotonic_ns: 5 }),
+        Polled::Namespace(NamespacePoll { netns: 1, unix: vec![unix], ..NamespacePoll::default() }),
     ]
 }
 
