@@ -42,6 +42,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("peer_not_reading::", "judges windows for half a minute, which does not depend on the kernel"),
     ("pool_exhausted::", "compares hand-offs within milliseconds, for which an emulator's time is too coarse"),
     ("ports::", "judges windows for half a minute, which does not depend on the kernel"),
+    ("unix_queue::", "judges windows for half a minute, which does not depend on the kernel"),
     ("signals::", "judges windows for a minute each, which does not depend on the kernel"),
     ("sys_exit_accept::the_wait_is_", "compares with the client's clock, for which an emulator's time is too coarse"),
     ("throttle::", "judges windows for half a minute, and guests have no cgroup controllers"),
