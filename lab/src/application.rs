@@ -12,6 +12,8 @@ const FILES: &[(&str, &str)] = &[
     ("aioapp.py", include_str!("../apps/aioapp.py")),
     ("cache.py", include_str!("../apps/cache.py")),
     ("load.py", include_str!("../apps/load.py")),
+    ("push.py", include_str!("../apps/push.py")),
+    ("queue.py", include_str!("../apps/queue.py")),
     ("slow.py", include_str!("../apps/slow.py")),
     ("web.py", include_str!("../apps/web.py")),
     ("workers.py", include_str!("../apps/workers.py")),

@@ -1,6 +1,7 @@
 //! The scenarios: what is done, and what is true of it. docs/lab.md tells each of them in words.
 
 mod failures;
+mod habits;
 mod healthy;
 mod limits;
 mod pools;
@@ -56,6 +57,8 @@ pub(crate) const SERVICES: &[&str] = &[
     "aioapp.py:8000",
     "cache.py:8000",
     "load.py",
+    "push.py:8080",
+    "queue.py",
     "slow.py",
     "workers.py",
     "web.py:8080",
@@ -72,7 +75,7 @@ pub(crate) const SERVICES: &[&str] = &[
 
 /// Files under the same heading as the modules, in order of number.
 pub(crate) fn all() -> Vec<&'static Scenario> {
-    let files = [pools::ROWS, queues::ROWS, limits::ROWS, failures::ROWS, healthy::ROWS];
+    let files = [pools::ROWS, queues::ROWS, limits::ROWS, failures::ROWS, healthy::ROWS, habits::ROWS];
     let mut rows: Vec<&Scenario> = files.into_iter().flatten().collect();
     rows.sort_by_key(|row| row.name);
     rows
