@@ -51,14 +51,11 @@ fn bulk(run: &mut Run<'_>) -> Result<()> {
     let stage = run.stage;
     let mut web = stage.app(&stage.web, "web.py", &[WEB, "threads", "64"])?;
     web.must("set bytes 1000", "done");
-    let mut load = stage.clients(WEB)?;
-    load.must("set think 50", "done");
-    load.must("clients 3", "done");
-    let mut reader = stage.app(&stage.load, "slow.py", &[WEB, "2"])?;
+    let mut reader = stage.app(&stage.load, "slow.py", &[WEB, "4"])?;
     run.baseline()?;
     run.fault(|_| web.must("set bytes 67108864", "done"))?;
     web.must("set bytes 1000", "done");
-    run.recovery(|_| (), &mut [("reader", &mut reader), ("load", &mut load), ("web", &mut web)])
+    run.recovery(|_| (), &mut [("reader", &mut reader), ("web", &mut web)])
 }
 
 /// Consumers wait for the next item, and nobody for them.

@@ -1,7 +1,8 @@
 //! Connections that have more to send than they may, and the edges that they are of.
 //!
 //! What is polled knows a connection by its addresses. An edge is found by them: the server's address and port, as dialled
-//! or as it is, and the client's address. Where several clients share an address, the one that moved most is taken for it.
+//! or as it is, and the client's address. Where several clients share an address it is one of those that moved at least what
+//! the connection did, and of these the one that moved least: who is held up moves little.
 
 use std::{
     collections::BTreeMap,
@@ -75,15 +76,22 @@ impl<'a> Edges<'a> {
 
     fn flow(&self, netns: u32, sender: &'a SenderView) -> Option<Flow<'a>> {
         let (local, remote) = (sender.last.local, sender.last.remote);
-        let served = self.between(netns, local, remote.ip(), Receiver::Client);
+        let served = self.between(netns, local, remote.ip(), Receiver::Client, sender);
         let (edge, receiver) = served.map(|edge| (edge, Receiver::Client)).or_else(|| {
-            let called = self.between(netns, remote, local.ip(), Receiver::Server);
+            let called = self.between(netns, remote, local.ip(), Receiver::Server, sender);
             called.map(|edge| (edge, Receiver::Server))
         })?;
         Some(Flow { edge, sender, receiver })
     }
 
-    fn between(&self, netns: u32, server: SocketAddr, client: IpAddr, receiver: Receiver) -> Option<&'a Edge> {
+    fn between(
+        &self,
+        netns: u32,
+        server: SocketAddr,
+        client: IpAddr,
+        receiver: Receiver,
+        sender: &SenderView,
+    ) -> Option<&'a Edge> {
         let edges = self.by_address.get(&(server, client))?.iter().copied();
         // The same addresses may be in several namespaces.
         let sends_from_there = |edge: &&Edge| {
@@ -91,7 +99,9 @@ impl<'a> Edges<'a> {
             let known = sender.process.as_ref().ok().and_then(|process| self.netns.get(&process.pid));
             known.is_none_or(|known| *known == netns)
         };
-        edges.filter(sends_from_there).max_by_key(|edge| moved(edge))
+        // Polled and counted at different moments.
+        let too_little = |edge: &Edge| moved(edge) < sender.acked_bytes / 2;
+        edges.filter(sends_from_there).min_by_key(|edge| (too_little(edge), moved(edge)))
     }
 }
 

@@ -137,3 +137,26 @@ fn what_is_not_known_is_not_said() {
     }
     assert_eq!(lab.happened(), []);
 }
+
+/// Another client at the same address reads as fast as it can: it is not taken for the slow one.
+#[test]
+fn of_two_clients_at_one_address_the_one_that_reads_little_is_meant() {
+    let [one, its_server] = pair();
+    let mut fast = client(9, 2);
+    fast.comm[..4].copy_from_slice(b"fast");
+    let mut lab = Lab::new([one, its_server, fast, server(8, &fast)]);
+    healthy(&mut lab, 60);
+    let since = lab.now_s;
+    for _ in 0..20 {
+        let at = lab.now_s + 1;
+        lab.polls = polls((0..4).map(|n| sender(n, at, since, 990, 80_000)).collect());
+        lab.run(1, |_, records| {
+            for (n, (_, record)) in records.iter_mut().enumerate() {
+                let bytes = if n < 2 { 4 * 80_000 } else { 100 * MIB };
+                record.bytes_received += if n % 2 == 0 { bytes } else { 0 };
+                record.bytes_sent += if n % 2 == 0 { 0 } else { bytes };
+            }
+        });
+    }
+    assert_eq!(lab.units().into_iter().collect::<Vec<_>>(), ["app -> redis:6379"]);
+}
