@@ -32,7 +32,7 @@ fn a_unix_socket_that_nobody_accepts_from() {
     let fault_s = unix_s();
     callers.extend((0..2).map(|_| socket()));
     callers[2..].iter().for_each(|caller| connect(caller, &address).expect("room"));
-    assert_eq!(connect(&socket(), &address), Err(rustix::io::Errno::AGAIN), "no room");
+    assert_eq!(connect(socket(), &address), Err(rustix::io::Errno::AGAIN), "no room");
     for_a_while(Duration::from_secs(16), || ());
     let printed = weir.finish_raw();
     let events = events_of(&printed, "unix_queue");
