@@ -68,6 +68,7 @@ mod trust;
 mod unit;
 mod units;
 mod unix_queue;
+mod waits;
 mod worst;
 
 pub use abandoned_work::AbandonedWork;

@@ -12,7 +12,7 @@
 //! reads); requests that overlap on a connection (HTTP/2, pipelines); polls that are answered after a second or more; a
 //! caller that reads at once and lets the answer lie inside itself.
 
-use self::reading::{Reading, Times};
+use self::reading::Reading;
 use super::{
     alarm::Rule,
     answers::Answers,
@@ -23,6 +23,7 @@ use super::{
     trust::Trust,
     unit::{Service, Unit},
     units::Units,
+    waits::Waits,
 };
 use crate::{delta::View, snapshot::Edge};
 
@@ -56,7 +57,7 @@ struct Normal {
 /// A service that calls others: one that stalls does so whomever it calls.
 #[derive(Debug)]
 struct Caller {
-    times: Times,
+    times: Waits,
     /// Of the edge whose answers waited most in this window, and for how long.
     process: Option<Place>,
     most_ns: u64,
@@ -85,9 +86,9 @@ impl ClientStall {
         for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
             let Ok(view) = &edge.client_view else { continue };
             let unit = Unit::server(Service::of(&edge.client.identity), None);
-            let anew = |caller: &mut Caller| (caller.times, caller.most_ns) = (Times::default(), 0);
+            let anew = |caller: &mut Caller| (caller.times, caller.most_ns) = (Waits::default(), 0);
             let Some(caller) = self.callers.hear(unit, anew) else { continue };
-            if caller.times.add(view, window.snapshot.window_ns) {
+            if reading::add(&mut caller.times, view, window.snapshot.window_ns) {
                 caller.where_to_look(edge, view);
             }
         }
@@ -136,7 +137,7 @@ impl Default for Caller {
     fn default() -> Self {
         let baseline = || Baseline::over(DEPTH);
         Self {
-            times: Times::default(),
+            times: Waits::default(),
             process: None,
             most_ns: 0,
             wait_p95: baseline(),

@@ -91,9 +91,7 @@ impl HungRequest {
     fn gather(&mut self, window: &Window<'_>) {
         self.edges.begin(window.at.monotonic_ns);
         for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
-            let (client, server) = (Service::of(&edge.client.identity), Service::of(&edge.server.identity));
-            let unit = Unit::edge(client, server, edge.server.port);
-            let Some(known) = self.edges.hear(unit, |known| known.heard = None) else { continue };
+            let Some(known) = self.edges.hear(Unit::of_edge(edge), |known| known.heard = None) else { continue };
             let heard = known.heard.get_or_insert_default();
             if let Some(under_way) = heard.tally.add(edge, window.snapshot.window_ns) {
                 heard.where_to_look(edge, under_way);

@@ -17,14 +17,12 @@ use super::{
     baseline::{Baseline, Learning},
     contract::Place,
     evaluate::{Evaluator, Judge},
-    senders::{Receiver, flows},
+    senders::Receiver,
     signal::{Signal, Window},
     trust::Trust,
-    unit::{Service, Unit},
+    unit::Unit,
     units::Units,
 };
-use crate::snapshot::Edge;
-
 mod reading;
 mod say;
 
@@ -96,22 +94,18 @@ impl PeerNotReading {
     fn gather(&mut self, window: &Window<'_>) {
         self.edges.begin(window.at.monotonic_ns);
         for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
-            let Some(known) = self.edges.hear(unit(edge), Known::begin) else { continue };
+            let Some(known) = self.edges.hear(Unit::of_edge(edge), Known::begin) else { continue };
             let views = [edge.client_view.as_ref().ok(), edge.server_view.as_ref().ok()];
             let most = |of: fn(&crate::View) -> u64| views.into_iter().flatten().map(of).max().unwrap_or(0);
             known.rounds = known.rounds.saturating_add(most(|view| view.rounds));
             known.connections = known.connections.saturating_add(most(|view| view.open_connections));
         }
-        for flow in flows(window.snapshot) {
-            if let Some(known) = self.edges.hear(unit(flow.edge), Known::begin) {
-                known.held.add(&flow);
+        for flow in window.flows() {
+            if let Some(known) = self.edges.hear(Unit::of_edge(flow.edge), Known::begin) {
+                known.held.add(flow);
             }
         }
     }
-}
-
-fn unit(edge: &Edge) -> Unit {
-    Unit::edge(Service::of(&edge.client.identity), Service::of(&edge.server.identity), edge.server.port)
 }
 
 impl Evaluator for PeerNotReading {

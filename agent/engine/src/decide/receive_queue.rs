@@ -12,7 +12,7 @@
 
 use std::net::SocketAddr;
 
-use self::reading::{Reading, Times};
+use self::reading::Reading;
 use super::{
     alarm::Rule,
     baseline::{Baseline, Learning},
@@ -22,6 +22,7 @@ use super::{
     trust::Trust,
     unit::{Service, Unit},
     units::Units,
+    waits::Waits,
 };
 use crate::snapshot::Edge;
 
@@ -55,7 +56,7 @@ struct Normal {
 
 #[derive(Debug)]
 struct Server {
-    times: Times,
+    times: Waits,
     /// Of the edge whose requests waited most in this window, and for how long.
     address: Option<SocketAddr>,
     process: Option<Place>,
@@ -85,9 +86,11 @@ impl ReceiveQueue {
         for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
             let Ok(view) = &edge.server_view else { continue };
             let unit = Unit::server(Service::of(&edge.server.identity), edge.server.port);
-            let anew = |server: &mut Server| (server.times, server.most_ns) = (Times::default(), 0);
+            let anew = |server: &mut Server| (server.times, server.most_ns) = (Waits::default(), 0);
             let Some(server) = self.servers.hear(unit, anew) else { continue };
-            server.times.add(view, window.snapshot.window_ns);
+            if !Waits::mislead(view, window.snapshot.window_ns) {
+                server.times.add(view);
+            }
             server.where_to_look(edge, view.receive_queue_wait.sum_ns);
         }
     }
@@ -127,7 +130,7 @@ impl Default for Server {
     fn default() -> Self {
         let baseline = || Baseline::over(DEPTH);
         Self {
-            times: Times::default(),
+            times: Waits::default(),
             address: None,
             process: None,
             most_ns: 0,

@@ -18,11 +18,11 @@ use super::{
     proportion::Proportion,
     quantity::{Measure, Quantity},
     report::Report,
-    senders::{Flow, flows},
+    senders::Flow,
     severity::Severity,
     signal::{Finding, Signal, Window},
     trust::Trust,
-    unit::{Service, Unit},
+    unit::Unit,
     worst::Worst,
 };
 use crate::host::SenderView;
@@ -70,15 +70,13 @@ impl Evaluator for SendLimited {
 
     fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
         let mut worst = Worst::new();
-        for flow in flows(window.snapshot) {
-            let (client, server) = (&flow.edge.client, &flow.edge.server);
-            let unit = Unit::edge(Service::of(&client.identity), Service::of(&server.identity), server.port);
+        for flow in window.flows() {
             let reading = Reading::of(flow.sender);
             let finding = if reading.class.is_some() { Finding::Raise(Severity::Info) } else { Finding::Clear };
-            worst.add(unit, finding, (flow, reading));
+            worst.add(Unit::of_edge(flow.edge), finding, (flow, reading));
         }
         for (unit, finding, (flow, reading)) in worst.into_each() {
-            judge.judge(&unit, finding, Trust::Unchecked, || report(&unit, &flow, &reading));
+            judge.judge(&unit, finding, Trust::Unchecked, || report(&unit, flow, &reading));
         }
     }
 }

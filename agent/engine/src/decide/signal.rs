@@ -6,6 +6,7 @@ use super::{
     alarm::{Rule, Verdict},
     owners::Owners,
     rules::Rules,
+    senders::{self, Flow},
     severity::Severity,
     trust::Trust,
 };
@@ -46,17 +47,23 @@ pub struct Window<'a> {
     /// By which they are judged.
     pub rules: Rules,
     owners: OnceCell<Owners<'a>>,
+    flows: OnceCell<Vec<Flow<'a>>>,
 }
 
 impl<'a> Window<'a> {
     /// One that ended then.
     pub fn new(at: Moment, snapshot: &'a Snapshot, rules: Rules) -> Self {
-        Self { at, snapshot, rules, owners: OnceCell::new() }
+        Self { at, snapshot, rules, owners: OnceCell::new(), flows: OnceCell::new() }
     }
 
     /// Which service a process is: looked for when somebody asks first.
     pub(super) fn owners(&self) -> &Owners<'a> {
         self.owners.get_or_init(|| Owners::of(self.snapshot))
+    }
+
+    /// Connections that had more to send than they may, each with its edge: looked for likewise.
+    pub(super) fn flows(&self) -> &[Flow<'a>] {
+        self.flows.get_or_init(|| senders::flows(self.snapshot))
     }
 
     /// Its length in seconds; never nothing.

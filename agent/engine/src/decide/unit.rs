@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::identity::{Identity, Kind};
+use crate::{
+    identity::{Identity, Kind},
+    snapshot::Edge,
+};
 
 /// One end of an edge by service: the instances of a service are one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,6 +65,11 @@ impl Unit {
     /// All connections of one service to another.
     pub fn edge(client: Service, server: Service, port: Option<u16>) -> Self {
         Self(Subject::Edge { client, server, port, pid: None })
+    }
+
+    /// The services at an edge's ends.
+    pub(super) fn of_edge(edge: &Edge) -> Self {
+        Self::edge(Service::of(&edge.client.identity), Service::of(&edge.server.identity), edge.server.port)
     }
 
     /// Those of one process, as for its pool.

@@ -6,10 +6,10 @@ use crate::{
         proportion::{MIN_EVENTS, Proportion},
         severity::{Effect, Level, Resource, Severity},
         signal::Finding,
-        trust::Trust,
+        waits::Waits,
     },
     delta::View,
-    distribution::{Distribution, bounds_s},
+    distribution::Distribution,
 };
 
 /// Shorter waits hurt nobody: a thread of a busy process is often no sooner on a processor.
@@ -29,34 +29,15 @@ const LATER: f64 = 1.5;
 /// So many times the calls of normal are more load.
 const MORE: f64 = 1.2;
 
-/// Times of all sockets of a caller.
-#[derive(Clone, Debug)]
-pub(super) struct Times {
-    wait: Distribution,
-    latency: Distribution,
-    retransmitted: u64,
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        let View { receive_queue_wait: wait, latency, .. } = View::nothing();
-        Self { wait, latency, retransmitted: 0 }
+/// Adds what an edge's sockets saw, unless requests overlap on them, their times contradict each other, or they are polls;
+/// whether it did.
+pub(super) fn add(times: &mut Waits, view: &View, window_ns: u64) -> bool {
+    let is_poll = away_s(&view.receive_queue_wait, &view.latency) >= POLL_S;
+    let believed = !is_poll && !Waits::mislead(view, window_ns);
+    if believed {
+        times.add(view);
     }
-}
-
-impl Times {
-    /// Adds what an edge's sockets saw, unless requests overlap on them, their times contradict each other, or they are polls;
-    /// whether it did.
-    pub(super) fn add(&mut self, view: &View, window_ns: u64) -> bool {
-        let (wait, latency) = (&view.receive_queue_wait, &view.latency);
-        if view.overlaps() || Trust::of(view, window_ns) == Trust::Low || away_s(wait, latency) >= POLL_S {
-            return false;
-        }
-        self.wait.merge(wait);
-        self.latency.merge(latency);
-        self.retransmitted = self.retransmitted.wrapping_add(view.retransmitted_segments);
-        true
-    }
+    believed
 }
 
 /// Mean time until an answer arrives: what is left of the time to its first byte without the wait, seconds.
@@ -100,14 +81,12 @@ impl Class {
 
 impl Reading {
     /// None where too few were timed.
-    pub(super) fn new(times: &Times, normal: Option<Normal>, seconds: f64) -> Option<Self> {
+    pub(super) fn new(times: &Waits, normal: Option<Normal>, seconds: f64) -> Option<Self> {
         let rounds = times.wait.count.min(times.latency.count);
         if rounds < MIN_EVENTS {
             return None;
         }
         let line = normal.map_or(f64::INFINITY, |normal| LEAST_WAIT_S.max(RAISE * normal.wait_p95));
-        let slow = times.wait.buckets().filter(|(bucket, _)| bounds_s(*bucket).0 >= line);
-        let slow = slow.fold(0u64, |sum, (_, n)| sum.saturating_add(n.into()));
         Some(Self {
             rounds,
             wait_p95: times.wait.quantile_s(0.95)?,
@@ -116,7 +95,7 @@ impl Reading {
             rate: times.latency.count as f64 / seconds,
             retransmitted: times.retransmitted,
             away: away_s(&times.wait, &times.latency),
-            slow: Proportion::new(slow, times.wait.count),
+            slow: times.from(line),
             normal,
         })
     }

@@ -1,16 +1,12 @@
 //! What a window says of a server's receive queues.
 
 use super::Normal;
-use crate::{
-    decide::{
-        proportion::{MIN_EVENTS, Proportion},
-        rules::Rules,
-        severity::{Effect, Level, Resource, Severity},
-        signal::Finding,
-        trust::Trust,
-    },
-    delta::View,
-    distribution::{Distribution, bounds_s},
+use crate::decide::{
+    proportion::{MIN_EVENTS, Proportion},
+    rules::Rules,
+    severity::{Effect, Level, Resource, Severity},
+    signal::Finding,
+    waits::Waits,
 };
 
 /// Shorter waits hurt nobody.
@@ -25,33 +21,6 @@ const MIN_SLOW: u64 = 5;
 const SLOW_SHARE: f64 = 0.05;
 /// Callers feel it.
 const FELT: f64 = 2.0;
-
-/// Times of all sockets of a server.
-#[derive(Clone, Debug)]
-pub(super) struct Times {
-    wait: Distribution,
-    work: Distribution,
-    retransmitted: u64,
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        let View { receive_queue_wait: wait, latency: work, .. } = View::nothing();
-        Self { wait, work, retransmitted: 0 }
-    }
-}
-
-impl Times {
-    /// Adds what an edge's sockets saw, unless requests overlap on them or their times contradict each other.
-    pub(super) fn add(&mut self, view: &View, window_ns: u64) {
-        if view.overlaps() || Trust::of(view, window_ns) == Trust::Low {
-            return;
-        }
-        self.wait.merge(&view.receive_queue_wait);
-        self.work.merge(&view.latency);
-        self.retransmitted = self.retransmitted.wrapping_add(view.retransmitted_segments);
-    }
-}
 
 /// The same in numbers: seconds, and rounds a second.
 #[derive(Clone, Copy, Debug)]
@@ -90,22 +59,20 @@ impl Class {
 
 impl Reading {
     /// None where too few were timed.
-    pub(super) fn new(times: &Times, normal: Option<Normal>, seconds: f64) -> Option<Self> {
-        let rounds = times.wait.count.min(times.work.count);
+    pub(super) fn new(times: &Waits, normal: Option<Normal>, seconds: f64) -> Option<Self> {
+        let rounds = times.wait.count.min(times.latency.count);
         if rounds < MIN_EVENTS {
             return None;
         }
         let line = normal.map_or(f64::INFINITY, |normal| LEAST_WAIT_S.max(RAISE * normal.wait_p95));
-        let slow = times.wait.buckets().filter(|(bucket, _)| bounds_s(*bucket).0 >= line);
-        let slow = slow.fold(0u64, |sum, (_, n)| sum.saturating_add(n.into()));
         Some(Self {
             rounds,
             wait_p95: times.wait.quantile_s(0.95)?,
             wait: times.wait.mean_s()?,
-            work: times.work.mean_s()?,
-            rate: times.work.count as f64 / seconds,
+            work: times.latency.mean_s()?,
+            rate: times.latency.count as f64 / seconds,
             retransmitted: times.retransmitted,
-            slow: Proportion::new(slow, times.wait.count),
+            slow: times.from(line),
             normal,
         })
     }
