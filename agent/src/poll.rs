@@ -8,6 +8,7 @@
 
 mod busiest;
 mod cgroup;
+mod half_open;
 mod misses;
 mod namespace;
 mod neighbours;

@@ -11,6 +11,7 @@ const FILES: &[(&str, &str)] = &[
     ("app.go", include_str!("../apps/app.go")),
     ("aioapp.py", include_str!("../apps/aioapp.py")),
     ("cache.py", include_str!("../apps/cache.py")),
+    ("idle.py", include_str!("../apps/idle.py")),
     ("load.py", include_str!("../apps/load.py")),
     ("push.py", include_str!("../apps/push.py")),
     ("queue.py", include_str!("../apps/queue.py")),

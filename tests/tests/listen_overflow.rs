@@ -1,4 +1,4 @@
-//! An accept queue that is full, and one that nobody comes to.
+//! An accept queue that is full, one that nobody comes to, and a request queue that is full.
 
 use std::{thread::sleep, time::Duration};
 
@@ -54,4 +54,37 @@ fn a_burst_that_fits_is_well() {
     let deaf = format!("weir-traffic:{}", deaf.port());
     assert!(waiting.iter().all(|event| text(event, "server") == deaf), "{printed}");
     assert_eq!(waiting.first().map(|event| text(event, "class")), Some("not accepting"), "{printed}");
+}
+
+/// Callers whose last ACK is lost: the handshake's last step never comes, and their requests take all the room there is.
+#[test]
+fn a_request_queue_that_is_full() {
+    let lab = lab!();
+    let (near, far) = Netns::pair();
+    far.set("net.ipv4.tcp_syncookies", "0");
+    far.set("net.ipv4.tcp_max_syn_backlog", "32");
+    let server = lab.serve_in(&far, "echo", "10.77.0.2:0");
+    let mut client = lab.client_in(&near, &format!("10.77.0.2:{}", server.port()));
+    far.filter("input", &["tcp flags & (syn | ack) == ack drop"]);
+    let file = lab.path("requests.weir");
+    let file = file.to_str().expect("a path in UTF-8");
+    let weir = Weir::start_as(&["signals", "-o", "jsonl", "--record", file]);
+    sleep(Duration::from_secs(3));
+    let fault_s = unix_s();
+    client.must("start 60", "started 60");
+    sleep(Duration::from_secs(11));
+    let printed = weir.finish_raw();
+    let events = events_of(&printed, "listen_overflow");
+    let raised = events.first().expect("an incident");
+    assert_timely(raised, fault_s, 11.0);
+    assert_eq!((text(raised, "severity"), text(raised, "class")), ("critical", "request queue"));
+    assert_eq!(text(raised, "server"), format!("weir-traffic:{}", server.port()));
+    assert!(text(raised, "where").contains(&format!("(pid {})", server.pid())), "{raised}");
+    assert_eq!(raised["origin"]["node"], "10.77.0.1", "{raised}");
+    let half_open = raised["evidence"].as_array().expect("a list").iter().find(|of| of["name"] == "half open");
+    let half_open = half_open.expect("a count of them");
+    // The kernel looks for room before it adds one: a quarter of 32 is kept free.
+    assert!(half_open["value"].as_f64() >= Some(24.0) && half_open["value"].as_f64() <= Some(26.0), "{half_open}");
+    assert!(events_of(&printed, "accept_queue").is_empty(), "{printed}");
+    assert_replays(file, &printed, &[]);
 }

@@ -2,19 +2,20 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
+use self::queues::Queues;
+pub use self::queues::{ListenerView, UnixView};
 use crate::polled::{
-    BusiestPoll, CgroupPoll, ConntrackPoll, Listener, NamespacePoll, NetCounters, Polled, PortsPoll, Pressure,
-    ProcessPoll, Sender, SendersPoll, Throttle, UnixListener,
+    BusiestPoll, CgroupPoll, ConntrackPoll, NamespacePoll, NetCounters, Polled, PortsPoll, Pressure, ProcessPoll,
+    Sender, SendersPoll, Throttle,
 };
+
+mod queues;
 
 /// More than the poller tells of, so that a foreign recording has a bound too.
 const MAX_NAMESPACES: usize = 256;
 const MAX_PROCESSES: usize = 4096;
 const MAX_CGROUPS: usize = 4096;
-const MAX_LISTENERS: usize = 1024;
 const MAX_SENDERS: usize = 8192;
-/// Sockets come and go in a window that is long.
-const MAX_WAITED: usize = 1 << 16;
 /// What was not told of for so long is gone: twice the distance of the slower polls, and some.
 const GONE_NS: u64 = 12_000_000_000;
 
@@ -54,35 +55,6 @@ pub struct NamespaceView {
     pub ports: Option<PortsPoll>,
     /// Its connection tracking: `count` and `max` as of the last poll, the rest of the window.
     pub conntrack: Option<ConntrackPoll>,
-}
-
-/// A listening socket in a window.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerView {
-    /// As of the last poll.
-    pub last: Listener,
-    /// The most that waited in it, of all polls in the window.
-    pub peak: u32,
-    /// The least.
-    pub least: u32,
-}
-
-impl ListenerView {
-    /// It was full at one of the polls.
-    pub fn was_full(&self) -> bool {
-        self.peak > self.last.max
-    }
-}
-
-/// A listening UNIX socket in a window.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnixView {
-    /// As of the last poll at which somebody waited.
-    pub last: UnixListener,
-    /// The most that waited, of all polls in the window.
-    pub peak: u32,
-    /// Polls of the window at which its queue was full.
-    pub full: u32,
 }
 
 /// A connection that had more to send than it may, in a window.
@@ -208,14 +180,12 @@ pub(crate) struct Host {
     conntrack: Table<u32, ConntrackPoll>,
     processes: Table<u32, ProcessPoll>,
     cgroups: Table<Arc<str>, CgroupPoll>,
-    /// Most and least that waited, by namespace and socket.
-    waited: BTreeMap<(u32, u32), (u32, u32)>,
+    /// Of listeners, in this window.
+    queues: Queues,
     /// When what is told now was read, where that is told.
     read_ns: Option<u64>,
     /// Of this window.
     busiest: Option<BusiestPoll>,
-    /// UNIX sockets in whose queues somebody waited in this window, by namespace and inode number.
-    unix: BTreeMap<(u32, u32), UnixView>,
     misses: Vec<(Arc<str>, u64)>,
 }
 
@@ -237,30 +207,8 @@ impl Host {
     }
 
     fn namespace(&mut self, now_ns: u64, poll: &NamespacePoll) {
-        if !self.namespaces.take(poll.netns, now_ns, poll, MAX_NAMESPACES) {
-            return;
-        }
-        self.unix(poll);
-        let room = MAX_WAITED.saturating_sub(self.waited.len());
-        for listener in poll.listeners.iter().take(MAX_LISTENERS.min(room)) {
-            let first = (listener.backlog, listener.backlog);
-            let waited = self.waited.entry((poll.netns, listener.inode)).or_insert(first);
-            *waited = (waited.0.max(listener.backlog), waited.1.min(listener.backlog));
-        }
-    }
-
-    fn unix(&mut self, poll: &NamespacePoll) {
-        for listener in poll.unix.iter().take(MAX_LISTENERS) {
-            let (key, full) = ((poll.netns, listener.inode), u32::from(listener.is_full()));
-            if let Some(seen) = self.unix.get_mut(&key) {
-                seen.peak = seen.peak.max(listener.backlog);
-                seen.full = seen.full.saturating_add(full);
-                // Who holds it is looked for now and then.
-                let owner = listener.owner.clone().or_else(|| seen.last.owner.take());
-                seen.last = UnixListener { owner, ..listener.clone() };
-            } else if self.unix.len() < MAX_WAITED {
-                self.unix.insert(key, UnixView { last: listener.clone(), peak: listener.backlog, full });
-            }
+        if self.namespaces.take(poll.netns, now_ns, poll, MAX_NAMESPACES) {
+            self.queues.take(poll);
         }
     }
 
@@ -279,9 +227,8 @@ impl Host {
             conntrack,
             processes,
             cgroups,
-            waited,
+            queues,
             busiest,
-            unix,
             read_ns: _,
             misses: _,
         } = self;
@@ -291,8 +238,7 @@ impl Host {
         conntrack.close(now_ns);
         processes.close(now_ns);
         cgroups.close(now_ns);
-        waited.clear();
-        unix.clear();
+        *queues = Queues::default();
         *busiest = None;
     }
 
@@ -310,19 +256,13 @@ impl Host {
     fn view_of(&self, known: &Known<NamespacePoll>) -> NamespaceView {
         let (NamespacePoll { counters: before, .. }, now) = (&known.from.1, &known.latest.1);
         let NamespacePoll { netns, counters, in_use, time_wait, listeners, unix: _ } = now;
-        let listeners = listeners.iter().take(MAX_LISTENERS).map(|last| {
-            let waited = self.waited.get(&(*netns, last.inode)).copied();
-            let (peak, least) = waited.unwrap_or((last.backlog, last.backlog));
-            ListenerView { last: last.clone(), peak, least }
-        });
-        let unix = self.unix.range((*netns, 0)..=(*netns, u32::MAX)).map(|(_, seen)| seen.clone());
         NamespaceView {
             netns: *netns,
             counters: counters.since(before),
             in_use: *in_use,
             time_wait: *time_wait,
-            listeners: listeners.collect(),
-            unix: unix.collect(),
+            listeners: self.queues.listeners(*netns, listeners),
+            unix: self.queues.unix(*netns),
             senders: self.senders.range((*netns, 0)..=(*netns, u64::MAX)).map(sender).collect(),
             ports: self.ports.get(netns).map(|known| known.latest.1.clone()),
             conntrack: self.conntrack.get(netns).map(conntrack),

@@ -118,6 +118,21 @@ pub struct Listener {
     pub max: u32,
     /// Who holds it, where that was looked for: once half of it was full.
     pub owner: Option<Owner>,
+    /// Its request queue, where that was looked at: once SYNs had found no room.
+    pub half_open: Option<HalfOpen>,
+}
+
+/// Connections whose SYN was answered, and whose caller has said nothing since (SYN_RECV).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HalfOpen {
+    /// So many.
+    pub count: u32,
+    /// With so many, the next SYN is answered by a cookie, or dropped.
+    pub limit: u32,
+    /// The caller that most of them are of.
+    pub from: IpAddr,
+    /// How many that are.
+    pub of_it: u32,
 }
 
 impl Listener {

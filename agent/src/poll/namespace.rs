@@ -12,6 +12,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use weir_engine::{ConntrackPoll, Listener, NamespacePoll, NetCounters, UnixListener};
 
 use super::{
+    half_open::HalfOpens,
     misses::{Miss, Misses},
     owner::Owners,
     sock_diag::{LISTENING, SockDiag, UnixSocket},
@@ -90,7 +91,13 @@ impl Namespace {
     }
 
     /// Counters and listening sockets.
-    pub(super) fn poll(&self, until: Instant, owners: &mut Owners, misses: &mut Misses) -> Option<NamespacePoll> {
+    pub(super) fn poll(
+        &self,
+        until: Instant,
+        owners: &mut Owners,
+        half_opens: &mut HalfOpens,
+        misses: &mut Misses,
+    ) -> Option<NamespacePoll> {
         let mut counters = NetCounters::default();
         for name in ["netstat", "snmp"] {
             table::counters(&misses.or_count(self.net(name))?, &mut counters);
@@ -99,12 +106,14 @@ impl Namespace {
         let v4 = misses.or_count(self.net("sockstat"))?;
         let (in_use, time_wait) = table::sockets(&v4, &self.net("sockstat6").unwrap_or_default());
         let mut listeners = misses.or_count(listeners(until)).unwrap_or_default();
+        half_opens.look(self, &counters, &mut listeners, until, misses);
         for listener in listeners.iter_mut().filter(|listener| is_filling(listener)) {
             listener.owner = owners.of(self.inode, listener.inode, until);
         }
         if let Some(over) = listeners.len().checked_sub(MAX_LISTENERS + 1) {
             misses.add(Miss::ListenersOverLimit, over as u64 + 1);
-            listeners.sort_by_key(|listener| std::cmp::Reverse(listener.backlog));
+            let half_open = |listener: &Listener| listener.half_open.map_or(0, |queue| queue.count);
+            listeners.sort_by_key(|listener| std::cmp::Reverse(listener.backlog.max(half_open(listener))));
             listeners.truncate(MAX_LISTENERS);
         }
         listeners.sort_by_key(|listener| (listener.address, listener.inode));
@@ -141,16 +150,17 @@ impl Namespace {
     }
 }
 
-/// Half of the queue is full: then it is worth a look whose it is.
+/// Half of a queue is full: then it is worth a look whose it is.
 fn is_filling(listener: &Listener) -> bool {
-    listener.backlog > 0 && listener.backlog.saturating_mul(2) >= listener.max
+    let half = |waiting: u32, most: u32| waiting > 0 && waiting.saturating_mul(2) >= most;
+    half(listener.backlog, listener.max) || listener.half_open.is_some_and(|queue| half(queue.count, queue.limit))
 }
 
 fn listeners(until: Instant) -> Result<Vec<Listener>, Miss> {
     let mut found = Vec::new();
     SockDiag::open()?.each(LISTENING, until, &mut |socket| {
         let (address, inode, backlog, max) = (socket.local, socket.inode, socket.receive_queue, socket.send_queue);
-        found.push(Listener { address, inode, backlog, max, owner: None });
+        found.push(Listener { address, inode, backlog, max, owner: None, half_open: None });
         true
     })?;
     Ok(found)

@@ -41,6 +41,8 @@ const ONE: u16 = 1;
 const BY_FAMILY: u16 = 20;
 /// States as bits of the request, and as told.
 pub(super) const LISTENING: u32 = 1 << 10;
+/// Answered SYNs (SYN_RECV), which are nobody's yet.
+pub(super) const HALF_OPEN: u32 = 1 << 3;
 /// All but those that listen, and those that are nobody's.
 pub(super) const CONNECTED: u32 = 0xfff & !LISTENING & !(1 << 7) & !1;
 const TIME_WAIT: u8 = 6;

@@ -14,6 +14,7 @@ use super::{
     Errand, MAX_NAMESPACES, Targets,
     busiest::Busiest,
     cgroup::Cgroups,
+    half_open::HalfOpens,
     misses::{Miss, Misses},
     namespace::{Home, Namespace},
     neighbours::Neighbours,
@@ -33,6 +34,7 @@ pub(super) struct Worker {
     proc: PathBuf,
     cgroups: Cgroups,
     owners: Owners,
+    half_opens: HalfOpens,
     neighbours: Neighbours,
     threads: Threads,
     busiest: Busiest,
@@ -46,6 +48,7 @@ impl Worker {
         Self {
             cgroups: Cgroups::new(root),
             owners: Owners::new(&proc),
+            half_opens: HalfOpens::default(),
             neighbours: Neighbours::default(),
             threads: Threads::default(),
             busiest: Busiest::default(),
@@ -108,8 +111,8 @@ impl Worker {
     }
 
     fn namespace(&mut self, namespace: &Namespace, slow: bool, until: Instant, found: &mut Vec<Polled>) {
-        let Self { misses, owners, .. } = self;
-        let Some(poll) = namespace.poll(until, owners, misses) else { return };
+        let Self { misses, owners, half_opens, .. } = self;
+        let Some(poll) = namespace.poll(until, owners, half_opens, misses) else { return };
         found.extend(senders::poll(namespace, poll.in_use, slow, until, misses).map(Polled::Senders));
         if slow {
             let sockets = poll.in_use.saturating_add(poll.time_wait);

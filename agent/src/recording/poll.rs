@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use weir_engine::{
-    BusiestPoll, Busy, CgroupPoll, ConntrackPoll, Listener, NamespacePoll, NetCounters, Owner, PollMisses, Polled,
+    BusiestPoll, Busy, CgroupPoll, ConntrackPoll, HalfOpen, Listener, NamespacePoll, NetCounters, Owner, PollMisses, Polled,
     PortUse, PortsPoll, Pressure, ProcessPoll, ReadAt, Sender, SendersPoll, Throttle, UnixListener,
 };
 
@@ -125,6 +125,15 @@ lines! {
         max: u32,
         #[serde(with = "maybe")]
         owner: Option<Owner>,
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "maybe")]
+        half_open: Option<HalfOpen>,
+    }
+    #[serde(remote = "HalfOpen")]
+    HalfOpenLine of HalfOpen {
+        count: u32,
+        limit: u32,
+        from: IpAddr,
+        of_it: u32,
     }
     #[serde(remote = "Owner")]
     OwnerLine of Owner {

@@ -42,6 +42,17 @@ pub(super) const ROWS: &[Scenario] = &[
         play: stopped_server,
     },
     Scenario {
+        name: "F11",
+        title: "SYNs whose callers' last ACK is lost take the place of all others",
+        kind: Kind::Fault,
+        edge: TO_WEB,
+        must: &[must("listen_overflow", TO_WEB, 15.0).of_class(&["request queue"])],
+        may: &[may("edge_errors", LOAD_TO_WEB)],
+        must_not: &[may("accept_queue", ANYWHERE), may("listen_overflow", TO_WEB).of_class(&["accept queue", "dropped"])],
+        fault_s: 20,
+        play: half_open,
+    },
+    Scenario {
         name: "F12",
         title: "a thread of the caller computes, and lets no other read its answers",
         kind: Kind::Fault,
@@ -89,6 +100,25 @@ fn stopped_server(run: &mut Run<'_>) -> Result<()> {
     run.fault(|stage| stage.signal(web.pid(), libc::SIGSTOP))?;
     let pid = web.pid();
     run.recovery(|stage| stage.signal(pid, libc::SIGCONT), &mut [("load", &mut load), ("web", &mut web)])
+}
+
+/// One caller's last ACKs are dropped on their way, so that all that it opens stays half open; others want to be served.
+fn half_open(run: &mut Run<'_>) -> Result<()> {
+    let stage = run.stage;
+    stage.load.give_up_connecting_early();
+    stage.web.set("net.ipv4.tcp_syncookies", "0");
+    stage.web.set("net.ipv4.tcp_max_syn_backlog", "64");
+    let mut web = stage.app(&stage.web, "web.py", &[WEB, "threads", "128"])?;
+    let mut load = stage.clients(WEB)?;
+    load.must("set rate 20", "done");
+    let mut idle = stage.app(&stage.app, "idle.py", &[WEB])?;
+    run.baseline()?;
+    run.fault(|stage| {
+        stage.router.filter("forward", &["ip saddr 10.78.2.1 tcp flags & (syn | ack) == ack drop"]);
+        idle.must("start 300", "done");
+    })?;
+    idle.must("close", "done");
+    run.recovery(|stage| stage.router.filter("forward", &[]), &mut [("load", &mut load), ("web", &mut web)])
 }
 
 /// The interpreter lets one thread run at a time, and takes turns less often.

@@ -6,7 +6,9 @@
 //! answered by cookies, or dropped.
 //!
 //! The kernel counts drops for a network namespace, not for a listener (`ListenOverflows`, `ListenDrops`): whose they are
-//! is told by the queues as they were polled, once a second. It raises when some were dropped in two of three windows, or
+//! is told by the queues as they were polled, once a second; request queues are looked at only while SYNs find no room.
+//! The caller that most of them wait for is named: one whose last ACK is lost on its way, or one that sends no more than SYNs
+//! (a flood has many that do not exist). It raises when some were dropped in two of three windows, or
 //! ten in one. One that is full and drops nothing has no callers.
 //!
 //! Where it is blind: which one of several listeners, where the queue was full only between two polls.
@@ -66,8 +68,8 @@ impl Evaluator for ListenOverflow {
         let snapshot = window.snapshot;
         let mut spoken_of = BTreeSet::new();
         for namespace in &snapshot.host.namespaces {
-            let Some(class) = Class::of(&namespace.counters) else { continue };
-            let culprit = culprit(namespace);
+            let Some(class) = Class::of(namespace) else { continue };
+            let culprit = class.culprit(namespace);
             let unit = match culprit {
                 Some(culprit) => unit(culprit, accepts(culprit, namespace, snapshot), window.owners()),
                 None => self.known_in(namespace.netns).cloned().unwrap_or_else(Unit::host),
@@ -113,12 +115,6 @@ impl ListenOverflow {
             !judge.judge(unit, reading.finding(), Trust::Unchecked, report).is_normal()
         });
     }
-}
-
-/// Whose queue was fullest, if one was full or as good as that.
-fn culprit(namespace: &NamespaceView) -> Option<&ListenerView> {
-    let full = namespace.listeners.iter().filter(|listener| listener.peak > 0 && listener.peak >= listener.last.max);
-    full.max_by_key(|listener| (listener.was_full(), listener.peak, std::cmp::Reverse(listener.last.address)))
 }
 
 /// Who accepts there, as the kernel half knows: the poll looks for a listener's owner only at times.

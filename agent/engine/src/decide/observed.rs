@@ -155,7 +155,7 @@ mod tests {
         fn listening(&mut self, ports: &[u16]) {
             let listener = |port: &u16| {
                 let address = ([0, 0, 0, 0], *port).into();
-                Listener { address, inode: 1, backlog: 0, max: 8, owner: None }
+                Listener { address, inode: 1, backlog: 0, max: 8, owner: None, half_open: None }
             };
             let listeners = ports.iter().map(listener).collect();
             let poll = NamespacePoll { netns: 1, listeners, ..NamespacePoll::default() };

@@ -1,13 +1,13 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::*;
-use crate::polled::{PollMisses, ReadAt};
+use crate::polled::{HalfOpen, Listener, PollMisses, ReadAt};
 
 const S: u64 = 1_000_000_000;
 
 fn listener(inode: u32, backlog: u32) -> Listener {
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80));
-    Listener { address, inode, backlog, max: 3, owner: None }
+    Listener { address, inode, backlog, max: 3, owner: None, half_open: None }
 }
 
 fn namespace(netns: u32, overflows: u64, listeners: Vec<Listener>) -> Polled {
@@ -32,6 +32,21 @@ fn counters_are_of_the_window_and_queues_at_their_fullest() {
     host.take(6 * S, &namespace(1, 111, vec![listener(7, 1)]));
     let view = host.view();
     assert_eq!((view.namespaces[0].counters.listen_overflows, view.namespaces[0].listeners[0].peak), (1, 1));
+}
+
+/// It is looked at only where SYNs have found no room.
+#[test]
+fn a_request_queue_is_as_it_was_when_it_was_longest() {
+    let queue = |count| Some(HalfOpen { count, limit: 8, from: Ipv4Addr::LOCALHOST.into(), of_it: count });
+    let mut host = Host::default();
+    for (second, half_open) in [(1, None), (2, queue(8)), (3, queue(5)), (4, None)] {
+        host.take(second * S, &namespace(1, 0, vec![Listener { half_open, ..listener(7, 0) }]));
+    }
+    let seen = &host.view().namespaces[0].listeners[0];
+    assert_eq!((seen.half_open, seen.turned_syns_away(), seen.last.half_open), (queue(8), true, None));
+    host.close_window(5 * S);
+    host.take(6 * S, &namespace(1, 0, vec![listener(7, 0)]));
+    assert_eq!(host.view().namespaces[0].listeners[0].half_open, None);
 }
 
 #[test]
@@ -79,7 +94,7 @@ fn what_is_gone_is_forgotten_and_what_is_too_much_is_left_out() {
         host.take(0, &namespace(pid, 0, vec![listener(pid, 1)]));
     }
     assert_eq!((host.processes.0.len(), host.namespaces.0.len()), (MAX_PROCESSES, MAX_NAMESPACES));
-    assert!(host.waited.len() <= MAX_NAMESPACES * MAX_LISTENERS);
+    assert!(host.queues.listeners_known() <= MAX_NAMESPACES);
     host.close_window(5 * S);
     assert_eq!((host.view().processes.len(), host.processes.0.len()), (0, MAX_PROCESSES));
     host.close_window(20 * S);

@@ -4,8 +4,8 @@ fn all() -> Vec<Polled> {
     let address = "[::1]:80".parse().expect("an address");
     let owner = Some(Owner { pid: 7, comm: "nginx".into() });
     let listeners = vec![
-        Listener { address, inode: 3, backlog: 4, max: 5, owner },
-        Listener { address, inode: 6, backlog: 0, max: 5, owner: None },
+        Listener { address, inode: 3, backlog: 4, max: 5, owner, half_open: None },
+        Listener { address, inode: 6, backlog: 0, max: 5, owner: None, half_open: None },
     ];
     let counters = NetCounters { listen_overflows: 1, udp_receive_errors: 2, ..NetCounters::default() };
     let local = "10.0.0.1".parse().expect("an address");
@@ -36,6 +36,8 @@ fn all() -> Vec<Polled> {
         min_rtt_us: 11,
     };
     let unix = UnixListener { name: "/a".into(), inode: 1, backlog: 2, max: 3, owner: None };
+    let half_open = Some(HalfOpen { count: 1, limit: 2, from: local, of_it: 3 });
+    let asked = vec![Listener { address, inode: 7, backlog: 0, max: 5, owner: None, half_open }];
     vec![
         Polled::Namespace(NamespacePoll { netns: 1, counters, in_use: 3, time_wait: 4, listeners, unix: Vec::new() }),
         Polled::Ports(PortsPoll {
@@ -60,6 +62,7 @@ fn all() -> Vec<Polled> {
         }),
         Polled::Read(ReadAt { monotonic_ns: 5 }),
         Polled::Namespace(NamespacePoll { netns: 1, unix: vec![unix], ..NamespacePoll::default() }),
+        Polled::Namespace(NamespacePoll { netns: 1, listeners: asked, ..NamespacePoll::default() }),
     ]
 }
 

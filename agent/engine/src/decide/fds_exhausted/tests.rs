@@ -23,7 +23,7 @@ fn lab() -> Lab {
 fn polls(fds: u64, waiting: u32) -> Vec<Polled> {
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 6379));
     let owner = Some(Owner { pid: SERVER, comm: "redis".into() });
-    let listeners = vec![Listener { address, inode: 5, backlog: waiting, max: 128, owner }];
+    let listeners = vec![Listener { address, inode: 5, backlog: waiting, max: 128, owner, half_open: None }];
     let process =
         ProcessPoll { pid: SERVER, netns: 1, fds: Some(fds), fds_limit: Some(1000), ..ProcessPoll::default() };
     vec![Polled::Namespace(NamespacePoll { netns: 1, listeners, ..NamespacePoll::default() }), Polled::Process(process)]

@@ -132,7 +132,7 @@ fn what_becomes_of_them() {
 fn a_full_accept_queue_loses_no_packets() {
     let full = |backlog| {
         let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 6379));
-        let listeners = vec![Listener { address, inode: 5, backlog, max: 8, owner: None }];
+        let listeners = vec![Listener { address, inode: 5, backlog, max: 8, owner: None, half_open: None }];
         vec![Polled::Namespace(NamespacePoll { netns: 1, listeners, ..NamespacePoll::default() })]
     };
     let mut lab = lab(pair());

@@ -8,7 +8,7 @@ use crate::{
         signal::Finding,
     },
     host::{ListenerView, NamespaceView},
-    polled::NetCounters,
+    polled::{HalfOpen, NetCounters},
     snapshot::Snapshot,
 };
 
@@ -28,15 +28,29 @@ pub(super) enum Class {
 
 impl Class {
     /// None where nothing was dropped.
-    pub(super) fn of(counters: &NetCounters) -> Option<Self> {
-        let NetCounters { listen_overflows, listen_drops, request_queue_cookies, request_queue_drops, .. } = *counters;
+    pub(super) fn of(namespace: &NamespaceView) -> Option<Self> {
+        let NetCounters { listen_overflows, listen_drops, request_queue_cookies, request_queue_drops, .. } =
+            namespace.counters;
+        // Without cookies the kernel has no counter of its own for those that `tcp_max_syn_backlog` leaves no room for.
+        let no_room = || namespace.listeners.iter().any(ListenerView::turned_syns_away);
         if listen_overflows > 0 {
             Some(Self::AcceptQueue)
-        } else if request_queue_drops > 0 || request_queue_cookies > 0 {
+        } else if request_queue_drops > 0 || request_queue_cookies > 0 || (listen_drops > 0 && no_room()) {
             Some(Self::RequestQueue)
         } else {
             (listen_drops > 0).then_some(Self::Dropped)
         }
+    }
+
+    /// Whose queue was fullest, if one was full or as good as that.
+    pub(super) fn culprit(self, namespace: &NamespaceView) -> Option<&ListenerView> {
+        let listeners = namespace.listeners.iter();
+        if self == Self::RequestQueue {
+            let looked_at = listeners.filter_map(|listener| Some((listener.half_open?.count, listener)));
+            return looked_at.max_by_key(|(count, _)| *count).map(|(_, listener)| listener);
+        }
+        let full = listeners.filter(|listener| listener.peak > 0 && listener.peak >= listener.last.max);
+        full.max_by_key(|listener| (listener.was_full(), listener.peak, std::cmp::Reverse(listener.last.address)))
     }
 
     pub(super) fn name(self) -> &'static str {
@@ -51,6 +65,8 @@ impl Class {
 /// A namespace's drops, and the listener whose they are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading<'a> {
+    /// Something was dropped for this reason, or answered by a cookie.
+    is_bad: bool,
     pub(super) counters: NetCounters,
     pub(super) culprit: Option<&'a ListenerView>,
     pub(super) class: Class,
@@ -75,12 +91,13 @@ impl<'a> Reading<'a> {
             let timeouts = view.connects[ConnectOutcome::Timeout as usize];
             (sent_again.saturating_add(view.retransmitted_segments), unanswered.saturating_add(timeouts))
         });
-        Self { sent_again, unanswered, culprit, class, ..Self::well(namespace) }
+        Self { is_bad: true, sent_again, unanswered, culprit, class, ..Self::well(namespace) }
     }
 
-    /// Nobody's queue is full.
+    /// Others of its namespace may drop; this one does not.
     pub(super) fn well(namespace: &NamespaceView) -> Self {
         Self {
+            is_bad: false,
             counters: namespace.counters,
             culprit: None,
             class: Class::Dropped,
@@ -90,6 +107,11 @@ impl<'a> Reading<'a> {
         }
     }
 
+    /// The request queue that is full, where it was looked at.
+    pub(super) fn half_open(&self) -> Option<HalfOpen> {
+        self.culprit.filter(|_| self.class == Class::RequestQueue)?.half_open
+    }
+
     /// What was dropped; cookies are as good as answers.
     pub(super) fn dropped(&self) -> u64 {
         let NetCounters { listen_overflows, listen_drops, request_queue_drops, .. } = self.counters;
@@ -97,8 +119,7 @@ impl<'a> Reading<'a> {
     }
 
     pub(super) fn finding(&self) -> Finding {
-        if self.culprit.is_none() && Class::of(&self.counters).is_none_or(|class| class != self.class) {
-            // Others of its namespace may drop; this one does not.
+        if !self.is_bad {
             return Finding::Clear;
         }
         match self.dropped() {

@@ -25,7 +25,9 @@ pub(super) fn report(unit: &Unit, reading: &Reading<'_>, window_ns: u64) -> Resu
     let overflows = count("ListenOverflows", counters.listen_overflows, "times", Some(0.0))?;
     let what = match reading.class {
         Class::RequestQueue if dropped == 0 => What::new(&sent, "were answered by cookies: the request queue is full")?,
-        Class::RequestQueue => What::new(&drops, "were dropped: the request queue is full")?,
+        Class::RequestQueue => {
+            What::new(&drops, &format!("were dropped: the request queue is full{}", requests(reading)))?
+        }
         Class::AcceptQueue => What::new(&drops, &format!("were dropped: the accept queue is full{}", queue(reading)))?,
         Class::Dropped => What::new(&drops, "were dropped by listeners, though no queue was seen full")?,
     };
@@ -34,35 +36,25 @@ pub(super) fn report(unit: &Unit, reading: &Reading<'_>, window_ns: u64) -> Resu
         Class::RequestQueue if dropped == 0 => Why::new(lost, "lose TCP options, and more callers will be dropped")?,
         _ => Why::new(lost, "wait for a second and longer before they are tried again, or time out")?,
     };
-    let third = match reading.culprit {
-        Some(culprit) => {
-            let quantity = Quantity::new(f64::from(culprit.peak), Measure::Count("connections"))?;
-            let most = Some(Compared::AtMost(f64::from(culprit.last.max)));
-            Evidence::new("waiting for accept", quantity, most, window_ns, n)?
-        }
-        None => count("listeners", reading.listeners, "sockets", None)?,
+    let most = |name, waiting: u32, limit: u32| {
+        let quantity = Quantity::new(f64::from(waiting), Measure::Count("connections"))?;
+        Evidence::new(name, quantity, Some(Compared::AtMost(f64::from(limit))), window_ns, n)
+    };
+    let third = match (reading.half_open(), reading.culprit) {
+        (Some(queue), _) => most("half open", queue.count, queue.limit)?,
+        (None, Some(culprit)) => most("waiting for accept", culprit.peak, culprit.last.max)?,
+        (None, None) => count("listeners", reading.listeners, "sockets", None)?,
     };
     let sure = Confidence::new(match (reading.culprit, reading.class) {
         (Some(culprit), Class::AcceptQueue) if culprit.was_full() => 0.95,
+        (Some(culprit), Class::RequestQueue) if culprit.turned_syns_away() => 0.9,
         (Some(_), _) => 0.7,
         (None, _) => 0.5,
     })?;
-    let callee = unit.callee().unwrap_or_else(|| unit.to_string());
     let sent_again = Quantity::new(reading.sent_again as f64, Measure::Count("segments"))?;
-    let refused =
-        RuledOut::new("a server that is gone", Quantity::new(0.0, Measure::Count("resets"))?, "are how it drops")?;
-    let first = match reading.culprit {
-        // Nobody waits in the queue of a server that does not listen.
-        Some(culprit) => {
-            let waiting = Quantity::new(f64::from(culprit.peak), Measure::Count("connections"))?;
-            RuledOut::new("lost packets", waiting, "came through, and wait for the server")?
-        }
-        None => refused,
-    };
     let class = Some(reading.class.name());
-    let origin = Origin::new(&callee, sure)?;
-    let mut report =
-        Report::new(class, what, look(unit, reading)?, why, [drops, overflows, third], origin, first, sure)?;
+    let (origin, not) = (origin(unit, reading, sure)?, ruled_out(reading)?);
+    let mut report = Report::new(class, what, look(unit, reading)?, why, [drops, overflows, third], origin, not, sure)?;
     if reading.class == Class::RequestQueue {
         report = report.with_evidence(sent);
     }
@@ -75,6 +67,35 @@ pub(super) fn report(unit: &Unit, reading: &Reading<'_>, window_ns: u64) -> Resu
     Ok(report)
 }
 
+/// A caller whom most of the half-open connections are of; a flood with made-up addresses has none.
+fn origin(unit: &Unit, reading: &Reading<'_>, sure: Confidence) -> Result<Origin, Defect> {
+    let caller = reading.half_open().filter(|queue| queue.of_it.saturating_mul(2) > queue.count);
+    match (caller, unit.callee()) {
+        (Some(queue), _) => Origin::new(&queue.from, Confidence::new(0.7)?),
+        (None, Some(callee)) => Origin::new(&callee, sure),
+        (None, None) => Origin::new(unit, sure),
+    }
+}
+
+fn ruled_out(reading: &Reading<'_>) -> Result<RuledOut, Defect> {
+    let Some(culprit) = reading.culprit else {
+        let none = Quantity::new(0.0, Measure::Count("resets"))?;
+        return RuledOut::new("a server that is gone", none, "are how it drops");
+    };
+    let waiting = Quantity::new(f64::from(culprit.peak), Measure::Count("connections"))?;
+    match reading.class {
+        Class::RequestQueue => RuledOut::new("a server that does not accept", waiting, "wait for it"),
+        // Nobody waits in the queue of a server that does not listen.
+        Class::AcceptQueue | Class::Dropped => {
+            RuledOut::new("lost packets", waiting, "came through, and wait for the server")
+        }
+    }
+}
+
+fn requests(reading: &Reading<'_>) -> String {
+    reading.half_open().map_or_else(String::new, |queue| format!(" ({} half open of {})", queue.count, queue.limit))
+}
+
 fn queue(reading: &Reading<'_>) -> String {
     reading.culprit.map_or_else(String::new, |culprit| format!(" ({} of {})", culprit.peak, culprit.last.max))
 }
@@ -85,11 +106,13 @@ fn look(unit: &Unit, reading: &Reading<'_>) -> Result<Where, Defect> {
         return Where::new("listeners' queues (Recv-Q over Send-Q), counted in", &file, "ss -ltn");
     };
     let address = culprit.last.address;
-    let command = format!("ss -ltnp 'sport = :{}'", address.port());
-    let phrase = match reading.class {
-        Class::AcceptQueue => "accept loop, workers and backlog of",
-        Class::RequestQueue => "SYN flood, or backlog too small, of",
-        Class::Dropped => "listener of",
+    let listening = format!("ss -ltnp 'sport = :{}'", address.port());
+    let (phrase, command) = match reading.class {
+        Class::AcceptQueue => ("accept loop, workers and backlog of", listening),
+        Class::RequestQueue => {
+            ("SYN flood, lost ACKs, or small backlog of", format!("ss -tn state syn-recv sport = :{}", address.port()))
+        }
+        Class::Dropped => ("listener of", listening),
     };
     match &culprit.last.owner {
         Some(owner) => Where::new(phrase, &Place::from(owner), &command),

@@ -1,14 +1,14 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::{
-    Listener, NamespacePoll, NetCounters, Owner, Polled,
+    HalfOpen, Listener, NamespacePoll, NetCounters, Owner, Polled,
     decide::{Happened, alarm::Ended, alert::MAX_TEXT, lab::Lab},
 };
 
 fn listener(port: u16, backlog: u32) -> Listener {
     let owner = (backlog > 3).then(|| Owner { pid: 7, comm: "web".into() });
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-    Listener { address, inode: port.into(), backlog, max: 3, owner }
+    Listener { address, inode: port.into(), backlog, max: 3, owner, half_open: None }
 }
 
 /// Overflows so far, and two listeners.
@@ -102,4 +102,45 @@ fn cookies_are_a_warning_and_drops_of_the_request_queue_a_page() {
     let document = lab.events[0].1.alert.document();
     assert_eq!((document.severity, document.class), ("critical", Some("request queue")));
     assert_eq!(lab.decider.incidents().lost(), Default::default(), "nothing rejected");
+}
+
+/// Some drops of a second, and the request queue of the first listener, most of it one caller's.
+fn half_open(drops: u64, count: u32) -> Vec<Polled> {
+    let from = Ipv4Addr::new(10, 0, 0, 9).into();
+    let half_open = Some(HalfOpen { count, limit: 48, from, of_it: count.saturating_sub(3) });
+    let owner = Some(Owner { pid: 7, comm: "web".into() });
+    let listeners = vec![Listener { half_open, owner, ..listener(80, 0) }, listener(81, 1)];
+    let counters = NetCounters { listen_drops: drops, ..NetCounters::default() };
+    vec![Polled::Namespace(NamespacePoll { netns: 1, counters, listeners, ..NamespacePoll::default() })]
+}
+
+/// Without cookies there is no counter for them alone.
+#[test]
+fn half_open_connections_tell_whose_request_queue_is_full_and_of_whom() {
+    let mut lab = Lab::new([]).only("listen_overflow");
+    for second in 1..=10 {
+        lab.polls = half_open(3 * second, 48);
+        lab.run(1, |_, _| ());
+    }
+    assert_eq!(lab.happened(), [(5, Happened::Raised)]);
+    let alert = &lab.events[0].1.alert;
+    let document = alert.document();
+    assert_eq!((document.severity, document.class), ("critical", Some("request queue")));
+    assert_eq!((document.server.as_deref(), document.origin.node), (Some("web:80"), "10.0.0.9"));
+    let what = "12 SYNs were dropped: the request queue is full (48 half open of 48) (12 in 5 s, expected 0 SYNs)";
+    assert_eq!(document.what, what);
+    let place = "SYN flood, lost ACKs, or small backlog of web (pid 7): ss -tn state syn-recv sport = :80";
+    assert_eq!(document.r#where, place);
+    assert!(alert.text().chars().count() <= MAX_TEXT, "{}", alert.text());
+    assert_eq!(lab.decider.incidents().lost(), Default::default(), "nothing rejected");
+}
+
+#[test]
+fn a_queue_with_room_has_nothing_to_do_with_what_is_dropped() {
+    let mut lab = Lab::new([]).only("listen_overflow");
+    for second in 1..=10 {
+        lab.polls = half_open(3 * second, 20);
+        lab.run(1, |_, _| ());
+    }
+    assert_eq!(lab.events[0].1.alert.document().class, Some("dropped"));
 }
