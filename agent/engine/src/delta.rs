@@ -212,6 +212,14 @@ impl View {
         self.handshake.merge(&other.handshake);
     }
 
+    /// The time integral of answers that had begun and not ended. None is counted where one took longer than the window: it is
+    /// told of in the window in which it ends, and would fill that one with the time of others.
+    pub fn answering_ns(&self, window_ns: u64) -> u64 {
+        let longest_s = self.full_latency.quantile_s(1.0).unwrap_or(0.0);
+        let in_pieces_ns = self.full_latency.sum_ns.saturating_sub(self.latency.sum_ns);
+        if longest_s * 1e9 <= window_ns as f64 { in_pieces_ns } else { 0 }
+    }
+
     /// Little's law: the time integral of concurrency must be the sum of the times in it. A round that was opened and
     /// never ended, or ended with another start than it was opened with, shows as a difference. Of a request cut by the window's end only a part is
     /// in the integral, which is allowed for; of one cut by its beginning the whole is in its latency, and then nothing

@@ -139,8 +139,8 @@ impl Pool {
         }
         let Known::Counted(callers) = reading.callers else { return };
         self.concurrency.take(now_ns, callers.concurrency.max(LEAST), callers.rounds, frozen);
-        if let Some(median) = callers.median {
-            self.inbound.take(now_ns, median.max(LEAST), callers.rounds, frozen);
+        if let Some(mean) = callers.mean {
+            self.inbound.take(now_ns, mean.max(LEAST), callers.rounds, frozen);
         }
     }
 }

@@ -12,8 +12,10 @@ use crate::{
 /// Requests that one process has from its callers.
 #[derive(Clone, Debug)]
 pub(super) struct Inbound {
-    /// Time integral of those under work, nanoseconds.
+    /// Time integral of those whose answer had not begun, nanoseconds.
     in_flight_ns: f64,
+    /// And of those whose had.
+    answering_ns: f64,
     /// Read and not answered, now.
     pub(super) in_flight: u64,
     /// Answered in the window.
@@ -22,24 +24,30 @@ pub(super) struct Inbound {
     pub(super) connections: u64,
     /// Given up by their callers.
     pub(super) abandoned: u64,
-    /// Request read to answer sent.
+    /// Request read to answer begun.
     latency: Distribution,
 }
 
 impl Inbound {
-    /// Mean number of requests under work.
+    /// Mean number of requests whose answer had not begun.
     pub(super) fn concurrency(&self, window_ns: u64) -> f64 {
         self.in_flight_ns / window_ns.max(1) as f64
     }
 
-    /// Half of them took longer, seconds.
-    pub(super) fn median_s(&self) -> Option<f64> {
-        self.latency.quantile_s(0.5)
+    /// Mean number of those that were being answered: their callers read, and may take their time.
+    pub(super) fn answering(&self, window_ns: u64) -> f64 {
+        self.answering_ns / window_ns.max(1) as f64
     }
 
-    fn add(&mut self, view: &View, share: f64) {
+    /// How long they took, seconds.
+    pub(super) fn mean_s(&self) -> Option<f64> {
+        self.latency.mean_s()
+    }
+
+    fn add(&mut self, view: &View, share: f64, window_ns: u64) {
         let part = |n: u64| (n as f64 * share).round() as u64;
         self.in_flight_ns += view.in_flight_ns as f64 * share;
+        self.answering_ns += view.answering_ns(window_ns) as f64 * share;
         self.in_flight = self.in_flight.saturating_add(part(view.in_flight));
         self.rounds = self.rounds.saturating_add(part(view.rounds));
         // At the server's end a caller that leaves has broken its request off.
@@ -64,7 +72,7 @@ pub(super) fn of(snapshot: &Snapshot, wanted: impl Fn(u32) -> bool) -> BTreeMap<
                 *entry = None;
             }
             if let Some(inbound) = entry {
-                inbound.add(view, share);
+                inbound.add(view, share, snapshot.window_ns);
                 inbound.connections = inbound.connections.saturating_add(process.open_connections);
             }
         }
@@ -91,5 +99,5 @@ fn shares<'a>(edge: &'a Edge, view: &'a View) -> impl Iterator<Item = (&'a Serve
 
 fn nothing() -> Inbound {
     let View { latency, .. } = View::nothing();
-    Inbound { in_flight_ns: 0.0, in_flight: 0, rounds: 0, connections: 0, abandoned: 0, latency }
+    Inbound { in_flight_ns: 0.0, answering_ns: 0.0, in_flight: 0, rounds: 0, connections: 0, abandoned: 0, latency }
 }

@@ -7,7 +7,8 @@
 //! has to be woken, and to get a processor.
 //!
 //! **Q**, the queue: requests that the process has under work, less its connections. It needs no threads (event loops), and
-//! is right where each request uses one connection of this pool once.
+//! is right where each request uses one connection of this pool once. A request whose answer has begun is not waiting, though a
+//! proxy that passes answers on in pieces still holds a connection for it: so many connections hold back nobody else's.
 
 use weir_abi::IDLE_MIN_EXPONENT;
 
@@ -43,9 +44,9 @@ const LONG_WAIT_S: f64 = 0.050;
 /// What is normal for a pool.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Normal {
-    /// Median answer time, seconds.
+    /// Mean answer time, seconds.
     pub(super) answer: Option<f64>,
-    /// Median time that the process's callers wait.
+    /// Mean time that the process's callers wait.
     pub(super) inbound: Option<f64>,
     /// Requests that the process has under work.
     pub(super) concurrency: Option<f64>,
@@ -91,11 +92,13 @@ pub(super) struct Reading {
     by_chance: f64,
     /// The same where the connection given back last is taken first, as stacks do.
     by_chance_in_a_stack: f64,
-    /// Part of the connections that waited for an answer.
+    /// Part of the connections that waited for an answer, or for the rest of one.
     pub(super) busy: f64,
     /// Part of the requests that came at once after the one before.
     at_once: f64,
-    /// Median answer time, seconds.
+    /// Connections whose answer had begun, mean.
+    answering: f64,
+    /// Mean time to the last byte of an answer, seconds: what a connection can do is its inverse.
     pub(super) answer: Option<f64>,
     /// Checkouts a second, at least.
     pub(super) taken_per_s: f64,
@@ -124,8 +127,10 @@ pub(super) enum Known {
 /// The process's own callers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Callers {
-    /// Requests under work: mean, and now.
+    /// Requests under work whose answer has not begun: mean, and now.
     pub(super) concurrency: f64,
+    /// And those whose answer has begun.
+    answering: f64,
     /// Calls that the process waits for on other edges, on average.
     elsewhere: f64,
     pub(super) in_flight: u64,
@@ -134,20 +139,21 @@ pub(super) struct Callers {
     pub(super) connections: u64,
     pub(super) abandoned: u64,
     pub(super) per_s: f64,
-    pub(super) median: Option<f64>,
+    pub(super) mean: Option<f64>,
 }
 
 impl Callers {
     pub(super) fn of(inbound: &Inbound, elsewhere_ns: u64, window_ns: u64) -> Self {
         Self {
             concurrency: inbound.concurrency(window_ns),
+            answering: inbound.answering(window_ns),
             elsewhere: elsewhere_ns as f64 / window_ns.max(1) as f64,
             in_flight: inbound.in_flight,
             rounds: inbound.rounds,
             connections: inbound.connections,
             abandoned: inbound.abandoned,
             per_s: inbound.rounds as f64 * 1e9 / window_ns.max(1) as f64,
-            median: inbound.median_s(),
+            mean: inbound.mean_s(),
         }
     }
 
@@ -172,7 +178,7 @@ impl Reading {
     pub(super) fn new(usage: &Usage, callers: Known, before: Before, window_ns: u64, rules: Rules) -> Self {
         let connections = usage.connections.max(1) as f64;
         let seconds = window_ns.max(1) as f64 / 1e9;
-        let answer = usage.latency.quantile_s(0.5);
+        let answer = usage.latency.mean_s();
         let taken = usage.reused(0).taken;
         let buckets = at_once_buckets(connections * seconds / taken.max(1) as f64);
         let at_once_s = (1u64 << (IDLE_MIN_EXPONENT as usize + buckets - 1)) as f64 / 1e9;
@@ -191,6 +197,7 @@ impl Reading {
             by_chance: chance(taken_per_s / connections),
             by_chance_in_a_stack: chance(taken_per_s),
             busy: (usage.concurrency(window_ns) / connections).min(1.0),
+            answering: usage.answering(window_ns),
             at_once: reused.all_at_once as f64 / reused.all.max(1) as f64,
             answer,
             taken_per_s,
@@ -221,7 +228,8 @@ impl Reading {
     pub(super) fn queue(&self) -> Option<f64> {
         let callers = self.counted()?;
         let wait = if self.threads_waited() { callers.concurrency } else { callers.here() };
-        Some((wait - self.connections as f64).max(0.0))
+        let passed_on = self.answering.min(callers.answering);
+        Some((wait - (self.connections as f64 - passed_on)).max(0.0))
     }
 
     /// Wait for a connection, seconds: the queue by how many leave it each second (Little's law).
@@ -283,7 +291,7 @@ impl Reading {
         let Some(callers) = self.counted().filter(|callers| callers.rounds >= MIN_EVENTS) else { return false };
         let queue = self.queue().unwrap_or(0.0);
         let taken = self.busy >= BUSY || self.at_once >= AT_ONCE;
-        let slower = callers.median.zip(self.normal.inbound).is_some_and(|(now, normal)| now >= SLOWER * normal);
+        let slower = callers.mean.zip(self.normal.inbound).is_some_and(|(now, normal)| now >= SLOWER * normal);
         self.connections >= 2 && taken && slower && queue >= (QUEUE_PART * self.connections as f64).max(1.0)
     }
 

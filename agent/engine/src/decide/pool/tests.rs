@@ -201,6 +201,52 @@ fn an_event_loop_is_judged_by_its_queue() {
     assert!((document.evidence[0].value - 12.0).abs() < 0.3, "{}", document.evidence[0].value);
 }
 
+/// As the kernel half corrects what it told at the first byte.
+fn prolong(record: &mut EdgeRecord, n: u32, first_ns: u64, full_ns: u64) {
+    let correction = &mut record.full_latency_correction;
+    correction.buckets[index(first_ns)] = correction.buckets[index(first_ns)].wrapping_sub(n);
+    correction.buckets[index(full_ns)] += n;
+    correction.sum_ns += u64::from(n) * (full_ns - first_ns);
+}
+
+/// A proxy with four connections, which passes on answers whose body comes 44 ms after their head: connections are taken all the
+/// time, and callers whose answer has begun do not wait.
+#[test]
+fn answers_in_pieces_take_a_connection_until_their_end() {
+    let well = Second { handed_off: 0, taken_later: 0, queries: 20, requests: 20, request_ns: 21 * MS, ..WELL };
+    let exhausted = Second { queries: 62, requests: 62, request_ns: 214 * MS, ..well };
+    let mut lab = Lab::new(app()).only("pool_exhausted");
+    let mut run = |seconds: u64, second: Second| {
+        lab.run(seconds, |at_s, records| {
+            pass(at_s, second, records);
+            prolong(&mut records[0].1, second.queries, second.query_ns, 64 * MS);
+            prolong(&mut records[2].1, second.requests, second.request_ns, second.request_ns + 44 * MS);
+        });
+    };
+    run(60, well);
+    run(30, exhausted);
+    let document = lab.events.first().expect("an incident").1.alert.document();
+    assert_eq!((document.class, document.evidence[0].name), (Some("too small"), "callers waiting"));
+    assert!((document.evidence[0].value - 12.0).abs() < 0.3, "{}", document.evidence[0].value);
+    assert!(document.evidence[2].value > 0.95, "all are taken: {}", document.evidence[2].value);
+}
+
+/// Statements of very different lengths, as of every transaction (BEGIN, a query, COMMIT): more of the short ones under load make
+/// none of them slower.
+#[test]
+fn a_mixture_of_answers_is_no_slow_dependency() {
+    let mut lab = Lab::new(app()).only("pool_exhausted");
+    let mut run = |seconds: u64, second: Second, short_ns: u64| {
+        lab.run(seconds, |at_s, records| {
+            pass(at_s, second, records);
+            spend(&mut records[0].1, 2 * second.queries, short_ns);
+        });
+    };
+    run(60, WELL, MS / 10);
+    run(30, EXHAUSTED, MS / 5);
+    assert_eq!(lab.events.first().expect("an incident").1.alert.document().class, Some("too small"));
+}
+
 /// Goroutines hop between threads, with nobody waiting: seen at a time of few callers, it is known for what it is.
 #[test]
 fn work_that_hops_between_threads_is_no_hand_off() {

@@ -18,9 +18,10 @@ pub(super) struct Usage {
     pub(super) retransmitted: u64,
     /// Threads that used them.
     pub(super) threads: u32,
-    /// To the first byte of the answer.
+    /// To the last byte of the answer.
     pub(super) latency: Distribution,
     in_flight_ns: u64,
+    answering_ns: u64,
     same_thread: [u64; IDLE_BUCKETS],
     other_thread: [u64; IDLE_BUCKETS],
     /// Requests overlap, or the books do not balance: nothing of this can be believed.
@@ -29,7 +30,7 @@ pub(super) struct Usage {
 
 impl Default for Usage {
     fn default() -> Self {
-        let View { latency, .. } = View::nothing();
+        let View { full_latency: latency, .. } = View::nothing();
         Self {
             connections: 0,
             opened: 0,
@@ -40,6 +41,7 @@ impl Default for Usage {
             threads: 0,
             latency,
             in_flight_ns: 0,
+            answering_ns: 0,
             same_thread: [0; IDLE_BUCKETS],
             other_thread: [0; IDLE_BUCKETS],
             untold: false,
@@ -58,8 +60,9 @@ impl Usage {
         self.retransmitted = self.retransmitted.saturating_add(view.retransmitted_segments);
         // Those that use one address use the others: the most of one is what is known.
         self.threads = self.threads.max(view.threads);
-        self.latency.merge(&view.latency);
+        self.latency.merge(&view.full_latency);
         self.in_flight_ns = self.in_flight_ns.saturating_add(view.in_flight_ns);
+        self.answering_ns = self.answering_ns.saturating_add(view.answering_ns(window_ns));
         for (sums, counts) in
             [(&mut self.same_thread, view.reused_by_same_thread), (&mut self.other_thread, view.reused_by_other_thread)]
         {
@@ -69,14 +72,19 @@ impl Usage {
         self.untold |= overlapping || Trust::of(view, window_ns) == Trust::Low;
     }
 
-    /// The time integral of requests on them.
+    /// The time integral of requests on them whose answer had not begun.
     pub(super) fn in_flight_ns(&self) -> u64 {
         self.in_flight_ns
     }
 
-    /// Mean number of connections that waited for an answer.
+    /// Mean number of connections that waited for an answer, or for the rest of one.
     pub(super) fn concurrency(&self, window_ns: u64) -> f64 {
-        self.in_flight_ns as f64 / window_ns.max(1) as f64
+        self.in_flight_ns.saturating_add(self.answering_ns) as f64 / window_ns.max(1) as f64
+    }
+
+    /// Of these, those whose answer had begun.
+    pub(super) fn answering(&self, window_ns: u64) -> f64 {
+        self.answering_ns as f64 / window_ns.max(1) as f64
     }
 
     /// Requests on a connection that another thread had used before, those of them that came within the first `buckets` of
