@@ -246,3 +246,23 @@ fn connections_never_accepted_belong_to_the_listener() {
     assert_eq!(edge.count("open_connections"), 0);
     document.assert_lossless();
 }
+
+/// A server without room for more clients may say so before it is asked anything, and before the client reads.
+#[test]
+fn a_server_that_speaks_first_and_closes_does_so_early() {
+    let lab = lab!();
+    let full = lab.serve("full", "127.0.0.1:0");
+    let plain = lab.serve("untouched", "127.0.0.1:0");
+    let mut client = lab.client(&format!("127.0.0.1:{}", full.port()));
+    let mut other = lab.client(&format!("127.0.0.1:{}", plain.port()));
+    let weir = lab.weir(&[]);
+    for (client, ends) in [(&mut client, "ended 8"), (&mut other, "ended 8")] {
+        client.must("open 8", "opened 8");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        client.must("ends", ends);
+        client.must("close", "done");
+    }
+    let document = weir.finish();
+    let early = |client: u32, port| document.edge(client, port).seen_by("client").count("closed_early");
+    assert_eq!((early(client.pid(), full.port()), early(other.pid(), plain.port())), (8, 0));
+}
