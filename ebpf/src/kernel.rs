@@ -31,6 +31,7 @@ pub(crate) const TCP_FIN_WAIT1: i32 = 4;
 pub(crate) const TCP_FIN_WAIT2: i32 = 5;
 pub(crate) const TCP_CLOSE: i32 = 7;
 pub(crate) const TCP_CLOSE_WAIT: i32 = 8;
+pub(crate) const TCP_LAST_ACK: i32 = 9;
 pub(crate) const TCP_LISTEN: i32 = 10;
 
 /// Bit of `sk_shutdown`: this end reads no more.

@@ -2,7 +2,7 @@
 //! connections are judged by.
 
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
-use weir_abi::{CLOSED_EARLY_NS, EdgeRecord, ROLE_CLIENT, THREADS_EXPONENT};
+use weir_abi::{CLOSED_EARLY_NS, EdgeRecord, ROLE_CLIENT, ROLE_SERVER, THREADS_EXPONENT};
 use weir_ebpf::{
     idle,
     round::Round,
@@ -11,7 +11,7 @@ use weir_ebpf::{
 
 use crate::{
     edge::{self, bump},
-    kernel::{Sock, pointer::Pointer},
+    kernel::{Sock, Tcp, pointer::Pointer},
 };
 
 /// A connection is used once more: after how long, and by the same thread or by another. Where threads share a pool of
@@ -65,10 +65,13 @@ fn note_thread(thread: u32, now: u64, record: *mut EdgeRecord) {
     }
 }
 
+/// More requests than logging in takes: TLS, SCRAM.
+const FIRST_ROUNDS: u32 = 6;
+
 /// The peer ends the connection: is it because of what this end has just asked?
 #[inline(always)]
 pub(crate) fn note_early_close(sk: Sock<impl Pointer>, socket: &Socket) {
-    if socket.role != ROLE_CLIENT || socket.phase != PHASE_OPEN || socket.round.rounds > 2 || !socket.is_resolved() {
+    if socket.role != ROLE_CLIENT || socket.phase != PHASE_OPEN || !is_young(socket) || !socket.is_resolved() {
         return;
     }
     let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(socket.edge)) else { return };
@@ -79,4 +82,26 @@ pub(crate) fn note_early_close(sk: Sock<impl Pointer>, socket: &Socket) {
     if said_something && is_early {
         bump!(record.closed_early);
     }
+}
+
+/// A server closes a connection that its client has already left, and has not looked whether it had: it wanted to close. Clients
+/// that understand what they are told leave before the server has (libpq: PostgreSQL's backend has yet to end).
+#[inline(always)]
+pub(crate) fn note_early_end(tcp: Tcp, socket: &Socket, record: *mut EdgeRecord) {
+    // The end of the stream is one beyond its last byte, until it is read.
+    let has_not_looked = tcp.unread() == 1;
+    let answered_last = socket.bytes.sent != 0 && !socket.round.in_flight();
+    if socket.role == ROLE_SERVER
+        && is_young(socket)
+        && has_not_looked
+        && answered_last
+        && tcp.last_packet_ns().saturating_sub(socket.round.last_ns()) < CLOSED_EARLY_NS
+    {
+        bump!(record.closed_early);
+    }
+}
+
+#[inline(always)]
+fn is_young(socket: &Socket) -> bool {
+    socket.round.rounds <= FIRST_ROUNDS
 }

@@ -251,18 +251,42 @@ fn connections_never_accepted_belong_to_the_listener() {
 #[test]
 fn a_server_that_speaks_first_and_closes_does_so_early() {
     let lab = lab!();
-    let full = lab.serve("full", "127.0.0.1:0");
+    let full = lab.serve("full 0", "127.0.0.1:0");
     let plain = lab.serve("untouched", "127.0.0.1:0");
     let mut client = lab.client(&format!("127.0.0.1:{}", full.port()));
     let mut other = lab.client(&format!("127.0.0.1:{}", plain.port()));
     let weir = lab.weir(&[]);
-    for (client, ends) in [(&mut client, "ended 8"), (&mut other, "ended 8")] {
+    for client in [&mut client, &mut other] {
         client.must("open 8", "opened 8");
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        client.must("ends", ends);
+        sleep(Duration::from_millis(300));
+        client.must("ends", "ended 8");
         client.must("close", "done");
     }
     let document = weir.finish();
     let early = |client: u32, port| document.edge(client, port).seen_by("client").count("closed_early");
     assert_eq!((early(client.pid(), full.port()), early(other.pid(), plain.port())), (8, 0));
+}
+
+/// A client that understands leaves before the server has ended; one that is served leaves, and the server sees that.
+#[test]
+fn a_server_that_wants_to_close_is_told_from_one_that_is_left() {
+    let lab = lab!();
+    let full = lab.serve("full 50", "127.0.0.1:0");
+    let echo = lab.serve("echo", "127.0.0.1:0");
+    let mut client = lab.client(&format!("127.0.0.1:{}", full.port()));
+    let mut other = lab.client(&format!("127.0.0.1:{}", echo.port()));
+    let weir = lab.weir(&[]);
+    client.must("open 8", "opened 8");
+    client.must("read 20", "done");
+    client.must("close", "done");
+    other.must("open 8", "opened 8");
+    other.must("rounds 1 1", "done");
+    other.must("close", "done");
+    sleep(Duration::from_millis(300));
+    let document = weir.finish();
+    let early = |client: u32, port| {
+        let edge = document.edge(client, port);
+        ["client", "server"].map(|end| edge.seen_by(end).count("closed_early"))
+    };
+    assert_eq!((early(client.pid(), full.port()), early(other.pid(), echo.port())), ([0, 8], [0, 0]));
 }

@@ -220,18 +220,8 @@ impl Host {
 
     /// The window ends.
     pub(crate) fn close_window(&mut self, now_ns: u64) {
-        let Self {
-            namespaces,
-            senders,
-            ports,
-            conntrack,
-            processes,
-            cgroups,
-            queues,
-            busiest,
-            read_ns: _,
-            misses: _,
-        } = self;
+        let Self { namespaces, senders, ports, conntrack, processes, cgroups, queues, busiest, read_ns: _, misses: _ } =
+            self;
         namespaces.close(now_ns);
         senders.close(now_ns);
         ports.close(now_ns);

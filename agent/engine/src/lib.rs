@@ -33,8 +33,8 @@ pub use host::{CgroupView, HostView, ListenerView, NamespaceView, ProcessView, S
 pub use identity::{Backend, Identity, Kind, Named, NamedEnd};
 pub use input::{AgentCost, Input, Naming, ProbeState, ProgramCost, Started};
 pub use polled::{
-    BusiestPoll, Busy, CgroupPoll, ConntrackPoll, HalfOpen, Listener, NamespacePoll, NetCounters, Owner, PollMisses, Polled,
-    PortUse, PortsPoll, Pressure, ProcessPoll, ReadAt, Sender, SendersPoll, Throttle, UnixListener,
+    BusiestPoll, Busy, CgroupPoll, ConntrackPoll, HalfOpen, Listener, NamespacePoll, NetCounters, Owner, PollMisses,
+    Polled, PortUse, PortsPoll, Pressure, ProcessPoll, ReadAt, Sender, SendersPoll, Throttle, UnixListener,
 };
 pub use queues::AcceptQueueView;
 pub use snapshot::{

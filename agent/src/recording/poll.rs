@@ -8,8 +8,8 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use weir_engine::{
-    BusiestPoll, Busy, CgroupPoll, ConntrackPoll, HalfOpen, Listener, NamespacePoll, NetCounters, Owner, PollMisses, Polled,
-    PortUse, PortsPoll, Pressure, ProcessPoll, ReadAt, Sender, SendersPoll, Throttle, UnixListener,
+    BusiestPoll, Busy, CgroupPoll, ConntrackPoll, HalfOpen, Listener, NamespacePoll, NetCounters, Owner, PollMisses,
+    Polled, PortUse, PortsPoll, Pressure, ProcessPoll, ReadAt, Sender, SendersPoll, Throttle, UnixListener,
 };
 
 /// Something that was polled.

@@ -11,8 +11,8 @@ use crate::{
     edge::{self, Failure, OwnedBy, Owner, bump, count, observe},
     follow,
     kernel::{
-        self, SHUTDOWN_BOTH, Sock, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LISTEN, TCP_SYN_RECV,
-        TCP_SYN_SENT, Task, clear,
+        self, SHUTDOWN_BOTH, Sock, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LAST_ACK, TCP_LISTEN,
+        TCP_SYN_RECV, TCP_SYN_SENT, Task, clear,
     },
     maps::{FAILED_CONNECTS, LISTENERS},
     resolve, reuse, sockets, track,
@@ -222,6 +222,9 @@ fn leaving(sk: Sock, old: i32, new: i32) {
         && let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(socket.edge))
     {
         track::notice_unseen_read(sk, tcp, socket, record);
+        if new == TCP_LAST_ACK {
+            reuse::note_early_end(tcp, socket, record);
+        }
     }
     if new == TCP_CLOSE || shut {
         track::close(socket);

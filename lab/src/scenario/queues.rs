@@ -48,7 +48,10 @@ pub(super) const ROWS: &[Scenario] = &[
         edge: TO_WEB,
         must: &[must("listen_overflow", TO_WEB, 15.0).of_class(&["request queue"])],
         may: &[may("edge_errors", LOAD_TO_WEB)],
-        must_not: &[may("accept_queue", ANYWHERE), may("listen_overflow", TO_WEB).of_class(&["accept queue", "dropped"])],
+        must_not: &[
+            may("accept_queue", ANYWHERE),
+            may("listen_overflow", TO_WEB).of_class(&["accept queue", "dropped"]),
+        ],
         fault_s: 20,
         play: half_open,
     },

@@ -29,8 +29,8 @@ enum Kind {
     Unread,
     /// Closes at once, having moved no data.
     Untouched,
-    /// Closes at once with a few words, as one that takes no more clients.
-    Full,
+    /// Closes with a few words, as one that takes no more clients, so long after them.
+    Full(Duration),
     /// One after the other: accepts, tells the client how long after its connect that was, works so long, and closes.
     OneByOne(Duration),
     /// Accepts nothing: the kernel alone completes handshakes, up to so many.
@@ -53,7 +53,7 @@ pub(crate) fn run(kind: &str, address: SocketAddr, numbers: &[&str]) -> io::Resu
         "abort" => Kind::Abort,
         "unread" => Kind::Unread,
         "untouched" => Kind::Untouched,
-        "full" => Kind::Full,
+        "full" => Kind::Full(milliseconds(0)),
         "one-by-one" => Kind::OneByOne(milliseconds(0)),
         "deaf" => Kind::Deaf,
         "push" => Kind::Push(milliseconds(0)),
@@ -120,7 +120,11 @@ fn serve(kind: &Kind, mut stream: TcpStream) -> io::Result<()> {
         }
         Kind::Unread => wait_readable(&stream),
         Kind::Untouched => Ok(()),
-        Kind::Full => stream.write_all(b"too many connections"),
+        Kind::Full(after) => {
+            stream.write_all(b"too many connections")?;
+            thread::sleep(*after);
+            Ok(())
+        }
         Kind::OneByOne(_) | Kind::Deaf => unreachable!("has no threads"),
         Kind::Push(every) => loop {
             stream.write_all(b"news\n")?;

@@ -1,15 +1,17 @@
 //! P3: a server accepts connections and closes them after its first words, as it has no room for more clients.
 //!
 //! PostgreSQL's `max_connections`, PgBouncer's `max_client_conn`, MySQL's "Too many connections": the connect succeeds, the
-//! server says so much and closes. The kernel half counts connections that the peer ends within two rounds, at once after this
-//! end's last operation (`EdgeRecord::closed_early`).
+//! server says so much and closes. The kernel half counts connections that the server ends within six rounds, at once after the
+//! last operation (`EdgeRecord::closed_early`). Some clients leave as soon as they have read what they are told, before the
+//! server has ended: that these were turned away only the server's end can tell, which has not looked whether they left.
 //!
 //! It raises when at least 30% of the new connections of 10 s end so with 95% confidence, and three do, while other connections
 //! to the same server stay open; it is over below 5%. A server that answers each request on a connection of its own
 //! (HTTP/1.0) does the same: only one that closed less than 5% of its connections early before is judged. It pages when
 //! none of the client's new connections stays and it has no other.
 //!
-//! Where it is blind: before it is known what is normal for the server; a server without any lasting connection.
+//! Where it is blind: before it is known what is normal for the server; a server without any lasting connection; clients that
+//! leave before a server on another host does.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -91,7 +93,9 @@ impl PoolRefused {
         for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
             let Ok(view) = &edge.client_view else { continue };
             let service = Service::of(&edge.server.identity);
-            let new = (view.connects[0], view.closed_early.min(view.connects[0]));
+            // Each end counts those that the other one left first.
+            let at_server = edge.server_view.as_ref().map_or(0, |view| view.closed_early);
+            let new = (view.connects[0], view.closed_early.saturating_add(at_server).min(view.connects[0]));
             if let Some(server) = self.servers.hear(of_server(&service, edge), Server::begin) {
                 server.since_ns.get_or_insert(window.at.monotonic_ns);
                 server.now = plus(server.now, new);
