@@ -75,11 +75,12 @@ pub(crate) fn note_early_close(sk: Sock<impl Pointer>, socket: &Socket) {
         return;
     }
     let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(socket.edge)) else { return };
-    let said_something = socket.bytes.received != 0 || tcp.unread() > 1;
+    // Not what a good-bye (COM_QUIT, Terminate) is answered with: nothing but the end.
+    let spoke_last = tcp.unread() > 1 || (socket.bytes.received != 0 && !socket.round.in_flight());
     let last_ns = socket.round.last_ns();
     // A server that speaks first may have closed before this end has done anything (MySQL's "Too many connections").
     let is_early = last_ns == 0 || tcp.last_packet_ns().saturating_sub(last_ns) < CLOSED_EARLY_NS;
-    if said_something && is_early {
+    if spoke_last && is_early {
         bump!(record.closed_early);
     }
 }

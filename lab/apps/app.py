@@ -24,7 +24,8 @@ pool = psycopg_pool.ConnectionPool(
     f"host={host} port={port} user=postgres dbname=postgres sslmode=disable gssencmode=disable",
     min_size=int(size),
     max_size=int(size),
-    kwargs={"autocommit": True},
+    # PgBouncer has another connection for each transaction, where what was prepared on one is unknown.
+    kwargs={"autocommit": True, "prepare_threshold": None},
     open=True,
 )
 pool.wait()

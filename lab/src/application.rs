@@ -4,6 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+/// Python looks here first: none may have the name of a module that others import, such as `queue`.
 const FILES: &[(&str, &str)] = &[
     ("common.py", include_str!("../apps/common.py")),
     ("app.py", include_str!("../apps/app.py")),
@@ -14,7 +15,7 @@ const FILES: &[(&str, &str)] = &[
     ("idle.py", include_str!("../apps/idle.py")),
     ("load.py", include_str!("../apps/load.py")),
     ("push.py", include_str!("../apps/push.py")),
-    ("queue.py", include_str!("../apps/queue.py")),
+    ("consumers.py", include_str!("../apps/consumers.py")),
     ("slow.py", include_str!("../apps/slow.py")),
     ("web.py", include_str!("../apps/web.py")),
     ("workers.py", include_str!("../apps/workers.py")),

@@ -5,6 +5,7 @@ mod habits;
 mod healthy;
 mod limits;
 mod pools;
+mod proxies;
 mod queues;
 
 use anyhow::Result;
@@ -54,11 +55,14 @@ pub(crate) const SERVICES: &[&str] = &[
     "app.py:8000",
     "app.java:8000",
     "goapp:8000",
+    "haproxy:8000",
+    "pgbouncer:6432",
     "aioapp.py:8000",
     "cache.py:8000",
+    "idle.py",
     "load.py",
     "push.py:8080",
-    "queue.py",
+    "consumers.py",
     "slow.py",
     "workers.py",
     "web.py:8080",
@@ -75,7 +79,7 @@ pub(crate) const SERVICES: &[&str] = &[
 
 /// Files under the same heading as the modules, in order of number.
 pub(crate) fn all() -> Vec<&'static Scenario> {
-    let files = [pools::ROWS, queues::ROWS, limits::ROWS, failures::ROWS, healthy::ROWS, habits::ROWS];
+    let files = [pools::ROWS, proxies::ROWS, queues::ROWS, limits::ROWS, failures::ROWS, healthy::ROWS, habits::ROWS];
     let mut rows: Vec<&Scenario> = files.into_iter().flatten().collect();
     rows.sort_by_key(|row| row.name);
     rows

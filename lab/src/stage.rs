@@ -21,6 +21,7 @@ pub(crate) const APP: &str = "10.78.2.1:8000";
 pub(crate) const POSTGRES: &str = "10.78.3.1:5432";
 pub(crate) const REDIS: &str = "10.78.3.1:6379";
 pub(crate) const WEB: &str = "10.78.4.1:8080";
+pub(crate) const PGBOUNCER: &str = "10.78.4.1:6432";
 pub(crate) const UP: &str = "10.78.5.1:9000";
 
 /// All of it; gone when it is dropped. Declare what runs in it after it.
@@ -158,6 +159,17 @@ impl Stage {
         let with = ports.iter().filter(|port| Some(**port) != without);
         let lines: String = with.map(|port| format!("server 10.78.5.1:{port};\n")).collect();
         fs::write(self.lab.path("replicas.conf"), lines).context("write replicas.conf")
+    }
+
+    /// haproxy where the application is otherwise, before `web`.
+    pub(crate) fn haproxy(&self, most: u32) -> Server {
+        server::haproxy_at(&self.lab, &Place::of(&self.app, APP), WEB, most)
+    }
+
+    /// PgBouncer before PostgreSQL.
+    pub(crate) fn pgbouncer(&self, most: u32) -> Server {
+        let postgres = POSTGRES.parse().expect("an address");
+        server::pgbouncer_at(&self.lab, &Place::of(&self.web, PGBOUNCER), postgres, most)
     }
 
     /// A server that answers with what it was sent.

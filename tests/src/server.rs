@@ -155,6 +155,49 @@ fn certificate(lab: &Lab) {
     process::succeed(&mut command);
 }
 
+/// haproxy that keeps no more than so many connections to the server behind it, and lets whoever comes beyond them wait.
+///
+/// # Panics
+/// If its files cannot be written.
+pub fn haproxy_at(lab: &Lab, place: &Place<'_>, behind: &str, most: u32) -> Server {
+    let configuration = format!(
+        "global\n nbthread 1\n\
+         defaults\n mode http\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n timeout queue 60s\n\
+         frontend web\n bind {}\n default_backend replicas\n\
+         backend replicas\n http-reuse always\n server one {behind} maxconn {most}\n",
+        place.address
+    );
+    let path = lab.path("haproxy.cfg");
+    fs::write(&path, configuration).expect("write haproxy.cfg");
+    let mut command = Command::new("haproxy");
+    place.enter(&mut command);
+    Server::start(command.arg("-db").arg("-f").arg(path), place)
+}
+
+/// PgBouncer before a PostgreSQL that lets anyone in: whoever asks gets one of so many connections for a transaction.
+///
+/// # Panics
+/// If its files cannot be written.
+pub fn pgbouncer_at(lab: &Lab, place: &Place<'_>, postgres: SocketAddr, most: u32) -> Server {
+    let (user, group) = postgres_user();
+    let configuration = format!(
+        "[databases]\npostgres = host={} port={} dbname=postgres user=postgres\n\
+         [pgbouncer]\nlisten_addr = {}\nlisten_port = {}\nunix_socket_dir =\nauth_type = any\n\
+         pool_mode = transaction\ndefault_pool_size = {most}\nmin_pool_size = {most}\n",
+        postgres.ip(),
+        postgres.port(),
+        place.address.ip(),
+        place.address.port(),
+    );
+    let path = lab.path("pgbouncer.ini");
+    fs::write(&path, configuration).expect("write pgbouncer.ini");
+    let mut command = Command::new("pgbouncer");
+    place.enter(&mut command);
+    // It refuses to run as root.
+    as_user(&mut command, user, group);
+    Server::start(command.arg("-q").arg(path).current_dir("/"), place)
+}
+
 /// PostgreSQL with an empty database `postgres`; anyone may enter.
 ///
 /// # Panics

@@ -267,6 +267,25 @@ fn a_server_that_speaks_first_and_closes_does_so_early() {
     assert_eq!((early(client.pid(), full.port()), early(other.pid(), plain.port())), (8, 0));
 }
 
+/// A client's good-bye is answered by the end alone.
+#[test]
+fn a_server_that_ends_on_a_good_bye_does_not_do_so_early() {
+    let lab = lab!();
+    let server = lab.serve("sink-read 3", "127.0.0.1:0");
+    let mut client = lab.client(&format!("127.0.0.1:{}", server.port()));
+    let weir = lab.weir(&[]);
+    client.must("open 8", "opened 8");
+    client.must("write 3", "done");
+    client.must("read 1", "done");
+    client.must("write 1", "done");
+    sleep(Duration::from_millis(300));
+    client.must("close", "done");
+    let document = weir.finish();
+    let edge = document.edge(client.pid(), server.port());
+    assert_eq!(edge.seen_by("client").count("closed_early"), 0);
+    assert_eq!(edge.count("broken"), 8, "the good-byes");
+}
+
 /// A client that understands leaves before the server has ended; one that is served leaves, and the server sees that.
 #[test]
 fn a_server_that_wants_to_close_is_told_from_one_that_is_left() {

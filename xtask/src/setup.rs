@@ -84,6 +84,8 @@ const LAB_PACKAGES: &[Package] = &[
     // Modules of Debian's own Python, whose releases pin them.
     Package { name: "python3-psycopg", programs: &["python3"], service: None },
     Package { name: "python3-psycopg-pool", programs: &["python3"], service: None },
+    Package { name: "haproxy", programs: &["haproxy"], service: Some("haproxy.service") },
+    Package { name: "pgbouncer", programs: &["pgbouncer"], service: Some("pgbouncer.service") },
     // Pools of other languages: HikariCP with PostgreSQL's driver, and Go's own with one in source.
     Package { name: "default-jdk-headless", programs: &["java", "javac"], service: None },
     Package { name: "libhikaricp-java", programs: &["java"], service: None },

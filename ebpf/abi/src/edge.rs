@@ -205,7 +205,7 @@ pub struct EdgeRecord {
     /// Those sent by another thread than the one before: the connection had been given back, and taken by somebody else.
     pub reused_by_other_thread: [u32; IDLE_BUCKETS],
     /// Connections that the server ended within six rounds and `CLOSED_EARLY_NS` of the last operation, or before the first,
-    /// having said something. A server that takes no more clients does that; so does one that serves one request each.
+    /// having spoken last. A server that takes no more clients does that; so does one that serves one request each.
     /// Client: it left first. Server: the client did, and the server had not seen that.
     pub closed_early: u64,
     /// Client: threads that sent requests, a bit each by the low six bits of their ids, in the epoch `threads_epoch` and in the

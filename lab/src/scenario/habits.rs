@@ -62,7 +62,7 @@ fn bulk(run: &mut Run<'_>) -> Result<()> {
 fn no_more_items(run: &mut Run<'_>) -> Result<()> {
     let stage = run.stage;
     let _redis = stage.redis();
-    let mut queue = stage.app(&stage.app, "queue.py", &[REDIS])?;
+    let mut queue = stage.app(&stage.app, "consumers.py", &[REDIS])?;
     queue.must("set items 200", "done");
     queue.must("start consumers 8", "done");
     run.baseline()?;
@@ -74,7 +74,7 @@ fn no_more_items(run: &mut Run<'_>) -> Result<()> {
 fn pipelines(run: &mut Run<'_>) -> Result<()> {
     let stage = run.stage;
     let _redis = stage.redis();
-    let mut queue = stage.app(&stage.app, "queue.py", &[REDIS])?;
+    let mut queue = stage.app(&stage.app, "consumers.py", &[REDIS])?;
     queue.must("start pipelines 4", "done");
     run.baseline()?;
     run.fault(|_| queue.must("set depth 16", "done"))?;

@@ -1,6 +1,6 @@
 """Clients of Redis with habits: pipelines of GETs, and consumers that wait for the next item of a list.
 
-queue.py REDIS
+consumers.py REDIS
 """
 
 import sys

@@ -1,0 +1,76 @@
+//! Pools of those who stand between: they have callers and connections of their own, and one thread for all.
+
+use anyhow::Result;
+
+use super::{Place, Scenario, edge, may, must};
+use crate::{
+    run::Run,
+    stage::{APP, PGBOUNCER, UP, WEB},
+    truth::Kind,
+};
+
+const HAPROXY_TO_WEB: Place = edge("haproxy", "web.py:8080");
+const PGBOUNCER_TO_POSTGRES: Place = edge("pgbouncer", "postgres:5432");
+const APP_TO_PGBOUNCER: Place = edge("app.py", "pgbouncer:6432");
+
+pub(super) const ROWS: &[Scenario] = &[
+    Scenario {
+        name: "F41",
+        title: "more requests than a proxy may have connections",
+        kind: Kind::Fault,
+        edge: HAPROXY_TO_WEB,
+        must: &[must("pool_exhausted", HAPROXY_TO_WEB, 15.0).of_class(&["too small"])],
+        may: &[may("pool_near_limit", HAPROXY_TO_WEB)],
+        must_not: &[may("receive_queue", HAPROXY_TO_WEB)],
+        fault_s: 20,
+        play: queue_of_haproxy,
+    },
+    Scenario {
+        name: "F42",
+        title: "a pool that is large enough, before one that is not",
+        kind: Kind::Fault,
+        edge: PGBOUNCER_TO_POSTGRES,
+        must: &[must("pool_exhausted", PGBOUNCER_TO_POSTGRES, 15.0).of_class(&["too small"])],
+        may: &[may("pool_near_limit", PGBOUNCER_TO_POSTGRES), may("pool_near_limit", APP_TO_PGBOUNCER)],
+        must_not: &[may("pool_exhausted", APP_TO_PGBOUNCER)],
+        fault_s: 20,
+        play: pool_of_pgbouncer,
+    },
+];
+
+fn queue_of_haproxy(run: &mut Run<'_>) -> Result<()> {
+    let stage = run.stage;
+    let mut web = stage.app(&stage.web, "web.py", &[WEB, "threads", "128"])?;
+    web.must("set service 20", "done");
+    let _haproxy = stage.haproxy(4);
+    let mut load = stage.clients(APP)?;
+    load.must("set think 40", "done");
+    load.must("clients 3", "done");
+    run.baseline()?;
+    run.fault(|_| {
+        load.must("set think 5", "done");
+        load.must("clients 16", "done");
+    })?;
+    load.must("set think 40", "done");
+    load.must("clients 3", "done");
+    run.recovery(|_| (), &mut [("load", &mut load), ("web", &mut web)])
+}
+
+/// Callers of the application find a connection each; it is PgBouncer that has none for them.
+fn pool_of_pgbouncer(run: &mut Run<'_>) -> Result<()> {
+    let stage = run.stage;
+    let _postgres = stage.postgres(20);
+    let _pgbouncer = stage.pgbouncer(4);
+    let mut app = stage.app(&stage.app, "app.py", &[APP, PGBOUNCER, "16", UP])?;
+    let mut load = stage.clients(APP)?;
+    load.must("set think 40", "done");
+    load.must("clients 3", "done");
+    run.baseline()?;
+    run.fault(|_| {
+        load.must("set think 5", "done");
+        load.must("clients 16", "done");
+    })?;
+    load.must("set think 40", "done");
+    load.must("clients 3", "done");
+    run.recovery(|_| (), &mut [("app", &mut app), ("load", &mut load)])
+}
