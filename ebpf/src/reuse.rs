@@ -6,12 +6,12 @@ use weir_abi::{CLOSED_EARLY_NS, EdgeRecord, ROLE_CLIENT, ROLE_SERVER, THREADS_EX
 use weir_ebpf::{
     idle,
     round::Round,
-    socket::{PHASE_OPEN, Socket},
+    socket::{PARTIAL, PHASE_OPEN, Socket},
 };
 
 use crate::{
     edge::{self, bump},
-    kernel::{Sock, Tcp, pointer::Pointer},
+    kernel::{self, Sock, Tcp, pointer::Pointer},
 };
 
 /// A connection is used once more: after how long, and by the same thread or by another. Where threads share a pool of
@@ -65,23 +65,24 @@ fn note_thread(thread: u32, now: u64, record: *mut EdgeRecord) {
     }
 }
 
-/// More requests than logging in takes: TLS, SCRAM.
-const FIRST_ROUNDS: u32 = 6;
+/// A server may speak first and last within so many rounds, and log its client in before it turns it away within so many more
+/// (TLS, SCRAM).
+const FIRST_ROUNDS: u32 = 2;
+const LOGIN_ROUNDS: u32 = 6;
 
 /// The peer ends the connection: is it because of what this end has just asked?
 #[inline(always)]
 pub(crate) fn note_early_close(sk: Sock<impl Pointer>, socket: &Socket) {
-    if socket.role != ROLE_CLIENT || socket.phase != PHASE_OPEN || !is_young(socket) || !socket.is_resolved() {
+    // Of one that is older than weir it is not known what it did before.
+    let is_known = socket.flags & PARTIAL == 0 && socket.is_resolved();
+    if socket.role != ROLE_CLIENT || socket.phase != PHASE_OPEN || !is_young(socket) || !is_known {
         return;
     }
     let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(socket.edge)) else { return };
     // Not what a good-bye (COM_QUIT, Terminate) is answered with: nothing but the end.
     let spoke_last = tcp.unread() > 1 || (socket.bytes.received != 0 && !socket.round.in_flight());
-    let last_ns = socket.round.last_ns();
-    // A server that speaks first may have closed before this end has done anything (MySQL's "Too many connections").
-    let is_early = last_ns == 0 || tcp.last_packet_ns().saturating_sub(last_ns) < CLOSED_EARLY_NS;
-    if spoke_last && is_early {
-        bump!(record.closed_early);
+    if spoke_last && tcp.last_packet_ns().saturating_sub(socket.round.last_ns()) < CLOSED_EARLY_NS {
+        ended_early(socket, record);
     }
 }
 
@@ -91,18 +92,28 @@ pub(crate) fn note_early_close(sk: Sock<impl Pointer>, socket: &Socket) {
 pub(crate) fn note_early_end(tcp: Tcp, socket: &Socket, record: *mut EdgeRecord) {
     // The end of the stream is one beyond its last byte, until it is read.
     let has_not_looked = tcp.unread() == 1;
-    let answered_last = socket.bytes.sent != 0 && !socket.round.in_flight();
+    let spoke_last = socket.bytes.sent != 0 && !socket.round.in_flight();
     if socket.role == ROLE_SERVER
         && is_young(socket)
         && has_not_looked
-        && answered_last
-        && tcp.last_packet_ns().saturating_sub(socket.round.last_ns()) < CLOSED_EARLY_NS
+        && spoke_last
+        && kernel::now().saturating_sub(socket.round.last_ns()) < CLOSED_EARLY_NS
     {
-        bump!(record.closed_early);
+        ended_early(socket, record);
     }
 }
 
 #[inline(always)]
 fn is_young(socket: &Socket) -> bool {
-    socket.round.rounds <= FIRST_ROUNDS
+    socket.round.rounds <= LOGIN_ROUNDS
+}
+
+#[inline(always)]
+fn ended_early(socket: &Socket, record: *mut EdgeRecord) {
+    if socket.round.rounds <= FIRST_ROUNDS {
+        bump!(record.closed_early);
+    } else {
+        // SAFETY: a field of a live map value.
+        edge::add_u32(unsafe { &raw mut (*record).closed_after_login }, 1);
+    }
 }

@@ -79,7 +79,7 @@ pub struct Evidence {
 }
 
 impl Round {
-    /// The conversation of a connection that a client has just established: the handshake's last packet was its.
+    /// The conversation of a connection that has just been established.
     #[inline(always)]
     pub fn established(at: u64) -> Self {
         Self { initiated_ns: at, ..Self::default() }
@@ -188,7 +188,7 @@ impl Round {
         later(self.answered_ns, self.responded_ns)
     }
 
-    /// Time of the last operation, either way; 0 before the first.
+    /// Time of the last operation, either way; before the first, of the handshake, where that was seen, or 0.
     #[inline(always)]
     pub fn last_ns(&self) -> u64 {
         later(later(self.started_ns, self.initiated_ns), self.answer_ended_ns())

@@ -211,6 +211,7 @@ const VIEW: &[(&str, Kind)] = &[
     ("reused.by_other_thread_at_once", Number),
     ("threads", Number),
     ("closed_early", Number),
+    ("closed_after_login", Number),
     ("srtt_s", MaybeNumber),
     ("multiplexed", Flag),
     ("push", Flag),

@@ -53,12 +53,12 @@ macro_rules! codec {
                     state: _,         // only live edges are kept
                     last_event_ns: _, // the kernel half's own
                     local_port: _,    // asked about when the record is read
-                    _pad: _,
-                    srtt_us, partial, $($number,)* $($small,)* $($array,)* $($histogram,)*
+                    srtt_us, partial, closed_after_login, $($number,)* $($small,)* $($array,)* $($histogram,)*
                 } = record;
                 let mut out = Writer { bytes, zeroes: 0 };
                 out.put(u64::from(*srtt_us));
                 out.put(u64::from(*partial));
+                out.put(u64::from(*closed_after_login));
                 $(out.put(*$number);)*
                 $($small.iter().for_each(|n| out.put(u64::from(*n)));)*
                 $($array.iter().for_each(|n| out.put(*n));)*
@@ -86,6 +86,7 @@ macro_rules! codec {
                 )*
                 sum.srtt_us = more.srtt_us;
                 sum.partial = sum.partial.wrapping_add(more.partial);
+                sum.closed_after_login = sum.closed_after_login.wrapping_add(more.closed_after_login);
                 Self::of(&sum)
             }
 
@@ -99,6 +100,7 @@ macro_rules! codec {
                 let mut from = Reader { bytes: self.counts.iter(), zeroes: None };
                 record.srtt_us = from.take() as u32;
                 record.partial = from.take() as u32;
+                record.closed_after_login = from.take() as u32;
                 $(record.$number = from.take();)*
                 $(record.$small.iter_mut().for_each(|n| *n = from.take() as u32);)*
                 $(record.$array.iter_mut().for_each(|n| *n = from.take());)*

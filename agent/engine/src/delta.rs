@@ -2,7 +2,10 @@
 
 use weir_abi::{EdgeRecord, IDLE_BUCKETS, InFlight, N_CONNECT_OUTCOMES, N_SOCKET_ERRORS, THREADS_EXPONENT};
 
-use crate::{distribution::Distribution, snapshot::LittlesLaw};
+use crate::{
+    distribution::{Distribution, bounds_s, middle_s},
+    snapshot::LittlesLaw,
+};
 
 /// One end's view. Counters are of the window; `open_connections` and `in_flight` are as of its end.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,8 +62,10 @@ pub struct View {
     pub reused_by_other_thread: [u32; IDLE_BUCKETS],
     /// Client: threads that have sent requests in the last 4 to 9 seconds, up to 64.
     pub threads: u32,
-    /// Client: connections that the peer ended at once after its first words.
+    /// Connections that the server ended at once after its first words, and that the other end than this had left first.
     pub closed_early: u64,
+    /// The same after a few rounds.
+    pub closed_after_login: u64,
     /// Smoothed round-trip time of the connection that last moved data, microseconds; 0 if never sampled.
     pub srtt_us: u32,
     /// Client: time to first byte. Server: service time.
@@ -129,6 +134,7 @@ impl View {
             reused_by_other_thread: reused(|r| &r.reused_by_other_thread),
             threads: threads(after, to_ns),
             closed_early: d(|r| r.closed_early),
+            closed_after_login: after.closed_after_login.wrapping_sub(before.closed_after_login).into(),
             srtt_us: after.srtt_us,
             full_latency: latency
                 .corrected(&Distribution::between(&before.full_latency_correction, &after.full_latency_correction)),
@@ -203,6 +209,7 @@ impl View {
         }
         self.threads = self.threads.saturating_add(other.threads);
         self.closed_early = self.closed_early.wrapping_add(other.closed_early);
+        self.closed_after_login = self.closed_after_login.wrapping_add(other.closed_after_login);
         self.srtt_us = self.srtt_us.max(other.srtt_us);
         self.latency.merge(&other.latency);
         self.full_latency.merge(&other.full_latency);
@@ -212,12 +219,14 @@ impl View {
         self.handshake.merge(&other.handshake);
     }
 
-    /// The time integral of answers that had begun and not ended. None is counted where one took longer than the window: it is
-    /// told of in the window in which it ends, and would fill that one with the time of others.
+    /// The time integral of answers that had begun and not ended. One that took longer than the window is told of in the window
+    /// in which it ends: half of that is its share.
     pub fn answering_ns(&self, window_ns: u64) -> u64 {
-        let longest_s = self.full_latency.quantile_s(1.0).unwrap_or(0.0);
-        let in_pieces_ns = self.full_latency.sum_ns.saturating_sub(self.latency.sum_ns);
-        if longest_s * 1e9 <= window_ns as f64 { in_pieces_ns } else { 0 }
+        let in_pieces_ns = self.full_latency.sum_ns.saturating_sub(self.latency.sum_ns) as f64;
+        let window_s = window_ns as f64 / 1e9;
+        let too_long = self.full_latency.buckets().filter(|(bucket, _)| bounds_s(*bucket).0 >= window_s);
+        let too_long_ns = too_long.map(|(bucket, n)| f64::from(n) * (middle_s(bucket) - window_s / 2.0) * 1e9);
+        (in_pieces_ns - too_long_ns.sum::<f64>()).max(0.0) as u64
     }
 
     /// Little's law: the time integral of concurrency must be the sum of the times in it. A round that was opened and

@@ -122,14 +122,14 @@ pub struct Listener {
     pub half_open: Option<HalfOpen>,
 }
 
-/// Connections whose SYN was answered, and whose caller has said nothing since (SYN_RECV).
+/// Connections whose SYN was answered, and whose handshake is not complete (SYN_RECV).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HalfOpen {
     /// So many.
     pub count: u32,
-    /// With so many, the next SYN is answered by a cookie, or dropped.
+    /// With more, if not with so many, the next SYN is answered by a cookie, or dropped.
     pub limit: u32,
-    /// The caller that most of them are of.
+    /// The caller that most of those are of whose SYN-ACK had to be sent again: it does not answer.
     pub from: IpAddr,
     /// How many that are.
     pub of_it: u32,

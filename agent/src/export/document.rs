@@ -240,6 +240,7 @@ fn view_of(view: &View, snapshot: &Snapshot) -> Object {
         reused_by_other_thread,
         threads,
         closed_early,
+        closed_after_login,
         srtt_us,
         latency,
         full_latency,
@@ -271,6 +272,7 @@ fn view_of(view: &View, snapshot: &Snapshot) -> Object {
         .with("reused", reused(reused_by_same_thread, reused_by_other_thread))
         .with("threads", *threads)
         .with("closed_early", *closed_early)
+        .with("closed_after_login", *closed_after_login)
         .maybe("srtt_s", srtt(*srtt_us))
         .maybe("multiplexed", known.of(ROUNDS, *multiplexed))
         .maybe("push", known.of(ROUNDS, *push))

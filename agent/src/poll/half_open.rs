@@ -1,9 +1,13 @@
-//! Connections of listeners that are half open: a SYN was answered, and its caller has said nothing since.
+//! Connections of listeners that are half open: a SYN was answered, and the handshake is not complete.
 //!
 //! Nothing tells how many a listener has but the table of all sockets, so it is looked through only where SYNs have found
 //! no room since the last poll. Whose accept queue is full keeps its requests waiting, too; that is told by the queue itself.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Instant};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
 
 use weir_engine::{HalfOpen, Listener, NetCounters};
 
@@ -39,19 +43,20 @@ impl HalfOpens {
         }
         let mut callers = Callers::default();
         let counted = SockDiag::open().and_then(|mut diag| {
-            diag.each(HALF_OPEN, until, &mut |socket| callers.add(socket.local.port(), socket.remote.ip()))
+            diag.each(HALF_OPEN, until, &mut |socket| callers.add(socket.local, socket.remote.ip(), socket.retransmits))
         });
         misses.add(Miss::SocketsOverLimit, u64::from(callers.seen > MAX_HALF_OPEN));
         if misses.or_count(counted).is_none() {
             return;
         }
         let room = Room::of(namespace);
-        for (port, callers) in callers.by_port {
-            // The first of several that share a port (`SO_REUSEPORT`) stands for all of them.
-            let listener = listeners.iter_mut().find(|listener| listener.address.port() == port);
-            if let Some(listener) = listener {
-                listener.half_open = most(&callers, room.limit(listener.max));
-            }
+        for (address, callers) in callers.by_address {
+            // The first of several that share an address (`SO_REUSEPORT`) stands for all of them.
+            let Some(at) = listeners.iter().filter_map(|of| listens(of.address, address)).max() else { continue };
+            let mut sharing = listeners.iter_mut().filter(|of| listens(of.address, address) == Some(at));
+            let Some(first) = sharing.next() else { continue };
+            let limit = sharing.fold(room.limit(first.max), |sum, of| sum.saturating_add(room.limit(of.max)));
+            first.half_open = Some(callers.most(limit));
         }
     }
 
@@ -67,28 +72,51 @@ impl HalfOpens {
     }
 }
 
-/// Half-open connections by port and caller.
+/// How well a listener's address suits a connection's: the address itself before any of its family, and that before any at all.
+fn listens(listener: SocketAddr, to: SocketAddr) -> Option<u8> {
+    match listener.ip() {
+        _ if listener.port() != to.port() => None,
+        ip if ip == to.ip() => Some(2),
+        ip if ip.is_unspecified() => Some(u8::from(ip.is_ipv4() == to.is_ipv4())),
+        _ => None,
+    }
+}
+
+/// Half-open connections by what they lead to.
 #[derive(Debug, Default)]
 struct Callers {
     seen: usize,
-    by_port: BTreeMap<u16, BTreeMap<IpAddr, u32>>,
+    by_address: BTreeMap<SocketAddr, Waiting>,
+}
+
+/// Those of one address: all, and by caller those whose SYN-ACK was sent again. Others may have answered just now, or have
+/// and wait for their first data to come (`TCP_DEFER_ACCEPT`).
+#[derive(Debug, Default)]
+struct Waiting {
+    count: u32,
+    silent: BTreeMap<IpAddr, u32>,
 }
 
 impl Callers {
     /// False once there were enough.
-    fn add(&mut self, port: u16, from: IpAddr) -> bool {
+    fn add(&mut self, to: SocketAddr, from: IpAddr, retransmits: u8) -> bool {
         self.seen += 1;
         if self.seen > MAX_HALF_OPEN {
             return false;
         }
-        *self.by_port.entry(port).or_default().entry(from).or_default() += 1;
+        let waiting = self.by_address.entry(to).or_default();
+        waiting.count += 1;
+        *waiting.silent.entry(from).or_default() += u32::from(retransmits > 0);
         true
     }
 }
 
-fn most(callers: &BTreeMap<IpAddr, u32>, limit: u32) -> Option<HalfOpen> {
-    let (from, of_it) = callers.iter().max_by_key(|(_, n)| **n)?;
-    Some(HalfOpen { count: callers.values().sum(), limit, from: *from, of_it: *of_it })
+impl Waiting {
+    fn most(&self, limit: u32) -> HalfOpen {
+        let most = self.silent.iter().max_by_key(|(_, n)| **n);
+        let (from, of_it) = most.map_or((IpAddr::from([0; 4]), 0), |(from, n)| (*from, *n));
+        HalfOpen { count: self.count, limit, from, of_it }
+    }
 }
 
 /// How many may wait for their callers (`tcp_conn_request` of the kernel).
@@ -139,15 +167,24 @@ mod tests {
     }
 
     #[test]
-    fn the_caller_with_most_is_named_and_a_flood_has_an_end() {
+    fn the_caller_that_does_not_answer_is_named_and_a_flood_has_an_end() {
         let mut callers = Callers::default();
+        let to = |port| SocketAddr::from(([10, 0, 0, 1], port));
         let ip = |last: u8| IpAddr::from([10, 0, 0, last]);
-        for last in [1, 2, 2, 3] {
-            assert!(callers.add(80, ip(last)));
+        for (last, retransmits) in [(1, 0), (2, 1), (2, 3), (3, 1), (1, 0), (1, 0)] {
+            assert!(callers.add(to(80), ip(last), retransmits));
         }
-        let found = most(&callers.by_port[&80], 5);
-        assert_eq!(found, Some(HalfOpen { count: 4, limit: 5, from: ip(2), of_it: 2 }));
-        assert_eq!((0..MAX_HALF_OPEN).filter(|_| callers.add(81, ip(1))).count(), MAX_HALF_OPEN - 4);
+        let found = callers.by_address[&to(80)].most(5);
+        assert_eq!(found, HalfOpen { count: 6, limit: 5, from: ip(2), of_it: 2 });
+        assert_eq!((0..MAX_HALF_OPEN).filter(|_| callers.add(to(81), ip(1), 0)).count(), MAX_HALF_OPEN - 6);
+    }
+
+    #[test]
+    fn a_connection_is_of_the_listener_that_suits_it_best() {
+        let to: SocketAddr = "10.0.0.1:80".parse().expect("an address");
+        let suits = |listener: &str| listens(listener.parse().expect("an address"), to);
+        assert_eq!(["10.0.0.1:80", "0.0.0.0:80", "[::]:80"].map(suits), [Some(2), Some(1), Some(0)]);
+        assert_eq!(["10.0.0.2:80", "0.0.0.0:81", "[::1]:80"].map(suits), [None; 3]);
     }
 
     #[test]

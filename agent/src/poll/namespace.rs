@@ -102,6 +102,12 @@ impl Namespace {
         for name in ["netstat", "snmp"] {
             table::counters(&misses.or_count(self.net(name))?, &mut counters);
         }
+        if counters.request_queue_cookies > 0
+            && self.sysctl("ipv4/tcp_syncookies").is_ok_and(|value| value.trim() == "2")
+        {
+            // Every SYN is answered by one, and counted so, whatever room there is.
+            counters.request_queue_cookies = 0;
+        }
         // Without IPv6 there is no file of it.
         let v4 = misses.or_count(self.net("sockstat"))?;
         let (in_use, time_wait) = table::sockets(&v4, &self.net("sockstat6").unwrap_or_default());

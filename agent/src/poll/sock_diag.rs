@@ -62,6 +62,8 @@ pub(super) struct Socket {
     pub(super) receive_queue: u32,
     pub(super) send_queue: u32,
     pub(super) inode: u32,
+    /// Times that what it waits for was sent again: of one half open, its SYN-ACK.
+    pub(super) retransmits: u8,
     /// `struct inet_diag_sockid`, and the family before it: by which the kernel finds it again.
     id: (u8, [u8; ID]),
 }
@@ -228,6 +230,7 @@ fn socket(message: &[u8]) -> Option<Socket> {
         receive_queue: u32_at(m, 56),
         send_queue: u32_at(m, 60),
         inode: u32_at(m, 68),
+        retransmits: m[3],
         id: (m[0], m[4..4 + ID].try_into().ok()?),
     })
 }

@@ -224,7 +224,7 @@ macro_rules! fields {
 
         impl<'a> From<&'a EdgeRecord> for FieldsRef<'a> {
             fn from(record: &'a EdgeRecord) -> Self {
-                let EdgeRecord { key, state, comm, exe, $($field,)* $($histogram,)* _pad: _ } = record;
+                let EdgeRecord { key, state, comm, exe, $($field,)* $($histogram,)* } = record;
                 Self {
                     key: (*key).into(), state: *state, comm, exe,
                     $($field: *$field,)* $($histogram: $histogram.into(),)*
@@ -238,7 +238,6 @@ macro_rules! fields {
                 Self {
                     key: (&key).into(), state, comm, exe,
                     $($field,)* $($histogram: $histogram.into(),)*
-                    _pad: 0,
                 }
             }
         }
@@ -281,6 +280,7 @@ fields! {
         reused_by_same_thread: [u32; IDLE_BUCKETS],
         reused_by_other_thread: [u32; IDLE_BUCKETS],
         closed_early: u64,
+        closed_after_login: u32,
         threads: [u64; 2],
         threads_epoch: u64,
     }

@@ -197,14 +197,15 @@ pub struct EdgeRecord {
     /// Smoothed round-trip time of the last socket that moved data, microseconds.
     pub srtt_us: u32,
     #[doc(hidden)]
-    pub _pad: u32,
+    /// The same after three to six rounds: as many as logging in takes (TLS, SCRAM), or a short job with a good-bye.
+    pub closed_after_login: u32,
 
     /// Client: requests by how long their connection had lain idle (`IDLE_BUCKETS`), sent by the thread that had sent the
     /// one before. The first request on a connection is in neither.
     pub reused_by_same_thread: [u32; IDLE_BUCKETS],
     /// Those sent by another thread than the one before: the connection had been given back, and taken by somebody else.
     pub reused_by_other_thread: [u32; IDLE_BUCKETS],
-    /// Connections that the server ended within six rounds and `CLOSED_EARLY_NS` of the last operation, or before the first,
+    /// Connections that the server ended within two rounds and `CLOSED_EARLY_NS` of the last operation, or of the handshake,
     /// having spoken last. A server that takes no more clients does that; so does one that serves one request each.
     /// Client: it left first. Server: the client did, and the server had not seen that.
     pub closed_early: u64,
@@ -279,7 +280,7 @@ impl EdgeRecord {
         local_address: [0; 16],
         peer_netns: 0,
         srtt_us: 0,
-        _pad: 0,
+        closed_after_login: 0,
         last_event_ns: 0,
         connects: [0; 8],
         timeout_by_caller: 0,

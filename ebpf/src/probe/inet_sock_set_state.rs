@@ -4,7 +4,10 @@
 //! owners are taken only at SYN_SENT, LISTEN and local closes, which happen in the process's own system call.
 
 use weir_abi::{ConnectOutcome, Counter, ListeningPort, OTHER_CLIENT, ROLE_CLIENT, ROLE_SERVER};
-use weir_ebpf::socket::{FAILED, PEER_UNTRACKED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, UNRESOLVED};
+use weir_ebpf::{
+    round::Round,
+    socket::{FAILED, PEER_UNTRACKED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, UNRESOLVED},
+};
 
 use crate::{
     accept_queue,
@@ -71,6 +74,10 @@ fn established(sk: Sock, old: i32) {
         socket.phase = PHASE_OPEN;
         socket.handshake_us = tcp.srtt_us();
         socket.copied_seq = tcp.rcv_nxt();
+        // A request may have gone with the SYN (TCP Fast Open).
+        if socket.round.last_ns() == 0 {
+            socket.round = Round::established(tcp.last_packet_ns());
+        }
         let Some(record) = edge::record(socket.edge) else { return };
         if socket.arrived_ns != 0 {
             // The kernel's own stamp of the packet that established it: the clock costs 20 ns.

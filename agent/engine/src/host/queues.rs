@@ -28,9 +28,9 @@ impl ListenerView {
         self.peak > self.last.max
     }
 
-    /// Its request queue was.
-    pub fn turned_syns_away(&self) -> bool {
-        self.half_open.is_some_and(|half_open| half_open.count >= half_open.limit)
+    /// Its request queue was, or as good as that: it is looked at once a second.
+    pub fn requests_fill_it(&self) -> bool {
+        self.half_open.is_some_and(|queue| queue.count.saturating_mul(4) >= queue.limit.saturating_mul(3))
     }
 }
 
@@ -62,7 +62,11 @@ impl Waited {
         Self {
             peak: self.peak.max(listener.backlog),
             least: self.least.min(listener.backlog),
-            half_open: self.half_open.into_iter().chain(listener.half_open).max_by_key(|queue| queue.count),
+            half_open: self
+                .half_open
+                .into_iter()
+                .chain(listener.half_open)
+                .max_by_key(|queue| (queue.count, queue.of_it)),
         }
     }
 }

@@ -43,7 +43,7 @@ fn a_request_queue_is_as_it_was_when_it_was_longest() {
         host.take(second * S, &namespace(1, 0, vec![Listener { half_open, ..listener(7, 0) }]));
     }
     let seen = &host.view().namespaces[0].listeners[0];
-    assert_eq!((seen.half_open, seen.turned_syns_away(), seen.last.half_open), (queue(8), true, None));
+    assert_eq!((seen.half_open, seen.requests_fill_it(), seen.last.half_open), (queue(8), true, None));
     host.close_window(5 * S);
     host.take(6 * S, &namespace(1, 0, vec![listener(7, 0)]));
     assert_eq!(host.view().namespaces[0].listeners[0].half_open, None);

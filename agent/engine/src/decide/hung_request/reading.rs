@@ -8,7 +8,7 @@ use crate::{
         trust::Trust,
     },
     delta::View,
-    distribution::{Distribution, bounds_s},
+    distribution::{Distribution, middle_s},
     snapshot::Edge,
 };
 
@@ -240,10 +240,6 @@ impl Reading {
 /// How many requests are under way at any moment, and how old they are together, where so many are answered in so long
 /// (Little's law): a request of two seconds is under way for two, and one second old on average.
 fn young(latency: &Distribution, seconds: f64) -> (f64, f64) {
-    let of_ages = latency.buckets().map(|(bucket, n)| {
-        let (low, high) = bounds_s(bucket);
-        let middle = if high.is_finite() { (low + high) / 2.0 } else { low };
-        f64::from(n) * middle * middle / 2.0
-    });
+    let of_ages = latency.buckets().map(|(bucket, n)| f64::from(n) * middle_s(bucket).powi(2) / 2.0);
     (latency.sum_ns as f64 / 1e9 / seconds, of_ages.sum::<f64>() / seconds)
 }

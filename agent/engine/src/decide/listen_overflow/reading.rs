@@ -32,7 +32,7 @@ impl Class {
         let NetCounters { listen_overflows, listen_drops, request_queue_cookies, request_queue_drops, .. } =
             namespace.counters;
         // Without cookies the kernel has no counter of its own for those that `tcp_max_syn_backlog` leaves no room for.
-        let no_room = || namespace.listeners.iter().any(ListenerView::turned_syns_away);
+        let no_room = || namespace.listeners.iter().any(ListenerView::requests_fill_it);
         if listen_overflows > 0 {
             Some(Self::AcceptQueue)
         } else if request_queue_drops > 0 || request_queue_cookies > 0 || (listen_drops > 0 && no_room()) {
@@ -46,8 +46,8 @@ impl Class {
     pub(super) fn culprit(self, namespace: &NamespaceView) -> Option<&ListenerView> {
         let listeners = namespace.listeners.iter();
         if self == Self::RequestQueue {
-            let looked_at = listeners.filter_map(|listener| Some((listener.half_open?.count, listener)));
-            return looked_at.max_by_key(|(count, _)| *count).map(|(_, listener)| listener);
+            let full = listeners.filter(|listener| listener.requests_fill_it());
+            return full.max_by_key(|listener| listener.half_open.map(|queue| queue.count));
         }
         let full = listeners.filter(|listener| listener.peak > 0 && listener.peak >= listener.last.max);
         full.max_by_key(|listener| (listener.was_full(), listener.peak, std::cmp::Reverse(listener.last.address)))

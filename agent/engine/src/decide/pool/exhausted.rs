@@ -139,8 +139,8 @@ impl Pool {
         }
         let Known::Counted(callers) = reading.callers else { return };
         self.concurrency.take(now_ns, callers.concurrency.max(LEAST), callers.rounds, frozen);
-        if let Some(mean) = callers.mean {
-            self.inbound.take(now_ns, mean.max(LEAST), callers.rounds, frozen);
+        if let Some(usual) = callers.usual {
+            self.inbound.take(now_ns, usual.max(LEAST), callers.rounds, frozen);
         }
     }
 }

@@ -40,8 +40,8 @@ impl Inbound {
     }
 
     /// How long they took, seconds.
-    pub(super) fn mean_s(&self) -> Option<f64> {
-        self.latency.mean_s()
+    pub(super) fn usual_s(&self) -> Option<f64> {
+        self.latency.usual_s()
     }
 
     fn add(&mut self, view: &View, share: f64, window_ns: u64) {

@@ -34,6 +34,8 @@ const ALL_BUSY: f64 = 0.8;
 const HARDLY_BUSY: f64 = 0.4;
 /// The part of requests whose connection was used at once after the one before.
 const AT_ONCE: f64 = 0.6;
+/// So near each other, answers read and answers passed on are the same.
+const SAME_ANSWERS: f64 = 0.25;
 /// Answers so many times slower than normal are the dependency's fault.
 const SLOW_DEPENDENCY: f64 = 1.5;
 /// Threads are told apart by six bits: from so many on, there may be any number.
@@ -44,9 +46,9 @@ const LONG_WAIT_S: f64 = 0.050;
 /// What is normal for a pool.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Normal {
-    /// Mean answer time, seconds.
+    /// Usual answer time, seconds.
     pub(super) answer: Option<f64>,
-    /// Mean time that the process's callers wait.
+    /// Usual time that the process's callers wait.
     pub(super) inbound: Option<f64>,
     /// Requests that the process has under work.
     pub(super) concurrency: Option<f64>,
@@ -98,7 +100,7 @@ pub(super) struct Reading {
     at_once: f64,
     /// Connections whose answer had begun, mean.
     answering: f64,
-    /// Mean time to the last byte of an answer, seconds: what a connection can do is its inverse.
+    /// Usual time to the first byte of an answer, seconds: how fast the rest goes is up to who reads it, too.
     pub(super) answer: Option<f64>,
     /// Checkouts a second, at least.
     pub(super) taken_per_s: f64,
@@ -139,7 +141,7 @@ pub(super) struct Callers {
     pub(super) connections: u64,
     pub(super) abandoned: u64,
     pub(super) per_s: f64,
-    pub(super) mean: Option<f64>,
+    pub(super) usual: Option<f64>,
 }
 
 impl Callers {
@@ -153,7 +155,7 @@ impl Callers {
             connections: inbound.connections,
             abandoned: inbound.abandoned,
             per_s: inbound.rounds as f64 * 1e9 / window_ns.max(1) as f64,
-            mean: inbound.mean_s(),
+            usual: inbound.usual_s(),
         }
     }
 
@@ -178,7 +180,7 @@ impl Reading {
     pub(super) fn new(usage: &Usage, callers: Known, before: Before, window_ns: u64, rules: Rules) -> Self {
         let connections = usage.connections.max(1) as f64;
         let seconds = window_ns.max(1) as f64 / 1e9;
-        let answer = usage.latency.mean_s();
+        let answer = usage.latency.usual_s();
         let taken = usage.reused(0).taken;
         let buckets = at_once_buckets(connections * seconds / taken.max(1) as f64);
         let at_once_s = (1u64 << (IDLE_MIN_EXPONENT as usize + buckets - 1)) as f64 / 1e9;
@@ -228,8 +230,18 @@ impl Reading {
     pub(super) fn queue(&self) -> Option<f64> {
         let callers = self.counted()?;
         let wait = if self.threads_waited() { callers.concurrency } else { callers.here() };
-        let passed_on = self.answering.min(callers.answering);
-        Some((wait - (self.connections as f64 - passed_on)).max(0.0))
+        Some((wait - (self.connections as f64 - self.passed_on(&callers))).max(0.0))
+    }
+
+    /// Connections that carry an answer whose beginning the caller has: where as many answers are read as are passed on, they
+    /// are the same ones.
+    fn passed_on(&self, callers: &Callers) -> f64 {
+        let (read, passed) = (self.answering, callers.answering);
+        if (read - passed).abs() <= SAME_ANSWERS * read.max(passed) {
+            read.min(passed).min(self.connections as f64)
+        } else {
+            0.0
+        }
     }
 
     /// Wait for a connection, seconds: the queue by how many leave it each second (Little's law).
@@ -291,7 +303,7 @@ impl Reading {
         let Some(callers) = self.counted().filter(|callers| callers.rounds >= MIN_EVENTS) else { return false };
         let queue = self.queue().unwrap_or(0.0);
         let taken = self.busy >= BUSY || self.at_once >= AT_ONCE;
-        let slower = callers.mean.zip(self.normal.inbound).is_some_and(|(now, normal)| now >= SLOWER * normal);
+        let slower = callers.usual.zip(self.normal.inbound).is_some_and(|(now, normal)| now >= SLOWER * normal);
         self.connections >= 2 && taken && slower && queue >= (QUEUE_PART * self.connections as f64).max(1.0)
     }
 

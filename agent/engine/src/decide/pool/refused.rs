@@ -1,8 +1,9 @@
 //! P3: a server accepts connections and closes them after its first words, as it has no room for more clients.
 //!
 //! PostgreSQL's `max_connections`, PgBouncer's `max_client_conn`, MySQL's "Too many connections": the connect succeeds, the
-//! server says so much and closes. The kernel half counts connections that the server ends within six rounds, at once after the
-//! last operation (`EdgeRecord::closed_early`). Some clients leave as soon as they have read what they are told, before the
+//! server says so much and closes. The kernel half counts connections that the server ends at once after the last operation:
+//! within two rounds (`EdgeRecord::closed_early`), and within six (`closed_after_login`), which count where the client has
+//! connections that stay: else it may be a short job, whose good-bye is answered (Redis's QUIT, SMTP's). Some clients leave as soon as they have read what they are told, before the
 //! server has ended: that these were turned away only the server's end can tell, which has not looked whether they left.
 //!
 //! It raises when at least 30% of the new connections of 10 s end so with 95% confidence, and three do, while other connections
@@ -32,6 +33,7 @@ use crate::{
         unit::{Service, Unit},
         units::Units,
     },
+    delta::View,
     snapshot::Edge,
 };
 
@@ -93,9 +95,7 @@ impl PoolRefused {
         for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
             let Ok(view) = &edge.client_view else { continue };
             let service = Service::of(&edge.server.identity);
-            // Each end counts those that the other one left first.
-            let at_server = edge.server_view.as_ref().map_or(0, |view| view.closed_early);
-            let new = (view.connects[0], view.closed_early.saturating_add(at_server).min(view.connects[0]));
+            let new = (view.connects[0], early(edge, view).min(view.connects[0]));
             if let Some(server) = self.servers.hear(of_server(&service, edge), Server::begin) {
                 server.since_ns.get_or_insert(window.at.monotonic_ns);
                 server.now = plus(server.now, new);
@@ -111,6 +111,13 @@ impl PoolRefused {
             }
         }
     }
+}
+
+/// Each end counts those that the other one left first.
+fn early(edge: &Edge, view: &View) -> u64 {
+    let stays = view.open_connections > 0;
+    let at = |view: &View| view.closed_early.saturating_add(if stays { view.closed_after_login } else { 0 });
+    at(view).saturating_add(edge.server_view.as_ref().map_or(0, at))
 }
 
 fn of_server(service: &Service, edge: &Edge) -> Unit {

@@ -91,13 +91,13 @@ fn more_evidence(reading: &Reading) -> Result<Vec<Evidence>, Defect> {
         if let Some(wait) = reading.wait_s() {
             add("wait for a connection, mean", wait, Measure::Seconds, None, callers.rounds)?;
         }
-        if let Some(mean) = callers.mean {
-            let name = "callers' time, mean";
-            add(name, mean, Measure::Seconds, reading.normal.inbound, callers.rounds)?;
+        if let Some(usual) = callers.usual {
+            let name = "callers' time, mean of 95%";
+            add(name, usual, Measure::Seconds, reading.normal.inbound, callers.rounds)?;
         }
     }
     if let Some(answer) = reading.answer {
-        add("answer, mean", answer, Measure::Seconds, reading.normal.answer, reading.rounds)?;
+        add("answer, mean of fastest 95%", answer, Measure::Seconds, reading.normal.answer, reading.rounds)?;
     }
     Ok(list)
 }

@@ -53,7 +53,7 @@ pub(super) fn report(ends: &Ends<'_>, near: &Near) -> Result<Report, Defect> {
             report.without(RuledOut::new("callers that wait", waited, "of those who took one had to wait for it")?);
     }
     if let Some(answer) = reading.answer {
-        report = report.with_evidence(evidence("answer, mean", answer, Measure::Seconds, None)?);
+        report = report.with_evidence(evidence("answer, mean of fastest 95%", answer, Measure::Seconds, None)?);
     }
     if let Some(ahead) = near.ahead {
         report = report.with_evidence(evidence("all in use in", ahead.in_s, Measure::Seconds, None)?);

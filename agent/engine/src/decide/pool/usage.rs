@@ -18,7 +18,7 @@ pub(super) struct Usage {
     pub(super) retransmitted: u64,
     /// Threads that used them.
     pub(super) threads: u32,
-    /// To the last byte of the answer.
+    /// To the first byte of the answer.
     pub(super) latency: Distribution,
     in_flight_ns: u64,
     answering_ns: u64,
@@ -30,7 +30,7 @@ pub(super) struct Usage {
 
 impl Default for Usage {
     fn default() -> Self {
-        let View { full_latency: latency, .. } = View::nothing();
+        let View { latency, .. } = View::nothing();
         Self {
             connections: 0,
             opened: 0,
@@ -60,7 +60,7 @@ impl Usage {
         self.retransmitted = self.retransmitted.saturating_add(view.retransmitted_segments);
         // Those that use one address use the others: the most of one is what is known.
         self.threads = self.threads.max(view.threads);
-        self.latency.merge(&view.full_latency);
+        self.latency.merge(&view.latency);
         self.in_flight_ns = self.in_flight_ns.saturating_add(view.in_flight_ns);
         self.answering_ns = self.answering_ns.saturating_add(view.answering_ns(window_ns));
         for (sums, counts) in
