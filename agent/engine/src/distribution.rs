@@ -152,6 +152,20 @@ mod tests {
         assert_eq!((d.count, d.sum_ns), (5, 100));
     }
 
+    #[test]
+    fn what_is_usual_minds_a_mixture_and_no_outlier() {
+        let usual = |values: &[u64]| Distribution::between(&Histogram::EMPTY, &histogram(values)).usual_s();
+        const MS: u64 = 1_000_000;
+        let near = |estimate: Option<f64>, truth_s: f64| (estimate.expect("values") / truth_s - 1.0).abs() < 0.1;
+        let mixed: Vec<u64> = [MS / 10, 20 * MS, MS / 10].repeat(20);
+        assert!(near(usual(&mixed), 0.0059), "{:?}", usual(&mixed));
+        let mut one_report = vec![100 * MS; 199];
+        one_report.push(60_000 * MS);
+        assert!(near(usual(&one_report), 0.1), "{:?}", usual(&one_report));
+        assert!(near(usual(&[7 * MS]), 0.007));
+        assert_eq!(usual(&[]), None);
+    }
+
     proptest! {
         #[test]
         fn a_merge_is_as_if_all_had_been_observed_together(

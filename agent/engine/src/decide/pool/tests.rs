@@ -205,7 +205,7 @@ fn an_event_loop_is_judged_by_its_queue() {
 fn prolong(record: &mut EdgeRecord, n: u32, first_ns: u64, full_ns: u64) {
     let correction = &mut record.full_latency_correction;
     correction.buckets[index(first_ns)] = correction.buckets[index(first_ns)].wrapping_sub(n);
-    correction.buckets[index(full_ns)] += n;
+    correction.buckets[index(full_ns)] = correction.buckets[index(full_ns)].wrapping_add(n);
     correction.sum_ns += u64::from(n) * (full_ns - first_ns);
 }
 
@@ -229,6 +229,23 @@ fn answers_in_pieces_take_a_connection_until_their_end() {
     assert_eq!((document.class, document.evidence[0].name), (Some("too small"), "callers waiting"));
     assert!((document.evidence[0].value - 12.0).abs() < 0.3, "{}", document.evidence[0].value);
     assert!(document.evidence[2].value > 0.95, "all are taken: {}", document.evidence[2].value);
+}
+
+/// Reports whose rows stream in while their callers have no byte yet, and downloads that have nothing to do with them.
+#[test]
+fn answers_read_are_not_those_passed_on_where_their_numbers_differ() {
+    let well = Second { handed_off: 0, taken_later: 0, queries: 10, requests: 10, request_ns: 200 * MS, ..WELL };
+    let mut lab = Lab::new(app()).only("pool_exhausted");
+    let mut run = |seconds: u64, second: Second, download_ns: u64| {
+        lab.run(seconds, |at_s, records| {
+            pass(at_s, second, records);
+            prolong(&mut records[0].1, second.queries, second.query_ns, 320 * MS);
+            prolong(&mut records[2].1, second.requests, second.request_ns, second.request_ns + download_ns);
+        });
+    };
+    run(60, well, 10 * MS);
+    run(60, Second { request_ns: 330 * MS, ..well }, 700 * MS);
+    assert_eq!(lab.happened(), [], "three reports on four connections, and seven downloads");
 }
 
 /// Statements of very different lengths, as of every transaction (BEGIN, a query, COMMIT): more of the short ones under load make
@@ -351,4 +368,28 @@ fn a_server_that_takes_no_more() {
     let mut lab = Lab::new([steady, newcomer]);
     lab.run(180, |_, records| second(20, records));
     assert_eq!(lab.happened(), [], "HTTP/1.0");
+}
+
+/// Redis answers QUIT, and closes: jobs of a few commands, none of which keeps a connection. An application that keeps some is
+/// believed after a login, too; whoever left first.
+#[test]
+fn a_good_bye_that_is_answered_is_no_refusal() {
+    let steady = client(7, 2);
+    let job = client(9, 2);
+    for (kept, happened) in [(0, vec![]), (2, vec![(75, Happened::Raised)])] {
+        let mut lab = Lab::new([steady, job, server(8, &job)]);
+        let second = |n: u64, records: Records<'_>| {
+            if records[0].1.opened == 0 {
+                connect(&mut records[0].1, ConnectOutcome::Ok, 20);
+                connect(&mut records[1].1, ConnectOutcome::Ok, kept);
+            }
+            answer(&mut records[0].1, 10);
+            connect(&mut records[1].1, ConnectOutcome::Ok, 2 * n);
+            records[1].1.closed += 2 * n;
+            records[1].1.closed_after_login += n as u32;
+            records[2].1.closed_after_login += n as u32;
+        };
+        lab.run(60, |_, records| second(0, records)).run(20, |_, records| second(2, records));
+        assert_eq!(lab.happened(), happened, "{kept} kept");
+    }
 }
