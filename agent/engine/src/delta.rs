@@ -222,11 +222,15 @@ impl View {
     /// The time integral of answers that had begun and not ended. One that took longer than the window is told of in the window
     /// in which it ends: half of that is its share.
     pub fn answering_ns(&self, window_ns: u64) -> u64 {
-        let in_pieces_ns = self.full_latency.sum_ns.saturating_sub(self.latency.sum_ns) as f64;
+        let in_pieces_ns = self.full_latency.sum_ns.saturating_sub(self.latency.sum_ns);
+        // Most answers come in one piece.
+        if in_pieces_ns == 0 {
+            return 0;
+        }
         let window_s = window_ns as f64 / 1e9;
         let too_long = self.full_latency.buckets().filter(|(bucket, _)| bounds_s(*bucket).0 >= window_s);
         let too_long_ns = too_long.map(|(bucket, n)| f64::from(n) * (middle_s(bucket) - window_s / 2.0) * 1e9);
-        (in_pieces_ns - too_long_ns.sum::<f64>()).max(0.0) as u64
+        (in_pieces_ns as f64 - too_long_ns.sum::<f64>()).max(0.0) as u64
     }
 
     /// Little's law: the time integral of concurrency must be the sum of the times in it. A round that was opened and

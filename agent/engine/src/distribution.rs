@@ -1,5 +1,7 @@
 //! Reading a histogram: exact count and mean, estimated quantiles.
 
+use std::sync::LazyLock;
+
 use weir_abi::{BUCKETS, Histogram, MIN_EXPONENT, SCALE};
 
 /// A difference of two histograms.
@@ -27,8 +29,14 @@ pub fn bounds_s(bucket: usize) -> (f64, f64) {
 
 /// The middle of a bucket, seconds.
 pub(crate) fn middle_s(bucket: usize) -> f64 {
-    let (low, high) = bounds_s(bucket);
-    if high.is_finite() { (low + high) / 2.0 } else { low }
+    /// A power for each bucket of each edge takes a third of a tick's time.
+    static MIDDLES: LazyLock<[f64; BUCKETS]> = LazyLock::new(|| {
+        std::array::from_fn(|bucket| {
+            let (low, high) = bounds_s(bucket);
+            if high.is_finite() { (low + high) / 2.0 } else { low }
+        })
+    });
+    MIDDLES[bucket.min(BUCKETS - 1)]
 }
 
 impl Distribution {
