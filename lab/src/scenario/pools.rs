@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::{Place, Says, Scenario, edge, may, must};
 use crate::{
     run::Run,
-    stage::{APP, POSTGRES, UP},
+    stage::{APP, App, POSTGRES, UP},
     truth::Kind,
 };
 
@@ -127,20 +127,22 @@ fn sixteen_callers_of(run: &mut Run<'_>, app: &str) -> Result<()> {
     let stage = run.stage;
     let _postgres = stage.postgres(20);
     let mut app = stage.app(&stage.app, app, &[APP, POSTGRES, "4", UP])?;
-    let mut load = stage.clients(APP)?;
-    load.must("set think 40", "done");
-    load.must("clients 3", "done");
-    run.baseline()?;
-    run.fault(|_| {
-        load.must("set think 0", "done");
-        load.must("clients 16", "done");
-    })?;
-    let calm = |load: &mut crate::stage::App| {
-        load.must("set think 40", "done");
-        load.must("clients 3", "done");
-    };
-    calm(&mut load);
+    let mut load = callers_grow(run, 3, 16, 0)?;
     run.recovery(|_| (), &mut [("app", &mut app), ("load", &mut load)])
+}
+
+/// Baseline and fault: few callers with pauses of 40 ms become many with such ones; they are few again at its end.
+pub(super) fn callers_grow(run: &mut Run<'_>, few: u32, many: u32, pause_ms: u32) -> Result<App> {
+    let ask = |load: &mut App, callers: u32, pause_ms: u32| {
+        load.must(&format!("set think {pause_ms}"), "done");
+        load.must(&format!("clients {callers}"), "done");
+    };
+    let mut load = run.stage.clients(APP)?;
+    ask(&mut load, few, 40);
+    run.baseline()?;
+    run.fault(|_| ask(&mut load, many, pause_ms))?;
+    ask(&mut load, few, 40);
+    Ok(load)
 }
 
 fn slow_database(run: &mut Run<'_>) -> Result<()> {
@@ -190,16 +192,7 @@ fn more_callers_of_a_loop(run: &mut Run<'_>) -> Result<()> {
     let stage = run.stage;
     let _postgres = stage.postgres(20);
     let mut app = stage.app(&stage.app, "aioapp.py", &[APP, POSTGRES, "4"])?;
-    let mut load = stage.clients(APP)?;
-    load.must("set think 40", "done");
-    load.must("clients 4", "done");
-    run.baseline()?;
-    run.fault(|_| {
-        load.must("set think 0", "done");
-        load.must("clients 32", "done");
-    })?;
-    load.must("set think 40", "done");
-    load.must("clients 4", "done");
+    let mut load = callers_grow(run, 4, 32, 0)?;
     run.recovery(|_| (), &mut [("app", &mut app), ("load", &mut load)])
 }
 

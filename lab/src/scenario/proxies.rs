@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Place, Scenario, edge, may, must};
+use super::{Place, Scenario, edge, may, must, pools::callers_grow};
 use crate::{
     run::Run,
     stage::{APP, PGBOUNCER, UP, WEB},
@@ -43,16 +43,7 @@ fn queue_of_haproxy(run: &mut Run<'_>) -> Result<()> {
     let mut web = stage.app(&stage.web, "web.py", &[WEB, "threads", "128"])?;
     web.must("set service 20", "done");
     let _haproxy = stage.haproxy(4);
-    let mut load = stage.clients(APP)?;
-    load.must("set think 40", "done");
-    load.must("clients 3", "done");
-    run.baseline()?;
-    run.fault(|_| {
-        load.must("set think 5", "done");
-        load.must("clients 16", "done");
-    })?;
-    load.must("set think 40", "done");
-    load.must("clients 3", "done");
+    let mut load = callers_grow(run, 3, 16, 5)?;
     run.recovery(|_| (), &mut [("load", &mut load), ("web", &mut web)])
 }
 
@@ -62,16 +53,7 @@ fn pool_of_pgbouncer(run: &mut Run<'_>) -> Result<()> {
     let _postgres = stage.postgres(20);
     let _pgbouncer = stage.pgbouncer(4);
     let _app = stage.app(&stage.app, "app.py", &[APP, PGBOUNCER, "16", UP])?;
-    let mut load = stage.clients(APP)?;
-    load.must("set think 40", "done");
-    load.must("clients 3", "done");
-    run.baseline()?;
-    run.fault(|_| {
-        load.must("set think 5", "done");
-        load.must("clients 16", "done");
-    })?;
-    load.must("set think 40", "done");
-    load.must("clients 3", "done");
+    let mut load = callers_grow(run, 3, 16, 5)?;
     // What the application's own pool knows is of another one.
     run.recovery(|_| (), &mut [("load", &mut load)])
 }
