@@ -64,6 +64,7 @@ mod send_limited;
 mod senders;
 mod severity;
 mod signal;
+mod suspects;
 mod trust;
 mod unit;
 mod units;

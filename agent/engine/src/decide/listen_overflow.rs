@@ -13,7 +13,7 @@
 //!
 //! Where it is blind: which one of several listeners, where the queue was full only between two polls.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use self::reading::{Class, Reading};
 use super::{
@@ -21,6 +21,7 @@ use super::{
     evaluate::{Evaluator, Judge},
     owners::Owners,
     signal::{Signal, Window},
+    suspects::Suspects,
     trust::Trust,
     unit::{Service, Unit},
 };
@@ -44,15 +45,11 @@ pub(super) const SIGNAL: Signal = Signal {
     minds_changes: false,
 };
 
-/// Listeners remembered so that they can be said to be well again.
-const MAX_SUSPECTS: usize = 1024;
-
 /// The evaluator.
 #[derive(Debug, Default)]
 pub struct ListenOverflow {
-    /// Units that are not plainly well, and the namespace that they are in.
-    suspects: BTreeMap<Unit, u32>,
-    over_limit: u64,
+    /// The namespace that they are in.
+    suspects: Suspects<u32>,
 }
 
 impl Evaluator for ListenOverflow {
@@ -61,7 +58,7 @@ impl Evaluator for ListenOverflow {
     }
 
     fn over_limit(&self) -> u64 {
-        self.over_limit
+        self.suspects.over_limit()
     }
 
     fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
@@ -81,10 +78,8 @@ impl Evaluator for ListenOverflow {
             let reading = Reading::new(namespace, culprit, class, snapshot);
             let state = judge
                 .judge(&unit, reading.finding(), Trust::Unchecked, || say::report(&unit, &reading, snapshot.window_ns));
-            if !state.is_normal() && (self.suspects.len() < MAX_SUSPECTS || self.suspects.contains_key(&unit)) {
-                self.suspects.insert(unit, namespace.netns);
-            } else {
-                self.over_limit += u64::from(!state.is_normal());
+            if !state.is_normal() {
+                self.suspects.suspect(unit, namespace.netns);
             }
         }
         self.clear(snapshot, &spoken_of, judge);
@@ -102,17 +97,14 @@ impl ListenOverflow {
 
     /// Says of those that dropped before that they do not any more, where their namespace was looked at.
     fn clear(&mut self, snapshot: &Snapshot, spoken_of: &BTreeSet<Unit>, judge: &mut Judge<'_>) {
-        self.suspects.retain(|unit, netns| {
-            if spoken_of.contains(unit) {
-                return true;
-            }
+        self.suspects.forget(spoken_of, |unit, netns| {
             let Some(namespace) = snapshot.host.namespaces.iter().find(|known| known.netns == *netns) else {
                 // Nothing can be said of it; the alarm ends by itself.
-                return false;
+                return true;
             };
             let reading = Reading::well(namespace);
             let report = || say::report(unit, &reading, snapshot.window_ns);
-            !judge.judge(unit, reading.finding(), Trust::Unchecked, report).is_normal()
+            judge.judge(unit, reading.finding(), Trust::Unchecked, report).is_normal()
         });
     }
 }

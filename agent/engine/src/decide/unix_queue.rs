@@ -7,7 +7,7 @@
 //!
 //! Where it is blind: a queue that is full between two polls only; who waits in front of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{
     alarm::Rule,
@@ -18,6 +18,7 @@ use super::{
     report::Report,
     severity::Severity,
     signal::{Finding, Signal, Window},
+    suspects::Suspects,
     trust::Trust,
     unit::{Service, Unit},
 };
@@ -34,15 +35,12 @@ pub(super) const SIGNAL: Signal = Signal {
 
 /// At one poll it may have been a burst.
 const FULL_POLLS: u32 = 2;
-/// Remembered so that they can be said to be well again.
-const MAX_SUSPECTS: usize = 1024;
 
 /// The evaluator.
 #[derive(Debug, Default)]
 pub struct UnixQueue {
-    /// Units that are not plainly well, their namespace, and how they were last seen.
-    suspects: BTreeMap<Unit, (u32, UnixView)>,
-    over_limit: u64,
+    /// Their namespace, and how they were last seen.
+    suspects: Suspects<(u32, UnixView)>,
 }
 
 impl Evaluator for UnixQueue {
@@ -51,7 +49,7 @@ impl Evaluator for UnixQueue {
     }
 
     fn over_limit(&self) -> u64 {
-        self.over_limit
+        self.suspects.over_limit()
     }
 
     fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
@@ -65,21 +63,16 @@ impl Evaluator for UnixQueue {
                 }
                 let report = || report(&unit, queue, snapshot.window_ns);
                 let state = judge.judge(&unit, finding(queue), Trust::Unchecked, report);
-                if !state.is_normal() && (self.suspects.len() < MAX_SUSPECTS || self.suspects.contains_key(&unit)) {
-                    self.suspects.insert(unit, (namespace.netns, queue.clone()));
-                } else {
-                    self.over_limit += u64::from(!state.is_normal());
+                if !state.is_normal() {
+                    self.suspects.suspect(unit, (namespace.netns, queue.clone()));
                 }
             }
         }
         let is_polled = |netns: u32| snapshot.host.namespaces.iter().any(|namespace| namespace.netns == netns);
-        self.suspects.retain(|unit, (netns, last)| {
-            if spoken_of.contains(unit) {
-                return true;
-            }
+        self.suspects.forget(&spoken_of, |unit, (netns, last)| {
             // Nobody waits there any more; of a namespace that is gone nothing can be said, and the alarm ends by itself.
             let report = || report(unit, last, snapshot.window_ns);
-            is_polled(*netns) && !judge.judge(unit, Finding::Clear, Trust::Unchecked, report).is_normal()
+            !is_polled(*netns) || judge.judge(unit, Finding::Clear, Trust::Unchecked, report).is_normal()
         });
     }
 }

@@ -1,0 +1,44 @@
+//! Units that are spoken of only while something is wrong with them: remembered, so that they can be said to be well again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::unit::Unit;
+
+/// Those that are not plainly well, and what is needed to speak of them once more; of more the first ones.
+const MAX_SUSPECTS: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct Suspects<T> {
+    known: BTreeMap<Unit, T>,
+    over_limit: u64,
+}
+
+impl<T> Default for Suspects<T> {
+    fn default() -> Self {
+        Self { known: BTreeMap::new(), over_limit: 0 }
+    }
+}
+
+impl<T> Suspects<T> {
+    /// One that is not plainly well.
+    pub(super) fn suspect(&mut self, unit: Unit, seen: T) {
+        if self.known.len() < MAX_SUSPECTS || self.known.contains_key(&unit) {
+            self.known.insert(unit, seen);
+        } else {
+            self.over_limit += 1;
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Unit, &T)> {
+        self.known.iter()
+    }
+
+    /// Forgets those that are well, of those that were not spoken of in this window.
+    pub(super) fn forget(&mut self, spoken_of: &BTreeSet<Unit>, mut is_well: impl FnMut(&Unit, &T) -> bool) {
+        self.known.retain(|unit, seen| spoken_of.contains(unit) || !is_well(unit, seen));
+    }
+
+    pub(super) fn over_limit(&self) -> u64 {
+        self.over_limit
+    }
+}
