@@ -47,7 +47,7 @@ pub(super) fn report(unit: &Unit, reading: &Reading<'_>, window_ns: u64) -> Resu
     };
     let sure = Confidence::new(match (reading.culprit, reading.class) {
         (Some(culprit), Class::AcceptQueue) if culprit.was_full() => 0.95,
-        (Some(culprit), Class::RequestQueue) if culprit.requests_fill_it() => 0.9,
+        (Some(_), Class::RequestQueue) => 0.9,
         (Some(_), _) => 0.7,
         (None, _) => 0.5,
     })?;

@@ -3,8 +3,9 @@
 //! PostgreSQL's `max_connections`, PgBouncer's `max_client_conn`, MySQL's "Too many connections": the connect succeeds, the
 //! server says so much and closes. The kernel half counts connections that the server ends at once after the last operation:
 //! within two rounds (`EdgeRecord::closed_early`), and within six (`closed_after_login`), which count where the client has
-//! connections that stay: else it may be a short job, whose good-bye is answered (Redis's QUIT, SMTP's). Some clients leave as soon as they have read what they are told, before the
-//! server has ended: that these were turned away only the server's end can tell, which has not looked whether they left.
+//! connections that stay: else it may be a short job, whose good-bye is answered (Redis's QUIT, SMTP's). Some clients leave
+//! as soon as they have read what they are told, before the server has ended: that these were turned away only the server's
+//! end can tell, which has not looked whether they left.
 //!
 //! It raises when at least 30% of the new connections of 10 s end so with 95% confidence, and three do, while other connections
 //! to the same server stay open; it is over below 5%. A server that answers each request on a connection of its own
