@@ -7,7 +7,7 @@ use aya_ebpf::programs::TracePointContext;
 
 use crate::{
     accept_queue,
-    kernel::{Sock, Task, pointer::Untyped},
+    kernel::{Sock, Task, pointer::Untyped, registers::field},
     sockets,
 };
 
@@ -15,8 +15,7 @@ const RETURN_AT: usize = 16;
 
 #[inline(always)]
 pub(crate) fn run(ctx: &TracePointContext) {
-    // SAFETY: within the tracepoint's record.
-    let Ok(fd) = (unsafe { ctx.read_at::<i64>(RETURN_AT) }) else { return };
+    let fd: i64 = field(ctx, RETURN_AT);
     if fd < 0 {
         return;
     }

@@ -8,7 +8,10 @@ use weir_abi::{ConnectOutcome, Counter, EdgeKey, OTHER_CLIENT, ROLE_CLIENT};
 
 use crate::{
     edge::{self, Failure, Header, OwnedBy, count, new_key},
-    kernel::{self, AF_INET, AF_INET6, Sock, Task, registers::Call},
+    kernel::{
+        self, AF_INET, AF_INET6, Sock, Task,
+        registers::{Call, field},
+    },
     maps::FAILED_CONNECTS,
 };
 
@@ -24,8 +27,7 @@ const EHOSTUNREACH: i64 = -113;
 
 #[inline(always)]
 pub(crate) fn run(ctx: &TracePointContext) {
-    // SAFETY: within the tracepoint's record.
-    let Ok(result) = (unsafe { ctx.read_at::<i64>(RETURN_AT) }) else { return };
+    let result: i64 = field(ctx, RETURN_AT);
     let outcome = match result {
         ENETUNREACH | EHOSTUNREACH | ENETDOWN => ConnectOutcome::Unreachable,
         EADDRNOTAVAIL => ConnectOutcome::AddressNotAvailable,
@@ -33,8 +35,7 @@ pub(crate) fn run(ctx: &TracePointContext) {
         _ => return,
     };
     let task = Task::current();
-    // SAFETY: within the tracepoint's record.
-    let number = unsafe { ctx.read_at::<i32>(NUMBER_AT) }.unwrap_or(-1);
+    let number: i32 = field(ctx, NUMBER_AT);
     // Registers found where this kernel does not keep them hold another number.
     let Some(call) = Call::current().filter(|call| call.number() == Some(number as u64)) else {
         count(Counter::UnreadableConnects);
