@@ -6,14 +6,14 @@
 use weir_abi::{AcceptQueue, Counter, FILL_BUCKETS, ListeningPort, ROLE_SERVER};
 use weir_ebpf::{
     fill,
-    round::Round,
-    socket::{PARTIAL, Socket},
+    socket::{PARTIAL, Socket, UNRESOLVED},
 };
 
 use crate::{
     edge::{Owner, add, count, count_in, observe_in},
     kernel::{self, Sock, TCP_LISTEN, offsets::frozen, pointer::Pointer},
     maps::ACCEPT_QUEUES,
+    resolve,
 };
 
 const BPF_NOEXIST: u64 = 1;
@@ -82,7 +82,7 @@ pub(crate) fn arrived(sk: Sock<impl Pointer>) -> bool {
 #[inline(always)]
 pub(crate) fn established(socket: &mut Socket, at: u64) {
     if wanted() {
-        socket.round = Round::established(at);
+        socket.round.establish(at);
     }
 }
 
@@ -92,11 +92,11 @@ pub(crate) fn left(sk: Sock<impl Pointer>, socket: &mut Socket, tgid: u32) {
     if !wanted() || socket.role != ROLE_SERVER || socket.flags & PARTIAL != 0 {
         return;
     }
-    let established_ns = socket.round.take_established();
+    let established_ns = socket.round.take_established(socket.resolution != UNRESOLVED);
     if established_ns == 0 {
         return;
     }
-    let port = ListeningPort { netns: sk.netns(), port: u32::from(sk.source_port()) };
+    let port = ListeningPort { netns: resolve::netns(sk, socket), port: u32::from(sk.source_port()) };
     let Some(queue) = ACCEPT_QUEUES.get_ptr_mut(port) else { return };
     // SAFETY: fields of a live map value.
     unsafe {

@@ -104,8 +104,8 @@ fn begin_anew(epoch: u16, shift: u32, socket: &mut Socket) {
         }
         // How far reading has got since is not known: the next operation asks.
         socket.resolution = UNMOVED;
+        socket.round = Round::default();
     }
-    socket.round = Round::default();
     socket.arrived_ns = 0;
     socket.sampling_epoch = epoch;
     socket.sampling_shift = shift as u8;

@@ -21,7 +21,8 @@ pub(crate) const AF_INET: u16 = 2;
 pub(crate) const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
 const IPPROTO_UDP: u16 = 17;
-/// Bit of `sk_flags` that `tcp_fin` sets (`enum sock_flags`, unchanged since 2.6).
+/// Bits of `sk_flags` (`enum sock_flags`, unchanged since 2.6) that `sock_orphan` sets, and `tcp_fin`.
+const SOCK_DEAD: u64 = 1 << 0;
 const SOCK_DONE: u64 = 1 << 1;
 
 pub(crate) const TCP_ESTABLISHED: i32 = 1;
@@ -96,6 +97,12 @@ impl<P: Pointer> Sock<P> {
     #[inline(always)]
     pub(crate) fn fin_received(self) -> bool {
         load!(self.0, skc_flags, u64) & SOCK_DONE != 0
+    }
+
+    /// Whether no process has it any more: it has been closed, and nobody is in a call on it.
+    #[inline(always)]
+    pub(crate) fn is_dead(self) -> bool {
+        load!(self.0, skc_flags, u64) & SOCK_DEAD != 0
     }
 
     /// Of a listening socket: connections that wait to be accepted, and how many may.
@@ -224,10 +231,16 @@ pub(crate) fn copy_address(from: &[u8; 16], into: &mut [u8; 16]) {
 #[inline(always)]
 pub(crate) fn clear<T>(value: *mut T) {
     const { assert!(size_of::<T>().is_multiple_of(8) && align_of::<T>() == 8) };
+    clear_words(value.cast(), size_of::<T>() / 8);
+}
+
+/// Zeroes so many words.
+#[inline(always)]
+pub(crate) fn clear_words(words: *mut u64, n: usize) {
     let mut word = 0;
-    while word < size_of::<T>() / 8 {
+    while word < n {
         // SAFETY: inside the value; callers pass plain integers.
-        unsafe { value.cast::<u64>().add(word).write_volatile(0) };
+        unsafe { words.add(word).write_volatile(0) };
         word += 1;
     }
 }

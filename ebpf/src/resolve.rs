@@ -13,7 +13,7 @@ use crate::{
     edge::{self, Header, OwnedBy, bump, count, new_key, observe},
     kernel::{Sock, Task, Tcp, copy_address, pointer::Pointer},
     maps::{HANDSHAKES, LISTENERS},
-    meeting,
+    meeting, sockets,
 };
 
 /// Resolves by the running task, which is the owner in a process's own system call. False while another thread is at it.
@@ -30,15 +30,37 @@ pub(crate) fn by_current(sk: Sock<impl Pointer>, socket: &mut Socket) -> bool {
 /// Resolves a connection that no process has used: it belongs to whoever listens there.
 #[inline(always)]
 pub(crate) fn by_listener(sk: Sock<impl Pointer>, socket: &mut Socket) {
-    let listener = ListeningPort { netns: sk.netns(), port: u32::from(sk.source_port()) };
+    let listener = ListeningPort { netns: netns(sk, socket), port: u32::from(sk.source_port()) };
     // SAFETY: an entry replaced meanwhile reads as the old or the new listener.
     if let Some(owner) = unsafe { LISTENERS.get(listener) } {
         count(Counter::AcceptedUntouched);
         resolve(sk, socket, OwnedBy::Known(owner));
     } else {
         count(Counter::UnknownSockets);
+        begin(socket);
         let other = if peer_of(sk, socket).is_some() { OTHER_SERVER_LOCAL } else { OTHER_SERVER_REMOTE };
         attach(sk, socket, other);
+    }
+}
+
+/// Whether its record was made when it was accepted, and not before or after.
+#[inline(always)]
+fn is_accepted(socket: &Socket) -> bool {
+    socket.role == ROLE_SERVER && socket.flags & PARTIAL == 0
+}
+
+/// The network namespace of a socket whose edge is not known yet.
+#[inline(always)]
+pub(crate) fn netns(sk: Sock<impl Pointer>, socket: &Socket) -> u32 {
+    if is_accepted(socket) && socket.resolution == UNRESOLVED { socket.edge } else { sk.netns() }
+}
+
+/// The conversation of an accepted connection begins with what its process does first: until then nothing has touched its
+/// part of the record.
+#[inline(always)]
+fn begin(socket: &mut Socket) {
+    if is_accepted(socket) {
+        sockets::begin(socket);
     }
 }
 
@@ -48,6 +70,8 @@ pub(crate) fn resolve(sk: Sock<impl Pointer>, socket: &mut Socket, owner: OwnedB
     if socket.resolution != UNRESOLVED {
         return;
     }
+    begin(socket);
+    let netns = netns(sk, socket);
     socket.resolution = RESOLVING;
     let tgid = match owner {
         OwnedBy::Task(task) => task.tgid(),
@@ -55,7 +79,7 @@ pub(crate) fn resolve(sk: Sock<impl Pointer>, socket: &mut Socket, owner: OwnedB
     };
     let mut key = new_key();
     key.tgid = tgid;
-    key.netns = sk.netns();
+    key.netns = netns;
     key.role = socket.role;
     let mut header = Header { owner, sk: Some(sk), peer_netns: 0 };
     let mut other = OTHER_CLIENT;
@@ -122,8 +146,8 @@ pub(crate) fn opened(sk: Sock<impl Pointer>, socket: &mut Socket, record: *mut E
         edge::add_u32(unsafe { &raw mut (*record).partial }, 1);
     } else {
         bump!(record.connects[ConnectOutcome::Ok as usize]);
-        if socket.handshake_us != 0 {
-            observe!(record.handshake, u64::from(socket.handshake_us) * 1000);
+        if socket.handshake_or_closed != 0 {
+            observe!(record.handshake, u64::from(socket.handshake_or_closed) * 1000);
         }
     }
     if socket.role == ROLE_CLIENT {

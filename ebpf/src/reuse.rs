@@ -6,11 +6,12 @@ use weir_abi::{CLOSED_EARLY_NS, EdgeRecord, ROLE_CLIENT, ROLE_SERVER, THREADS_EX
 use weir_ebpf::{
     idle,
     round::Round,
-    socket::{PARTIAL, PHASE_OPEN, Socket},
+    socket::{CLOSED, CLOSED_UNJUDGED, PARTIAL, PHASE_OPEN, Socket, stamp},
 };
 
 use crate::{
     edge::{self, bump},
+    follow,
     kernel::{self, Sock, Tcp, pointer::Pointer},
 };
 
@@ -70,18 +71,53 @@ fn note_thread(thread: u32, now: u64, record: *mut EdgeRecord) {
 const FIRST_ROUNDS: u32 = 2;
 const LOGIN_ROUNDS: u32 = 6;
 
-/// The peer ends the connection: is it because of what this end has just asked?
+/// The peer ends the connection, in softirq: is it because of what this end has just asked? That is judged with this end's next
+/// step, which finds the conversation as it is now, and its cache line on its own processor.
 #[inline(always)]
-pub(crate) fn note_early_close(sk: Sock<impl Pointer>, socket: &Socket) {
-    // Of one that is older than weir it is not known what it did before.
-    let is_known = socket.flags & PARTIAL == 0 && socket.is_resolved();
-    if socket.role != ROLE_CLIENT || socket.phase != PHASE_OPEN || !is_young(socket) || !is_known {
+pub(crate) fn peer_closed(sk: Sock, socket: &mut Socket) {
+    let Some(tcp) = sk.tcp().filter(|_| is_open_client(socket)) else {
+        socket.peer_closed = CLOSED;
         return;
+    };
+    socket.handshake_or_closed = stamp(tcp.last_packet_ns());
+    socket.peer_closed = CLOSED_UNJUDGED;
+    if !follow::is_current(sk, socket) {
+        judge(sk, socket, 0); // nobody sees its next step
     }
+}
+
+/// It resets it: what this end had not read is lost, and judged at once.
+#[inline(always)]
+pub(crate) fn peer_reset(sk: Sock, socket: &mut Socket) {
+    if let Some(tcp) = sk.tcp().filter(|_| is_open_client(socket)) {
+        socket.handshake_or_closed = stamp(tcp.last_packet_ns());
+        judge(sk, socket, 0);
+    }
+}
+
+/// Of one that is older than weir it is not known what it did before.
+#[inline(always)]
+fn is_open_client(socket: &Socket) -> bool {
+    socket.role == ROLE_CLIENT && socket.phase == PHASE_OPEN && socket.flags & PARTIAL == 0 && socket.is_resolved()
+}
+
+/// This end's next step after that, which has read so many bytes.
+#[inline(always)]
+pub(crate) fn judge_close(sk: Sock<impl Pointer>, socket: &mut Socket, read: u32) {
+    if socket.peer_closed == CLOSED_UNJUDGED {
+        judge(sk, socket, read);
+    }
+}
+
+#[inline(never)]
+fn judge(sk: Sock<impl Pointer>, socket: &mut Socket, read: u32) {
+    socket.peer_closed = CLOSED;
     let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(socket.edge)) else { return };
     // Not what a good-bye (COM_QUIT, Terminate) is answered with: nothing but the end.
-    let spoke_last = tcp.unread() > 1 || (socket.bytes.received != 0 && !socket.round.in_flight());
-    if spoke_last && tcp.last_packet_ns().saturating_sub(socket.round.last_ns()) < CLOSED_EARLY_NS {
+    let spoke_last = read != 0 || tcp.unread() > 1 || (socket.bytes.received != 0 && !socket.round.in_flight());
+    let after = socket.handshake_or_closed.wrapping_sub(stamp(socket.round.last_ns()));
+    // Two processors' clocks may disagree on the order.
+    if spoke_last && is_young(socket) && (after as i32) < stamp(CLOSED_EARLY_NS) as i32 {
         ended_early(socket, record);
     }
 }

@@ -32,12 +32,13 @@ pub const JUDGED_AFTER: u64 = 100;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Round {
+    /// Last further initiator operation, of this round or an earlier one; before anything has moved: when the connection was
+    /// established, where that was seen.
+    initiated_ns: u64,
     /// Start of the open (or last) round; 0 before the first.
     pub started_ns: u64,
     /// First operation of the last answer.
     answered_ns: u64,
-    /// Last further initiator operation, of this round or an earlier one.
-    initiated_ns: u64,
     /// Last further responder operation, of this answer or an earlier one.
     responded_ns: u64,
     /// Rounds answered.
@@ -79,16 +80,16 @@ pub struct Evidence {
 }
 
 impl Round {
-    /// The conversation of a connection that has just been established.
+    /// The connection has just been established: nothing else is looked at or written.
     #[inline(always)]
-    pub fn established(at: u64) -> Self {
-        Self { initiated_ns: at, ..Self::default() }
+    pub fn establish(&mut self, at: u64) {
+        self.initiated_ns = at;
     }
 
-    /// When it was established, once, and only before anything has moved; else 0.
+    /// When it was established, once, and only before anything has moved; else 0. What has not `begun` has no other field yet.
     #[inline(always)]
-    pub fn take_established(&mut self) -> u64 {
-        if self.started_ns != 0 || self.responses != 0 {
+    pub fn take_established(&mut self, begun: bool) -> u64 {
+        if begun && (self.started_ns != 0 || self.responses != 0) {
             return 0;
         }
         core::mem::take(&mut self.initiated_ns)

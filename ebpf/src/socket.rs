@@ -18,6 +18,13 @@ pub const RESOLVING: u8 = 1;
 pub const UNMOVED: u8 = 2;
 /// The edge is known: `Socket::edge` is valid.
 pub const RESOLVED: u8 = 3;
+/// And it has all that the conversation told: no process has the socket any more.
+pub const BOOKED: u8 = 4;
+
+/// `Socket::peer_closed`: it did.
+pub const CLOSED: u8 = 1;
+/// So it did, and nobody has judged yet whether it was early: this end's next step does.
+pub const CLOSED_UNJUDGED: u8 = 2;
 
 /// First seen in mid-life.
 pub const PARTIAL: u8 = 1 << 1;
@@ -28,16 +35,20 @@ pub const PUSH: u8 = 1 << 4;
 /// Its connect failed: remembered in `FAILED_CONNECTS`.
 pub const FAILED: u8 = 1 << 5;
 
-/// One socket's record: it lives and dies with the socket.
+/// One socket's record: it lives and dies with the socket. In the table it fills two cache lines with its slot's header.
+///
+/// The first, up to the beginning of `round`, is what softirq and a connection's first and last steps need, on whichever
+/// processor they come. The second is the conversation's, and of an accepted connection only its process's own steps touch
+/// it: a line that goes to another processor and back costs as much as ten additions to one that stays.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Socket {
     /// Client, while connecting: the SYN. Then: the arrival of the first unread data; 0 when there is none.
     pub arrived_ns: u64,
-    /// Slot of the edge.
+    /// Slot of the edge. Of an accepted connection, until that is known: its network namespace, which a process on another
+    /// processor would have to ask of a line that every new connection writes to.
     pub edge: u32,
-    /// The peer closed or reset the connection: written in softirq, so a byte of its own, and in the first of the
-    /// record's two cache lines, the only one that such a step and an arrival need.
+    /// The peer closed or reset the connection: `CLOSED` and its like. Written in softirq, so a byte of its own.
     pub peer_closed: u8,
     /// `UNRESOLVED` and its like: a byte of its own, as softirq must not write over it.
     pub resolution: u8,
@@ -45,10 +56,6 @@ pub struct Socket {
     pub flags: u8,
     /// `PHASE_*`.
     pub phase: u8,
-    /// The conversation.
-    pub round: Round,
-    /// Bytes moved, some of which the edge does not know yet.
-    pub bytes: Gathered,
     /// The kernel's read position at the last operation: a read no hook saw (splice) shows as a step.
     pub copied_seq: u32,
     /// The kernel's retransmission count already added to the edge.
@@ -56,17 +63,31 @@ pub struct Socket {
     /// Server: what the client left under this handshake (`weir_abi` slots, or `PEER_UNTRACKED`), plus 1; 0 for nothing.
     /// Client: the thread that sent the last request; 0 before the first.
     pub peer_or_thread: u32,
-    /// Round trip of the handshake in microseconds, until the edge is known.
-    pub handshake_us: u32,
+    /// Until the edge is known: round trip of the handshake in microseconds. Then, of a client: when the peer closed, in units
+    /// of 2^20 ns.
+    pub handshake_or_closed: u32,
     /// The sample that the conversation belongs to (`weir_abi::Control::sampling_epoch`).
     pub sampling_epoch: u16,
     /// What the conversation's counts weigh in the edge: `1 << sampling_shift`.
     pub sampling_shift: u8,
     /// `weir_abi::ROLE_*`.
     pub role: u8,
+    /// When bytes were last moved to the edge, in units of 2^20 ns.
+    pub moved_at: u32,
+    /// The conversation: the second cache line begins behind its first field.
+    pub round: Round,
+    /// Bytes moved, some of which the edge does not know yet.
+    pub bytes: Gathered,
 }
 
 impl Socket {
+    /// Whether an operation can go straight to the books: the edge is known, they are open, and no close waits to be judged.
+    /// One comparison for every send and receive.
+    #[inline(always)]
+    pub fn is_ready(&self) -> bool {
+        self.resolution == RESOLVED && self.peer_closed & CLOSED_UNJUDGED == 0
+    }
+
     /// Whether the edge is known.
     #[inline(always)]
     pub fn is_resolved(&self) -> bool {
@@ -74,7 +95,20 @@ impl Socket {
     }
 }
 
-const _: () = assert!(size_of::<Socket>() == 112, "with its slot's header a record fills two cache lines");
+/// Of the record: what lies in the first cache line, behind a slot's header of 16 bytes.
+pub const FIRST_LINE: usize = 48;
+
+const _: () = assert!(size_of::<Socket>() == FIRST_LINE + 64, "with its slot's header a record fills two cache lines");
+const _: () = assert!(
+    core::mem::offset_of!(Socket, round) + size_of::<u64>() == FIRST_LINE,
+    "when the conversation could begin is known on the first line, all else of it lies on the second"
+);
+
+/// A time in the units of the record's short stamps: 2^20 ns, for 52 days.
+#[inline(always)]
+pub fn stamp(ns: u64) -> u32 {
+    (ns >> 20) as u32
+}
 
 /// Bytes on their way to the edge. The totals have one writer each, the hooks of one direction, so plain additions do; the
 /// edge is shared by processors and costs an atomic one, which many operations share.
@@ -92,8 +126,6 @@ pub struct Gathered {
     pub sent_moved: u32,
     /// Of those received: moved.
     pub received_moved: u32,
-    /// When they were last moved, in units of 2^20 ns.
-    pub moved_at: u32,
 }
 
 impl Gathered {
@@ -102,10 +134,10 @@ impl Gathered {
     /// Bytes are moved after a quarter of a second, or when they are many.
     const LONG: u32 = 238;
 
-    /// Whether it is time to move what has gathered, as of `now`.
+    /// Whether it is time to move what has gathered, as of `now`; the last time was at this stamp.
     #[inline(always)]
-    pub fn is_due(&self, now: u64) -> bool {
-        ((now >> 20) as u32).wrapping_sub(self.moved_at) >= Self::LONG
+    pub fn is_due(&self, moved_at: u32, now: u64) -> bool {
+        stamp(now).wrapping_sub(moved_at) >= Self::LONG
             || self.sent.wrapping_sub(self.sent_moved) >= Self::MANY
             || self.received.wrapping_sub(self.received_moved) >= Self::MANY
     }
@@ -180,7 +212,7 @@ mod tests {
         #[test]
         fn gathered_bytes_all_arrive(ops in prop::collection::vec((0u32..0x7fff_f000, 0u64..1 << 29, any::<bool>()), 0..200)) {
             let mut gathered = Gathered::default();
-            let (mut now, mut given, mut arrived) = (1u64 << 40, 0i64, 0i64);
+            let (mut now, mut moved_at, mut given, mut arrived) = (1u64 << 40, 0, 0i64, 0i64);
             let mut move_all = |gathered: &mut Gathered, times: i64| {
                 let unmoved = gathered.unmoved_sent();
                 gathered.sent_moved = gathered.sent_moved.wrapping_add((unmoved * times) as u32);
@@ -194,8 +226,8 @@ mod tests {
                     move_all(&mut gathered, 1);
                 }
                 gathered.sent = gathered.sent.wrapping_add(bytes);
-                if gathered.is_due(now) {
-                    gathered.moved_at = (now >> 20) as u32;
+                if gathered.is_due(moved_at, now) {
+                    moved_at = stamp(now);
                     move_all(&mut gathered, if twice && bytes < Gathered::MANY { 2 } else { 1 });
                 }
                 prop_assert!(gathered.unmoved_sent().unsigned_abs() < u64::from(2 * Gathered::MANY));

@@ -7,19 +7,19 @@
 use aya_ebpf::bindings::BPF_SK_STORAGE_GET_F_CREATE;
 use weir_abi::Counter;
 use weir_ebpf::{
-    socket::Socket,
+    socket::{FIRST_LINE, Socket},
     table::{REACH, SLOTS, home, neighbour},
 };
 
 use crate::{
     edge::{add, add_u32, count, counted},
     follow,
-    kernel::{Sock, clear, offsets::frozen, pointer::Pointer},
+    kernel::{Sock, clear, clear_words, offsets::frozen, pointer::Pointer},
     maps::{CONTROL, SPILLED, SPILLED_BY_ADDRESS},
 };
 
-/// A slot of the table: two cache lines, the first of which holds what finding and the conversation need.
-#[repr(C, align(64))]
+/// A slot of the table: two cache lines (see `Socket`).
+#[repr(C, align(128))]
 struct Slot {
     /// Stands for the socket whose record this is; 0 when there is none.
     tag: u64,
@@ -45,8 +45,10 @@ fn claims_and_homed(slot: *mut Slot) -> *mut u64 {
     unsafe { (&raw mut (*slot).claims).cast() }
 }
 
-/// The table is a static of the object and not a map of its own: the address of a slot is arithmetic, not a lookup.
-struct Table(core::cell::UnsafeCell<[Slot; SLOTS]>);
+/// The table is a static of the object and not a map of its own: the address of a slot is arithmetic, not a lookup. The kernel
+/// keeps it behind the head of an array map, not at the beginning of a cache line: one slot more leaves room to begin at the
+/// next (`Features::table_pad`).
+struct Table(core::cell::UnsafeCell<[Slot; SLOTS + 1]>);
 // SAFETY: shared between processors by the protocol of `claims`.
 unsafe impl Sync for Table {}
 
@@ -56,8 +58,9 @@ static TABLE: Table = unsafe { core::mem::zeroed() };
 
 #[inline(always)]
 fn slot(index: usize) -> *mut Slot {
-    // SAFETY: callers mask the index.
-    unsafe { TABLE.0.get().cast::<Slot>().add(index & (SLOTS - 1)) }
+    let pad = frozen!(table_pad) as usize;
+    // SAFETY: the index is masked, and a pad is less than the slot that there is one more of.
+    unsafe { TABLE.0.get().byte_add(pad).cast::<Slot>().add(index & (SLOTS - 1)) }
 }
 
 /// The socket's address as a number.
@@ -134,10 +137,12 @@ pub(crate) fn create(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
     if let Some(socket) = get(sk) {
         return Some(socket);
     }
-    make(sk)
+    let socket = make(sk)?;
+    begin(socket);
+    Some(socket)
 }
 
-/// A record for a socket that has none.
+/// A record for a socket that has none. Its conversation has yet to `begin`.
 #[inline(always)]
 pub(crate) fn make(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
     if at_limit() {
@@ -151,6 +156,12 @@ pub(crate) fn make(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
     count(Counter::SocketsTracked);
     follow::join(socket);
     Some(socket)
+}
+
+/// Clears what the conversation before it on the record's second cache line has left.
+#[inline(always)]
+pub(crate) fn begin(socket: &mut Socket) {
+    clear_words((&raw mut *socket).cast::<u64>().wrapping_add(FIRST_LINE / 8), (size_of::<Socket>() - FIRST_LINE) / 8);
 }
 
 #[inline(never)]
@@ -191,14 +202,24 @@ fn claim(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
     }
 }
 
+/// Writes the tag of a slot that one has. Where processors see each other's writes in whatever order it is an addition: however
+/// late another one sees what the last owner wrote, this stands.
+#[inline(always)]
+fn change_tag(slot: *mut Slot, from: u64, to: u64) {
+    // SAFETY: a field of a slot of the table.
+    unsafe {
+        let tag = &raw mut (*slot).tag;
+        if cfg!(bpf_target_arch = "x86_64") { tag.write_volatile(to) } else { add(tag, to.wrapping_sub(from)) }
+    }
+}
+
 /// Makes a claimed slot the socket's.
 #[inline(always)]
 fn settle(slot: *mut Slot, tag: u64) -> &'static mut Socket {
     // SAFETY: fields of a slot of the table that nobody else has.
     unsafe {
-        clear(&raw mut (*slot).socket);
-        // An addition, as giving back is: however late another processor sees that one, this one stands.
-        add(&raw mut (*slot).tag, tag);
+        clear_words((&raw mut (*slot).socket).cast(), FIRST_LINE / 8);
+        change_tag(slot, 0, tag);
         &mut (*slot).socket
     }
 }
@@ -213,7 +234,7 @@ pub(crate) fn remove(sk: Sock<impl Pointer>) {
     unsafe {
         let home = slot(first);
         if (*home).tag == tag {
-            add(&raw mut (*home).tag, tag.wrapping_neg());
+            change_tag(home, tag, 0);
             add(claims_and_homed(home), AT_HOME.wrapping_neg());
             return;
         }
@@ -222,7 +243,7 @@ pub(crate) fn remove(sk: Sock<impl Pointer>) {
         while step < REACH {
             let slot = slot(neighbour(first, step));
             if (*slot).tag == tag {
-                add(&raw mut (*slot).tag, tag.wrapping_neg());
+                change_tag(slot, tag, 0);
                 add_u32(&raw mut (*slot).claims, 1u32.wrapping_neg());
                 return;
             }

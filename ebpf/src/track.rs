@@ -4,8 +4,8 @@ use weir_abi::{EdgeRecord, InFlight, ListeningPort, OTHER_CLIENT, ROLE_CLIENT, R
 use weir_ebpf::{
     round::{Account, Round},
     socket::{
-        FAILED, Gathered, MULTIPLEXED, PARTIAL, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, PUSH, RESOLVED, Socket,
-        UNMOVED, UNRESOLVED,
+        BOOKED, CLOSED, FAILED, Gathered, MULTIPLEXED, PARTIAL, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, PUSH,
+        RESOLVED, Socket, UNMOVED, UNRESOLVED, stamp,
     },
 };
 
@@ -42,7 +42,7 @@ pub(crate) fn adopt(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
     socket.role = if listening { ROLE_SERVER } else { ROLE_CLIENT };
     socket.phase = if state == TCP_SYN_SENT { PHASE_CONNECTING } else { PHASE_OPEN };
     socket.flags = PARTIAL;
-    socket.peer_closed = u8::from(state == TCP_CLOSE_WAIT);
+    socket.peer_closed = if state == TCP_CLOSE_WAIT { CLOSED } else { 0 };
     socket.total_retrans = tcp.total_retrans();
     socket.copied_seq = tcp.copied_seq();
     Some(socket)
@@ -167,6 +167,7 @@ pub(crate) fn prepare(sk: Sock<impl Pointer>, socket: &mut Socket, bytes: u32) -
         socket.copied_seq = tcp.copied_seq().wrapping_sub(bytes);
         socket.resolution = RESOLVED;
     }
+    reuse::judge_close(sk, socket, bytes);
     true
 }
 
@@ -178,7 +179,7 @@ pub(crate) fn add_sent(sk: Sock<impl Pointer>, bytes: u32, now: u64, socket: &mu
         flush(socket, record);
     }
     socket.bytes.sent = socket.bytes.sent.wrapping_add(bytes);
-    if socket.bytes.is_due(now) {
+    if socket.bytes.is_due(socket.moved_at, now) {
         move_gathered(sk, now, socket, record);
     }
 }
@@ -190,14 +191,14 @@ pub(crate) fn add_received(sk: Sock<impl Pointer>, bytes: u32, now: u64, socket:
         flush(socket, record);
     }
     socket.bytes.received = socket.bytes.received.wrapping_add(bytes);
-    if socket.bytes.is_due(now) {
+    if socket.bytes.is_due(socket.moved_at, now) {
         move_gathered(sk, now, socket, record);
     }
 }
 
 #[inline(never)]
 fn move_gathered(sk: Sock<impl Pointer>, now: u64, socket: &mut Socket, record: *mut EdgeRecord) {
-    socket.bytes.moved_at = (now >> 20) as u32;
+    socket.moved_at = stamp(now);
     flush(socket, record);
     // SAFETY: a field of a live map value; a torn gauge is impossible at 4 bytes.
     unsafe { (*record).srtt_us = sk.srtt_us() };
@@ -314,6 +315,16 @@ pub(crate) fn end_round(socket: &mut Socket) {
     finish(None, socket, record);
 }
 
+/// Its process let go of the socket: all that the conversation has told goes to its edge, and the rest of the connection's
+/// life, which may pass on another processor, does not look at it again.
+#[inline(always)]
+pub(crate) fn close_books(socket: &mut Socket) {
+    if socket.resolution == RESOLVED && socket.phase == PHASE_ENDED {
+        end_round(socket);
+        socket.resolution = BOOKED;
+    }
+}
+
 /// The connection is over for good: nothing may write to its edge any more.
 #[inline(always)]
 pub(crate) fn release(sk: Sock<impl Pointer>, socket: &mut Socket) {
@@ -323,9 +334,11 @@ pub(crate) fn release(sk: Sock<impl Pointer>, socket: &mut Socket) {
     if !socket.is_resolved() {
         return;
     }
-    close(socket);
-    end_round(socket);
     let Some(record) = edge::record(socket.edge) else { return };
+    if socket.resolution != BOOKED {
+        close(socket);
+        end_round(socket);
+    }
     if let Some(tcp) = sk.tcp() {
         sync_retransmits(tcp, socket, record);
     }

@@ -71,9 +71,18 @@ impl Kernel {
             cgroup_v1_css: v1.map_or(0, |(_, css)| css),
             cgroup_v1_hierarchy: v1.map_or(0, |(id, _)| id),
             registers_in_stack: if self.functions.contains_key(TASK_PT_REGS) { 0 } else { self.registers_in_stack() },
+            table_pad: self.table_pad(),
             accept_queues: 0, // nobody has asked for them yet
             spill_in_map: u32::from(!self.functions.contains_key(STORAGE_IN_TRACING)),
         }
+    }
+
+    /// From the first byte of a static, which the kernel keeps behind the head of an array map that begins a page, to the next
+    /// pair of cache lines: what processors fetch together.
+    fn table_pad(&self) -> u32 {
+        const PAIR: u32 = 128;
+        let head = self.types.offset("bpf_array.value").unwrap_or(0);
+        head.next_multiple_of(PAIR) - head
     }
 
     /// Where a `css_set` keeps the pointer for a controller.

@@ -15,6 +15,8 @@ pub struct Features {
     pub cgroup_v1_css: u32,
     /// That hierarchy's number; 0, which is version 2's, where there is none.
     pub cgroup_v1_hierarchy: u32,
+    /// How far into the table of socket records its first slot lies, so that slots begin pairs of cache lines.
+    pub table_pad: u32,
     /// Not 0 where the queues of listening ports are wanted.
     pub accept_queues: u32,
 }

@@ -4,18 +4,15 @@
 //! owners are taken only at SYN_SENT, LISTEN and local closes, which happen in the process's own system call.
 
 use weir_abi::{ConnectOutcome, Counter, ListeningPort, OTHER_CLIENT, ROLE_CLIENT, ROLE_SERVER};
-use weir_ebpf::{
-    round::Round,
-    socket::{FAILED, PEER_UNTRACKED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, UNRESOLVED},
-};
+use weir_ebpf::socket::{BOOKED, FAILED, PEER_UNTRACKED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, UNRESOLVED};
 
 use crate::{
     accept_queue,
     edge::{self, Failure, OwnedBy, Owner, bump, count, observe},
     follow,
     kernel::{
-        self, SHUTDOWN_BOTH, Sock, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LAST_ACK, TCP_LISTEN,
-        TCP_SYN_RECV, TCP_SYN_SENT, Task, clear,
+        self, SHUTDOWN_BOTH, Sock, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2,
+        TCP_LAST_ACK, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT, Task, clear,
     },
     maps::{FAILED_CONNECTS, LISTENERS},
     resolve, reuse, sockets, track,
@@ -72,11 +69,11 @@ fn established(sk: Sock, old: i32) {
             return;
         }
         socket.phase = PHASE_OPEN;
-        socket.handshake_us = tcp.srtt_us();
+        socket.handshake_or_closed = tcp.srtt_us();
         socket.copied_seq = tcp.rcv_nxt();
         // A request may have gone with the SYN (TCP Fast Open).
         if socket.round.last_ns() == 0 {
-            socket.round = Round::established(tcp.last_packet_ns());
+            socket.round.establish(tcp.last_packet_ns());
         }
         let Some(record) = edge::record(socket.edge) else { return };
         if socket.arrived_ns != 0 {
@@ -103,7 +100,8 @@ fn established(sk: Sock, old: i32) {
     count(Counter::Accepted);
     socket.role = ROLE_SERVER;
     socket.phase = PHASE_OPEN;
-    socket.handshake_us = tcp.srtt_us();
+    socket.edge = sk.netns();
+    socket.handshake_or_closed = tcp.srtt_us();
     socket.copied_seq = tcp.rcv_nxt();
     accept_queue::established(socket, tcp.last_packet_ns());
     // Looked up now, long before anybody reads: the table forgets.
@@ -207,13 +205,16 @@ fn connect_ended(sk: Sock) {
 fn leaving(sk: Sock, old: i32, new: i32) {
     let Some(socket) = sockets::get(sk) else { return };
     if new == TCP_CLOSE_WAIT {
-        socket.peer_closed = 1;
-        reuse::note_early_close(sk, socket);
+        reuse::peer_closed(sk, socket);
         return;
     }
-    if socket.phase == PHASE_ENDED && new != TCP_CLOSE {
+    if new == TCP_FIN_WAIT2 && sk.is_dead() {
+        track::close_books(socket);
+    }
+    if socket.resolution == BOOKED || (socket.phase == PHASE_ENDED && new != TCP_CLOSE) {
         return;
     }
+    reuse::judge_close(sk, socket, 0);
     let shut = sk.shutdown() == SHUTDOWN_BOTH;
     if socket.resolution == UNRESOLVED && socket.phase == PHASE_OPEN {
         // No process has read or written it. A local close is made by its owner; else the listener's process is the

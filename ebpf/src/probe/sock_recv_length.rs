@@ -6,7 +6,7 @@
 //! Before 6.3: the tracepoint in the midst of `tcp_recvmsg`. Not the function's exit: nobody who was inside when weir
 //! attached would pass it.
 
-use weir_ebpf::socket::{RESOLVED, Socket, UNMOVED};
+use weir_ebpf::socket::{Socket, UNMOVED};
 
 use crate::{
     dns, edge, follow,
@@ -30,7 +30,7 @@ pub(crate) fn run(sk: Sock<impl Pointer>, result: i32, flags: i32) {
         return;
     };
     follow::renew(sampling, socket);
-    if socket.resolution != RESOLVED && !track::prepare(sk, socket, bytes) {
+    if !socket.is_ready() && !track::prepare(sk, socket, bytes) {
         return;
     }
     if bytes == 0 {
@@ -59,7 +59,7 @@ pub(crate) fn run_by_position(sk: Sock<impl Pointer>) {
     let moved = tcp.copied_seq().wrapping_sub(socket.copied_seq);
     // A splice up to the end has passed the FIN, which takes a position and is no byte.
     let bytes = if tcp.unread() == 0 && sk.fin_received() { moved.wrapping_sub(1) } else { moved };
-    if socket.resolution != RESOLVED && !track::prepare(sk, socket, bytes) {
+    if !socket.is_ready() && !track::prepare(sk, socket, bytes) {
         return;
     }
     // Backwards: an urgent byte's place is passed later.

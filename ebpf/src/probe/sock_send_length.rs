@@ -7,7 +7,6 @@
 
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use weir_abi::Counter;
-use weir_ebpf::socket::RESOLVED;
 
 use crate::{
     edge, follow,
@@ -25,7 +24,7 @@ pub(crate) fn run(sk: Sock<impl Pointer>, result: i32) {
     let Some(sampling) = follow::sampled(sk) else { return };
     let Some(socket) = sockets::get(sk).or_else(|| track::adopt(sk)) else { return };
     follow::renew(sampling, socket);
-    if socket.resolution != RESOLVED && !track::prepare(sk, socket, 0) {
+    if !socket.is_ready() && !track::prepare(sk, socket, 0) {
         return;
     }
     if result <= 0 {

@@ -3,7 +3,7 @@
 //! The kernel also comes here when data arrives after this end has closed: then it is this end that sends the reset, and
 //! the socket is gone before `tcp_send_reset` could tell.
 
-use weir_ebpf::socket::{PHASE_CONNECTING, PHASE_OPEN, UNRESOLVED};
+use weir_ebpf::socket::{CLOSED, PHASE_CONNECTING, PHASE_OPEN, UNRESOLVED};
 
 use crate::{
     edge::{self, bump},
@@ -16,7 +16,9 @@ pub(crate) fn run(sk: Sock) {
     let Some(socket) = sockets::get(sk) else { return };
     // A FIN before it has told the same.
     let closes_first = socket.peer_closed == 0;
-    socket.peer_closed = 1;
+    if closes_first {
+        socket.peer_closed = CLOSED;
+    }
     if socket.phase == PHASE_CONNECTING {
         return; // an answer to a SYN is an outcome of the connect
     }
@@ -27,7 +29,7 @@ pub(crate) fn run(sk: Sock) {
         return;
     }
     if closes_first {
-        reuse::note_early_close(sk, socket);
+        reuse::peer_reset(sk, socket);
     }
     let Some(record) = edge::record(socket.edge) else { return };
     if matches!(sk.state(), TCP_FIN_WAIT1 | TCP_FIN_WAIT2) && sk.shutdown() & SHUTDOWN_RECEIVE != 0 {
