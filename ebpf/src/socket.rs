@@ -39,7 +39,7 @@ pub const FAILED: u8 = 1 << 5;
 ///
 /// The first, up to the beginning of `round`, is what softirq and a connection's first and last steps need, on whichever
 /// processor they come. The second is the conversation's, and of an accepted connection only its process's own steps touch
-/// it: a line that goes to another processor and back costs as much as ten additions to one that stays.
+/// it: a line fetched from another processor costs as much as a dozen atomic additions to one that is here.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Socket {
@@ -82,7 +82,7 @@ pub struct Socket {
 
 impl Socket {
     /// Whether an operation can go straight to the books: the edge is known, they are open, and no close waits to be judged.
-    /// One comparison for every send and receive.
+    /// Two neighbouring bytes, for every send and receive.
     #[inline(always)]
     pub fn is_ready(&self) -> bool {
         self.resolution == RESOLVED && self.peer_closed & CLOSED_UNJUDGED == 0

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::unit::Unit;
 
-/// Those that are not plainly well, and what is needed to speak of them once more; of more the first ones.
+/// So many are remembered; of more the first ones.
 const MAX_SUSPECTS: usize = 1024;
 
+/// Those that are not plainly well, and what is needed to speak of them once more.
 #[derive(Debug)]
 pub(super) struct Suspects<T> {
     known: BTreeMap<Unit, T>,
