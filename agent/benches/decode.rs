@@ -6,8 +6,9 @@ use std::{fs::File, hint::black_box, io::Write as _, os::fd::OwnedFd, path::Path
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rustix::fs::{MemfdFlags, memfd_create};
 use weir_abi::{EdgeKey, EdgeRecord, SLOT_LIVE};
-use weir_agent::{EdgeMemory, Recorder, play};
+use weir_agent::EdgeMemory;
 use weir_engine::Input;
+use weir_recording::{Recorder, play};
 
 /// An edge that has seen something of everything.
 fn record(tgid: u32) -> EdgeRecord {

@@ -10,8 +10,6 @@ mod value;
 
 pub use signals::judge;
 
-pub(crate) use value::Format;
-
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};

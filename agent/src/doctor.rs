@@ -18,7 +18,7 @@ use crate::{
         size::ProgramSize,
         table::{PROBES, Probe},
     },
-    reader::stats_enabled,
+    source::reader::stats_enabled,
 };
 
 /// How a check came out.

@@ -11,7 +11,7 @@ use weir_engine::{Budget, CPU_STEPS, Degraded, MEMORY_STEPS, TICK_NS, Usage};
 use crate::{
     memory::release_heap,
     probe::load::Limits,
-    reader::{Reader, Reading},
+    source::reader::{Reader, Reading},
 };
 
 /// What a followed socket takes in the kernel: its record with the storage element's head (a slab object of 192 bytes),

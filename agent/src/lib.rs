@@ -1,21 +1,15 @@
-//! weir, the user half. One direction only: probes, reader, engine, exporters.
+//! weir, the user half: probes, sources, the pipeline, sinks. One direction only, but for the guard.
 //!
 //! A library so that benchmarks and tests reach its parts; the command is `main.rs`.
 
-mod bell;
 mod cli;
-mod clock;
 mod doctor;
-mod export;
 mod guard;
-pub mod identity;
 mod memory;
 mod observe;
-mod poll;
+mod output;
 mod probe;
-mod reader;
-mod recording;
-mod timer;
+mod source;
 
 pub use cli::{judge, run};
 pub use probe::{
@@ -24,5 +18,4 @@ pub use probe::{
     serve::{Probes, Trial},
     table::{Entry, Hook, PROBES, Part, Probe},
 };
-pub use reader::{EdgeMemory, Reader, Reading, Spent};
-pub use recording::{Recorder, play};
+pub use source::reader::{EdgeMemory, Reader, Reading, Spent};

@@ -12,20 +12,22 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use weir_engine::{Engine, Input, Snapshot, Window};
+use weir_names::kubernetes;
+use weir_recording::Recorder;
 
 use crate::{
-    bell::Bell,
     cli::CannotRun,
     guard::Guard,
-    identity::kubernetes,
     memory::{release_start, share_heap},
     probe::{
         load::Limits,
         serve::{Probes, Trial},
     },
-    reader::{Reader, Reading},
-    recording::Recorder,
-    timer::Timer,
+    source::{
+        reader::{Reader, Reading},
+        timer::Timer,
+        waker::Bell,
+    },
 };
 
 /// The grain of live tables and recordings.

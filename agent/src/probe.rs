@@ -4,7 +4,6 @@
 pub(crate) mod attach;
 pub(crate) mod btf;
 pub(crate) mod control;
-pub(crate) mod hierarchy;
 pub(crate) mod kernel;
 pub(crate) mod kernel_log;
 pub(crate) mod load;

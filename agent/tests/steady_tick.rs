@@ -9,11 +9,10 @@ use std::{
 };
 
 use allocation_counter::measure;
-use weir_agent::{
-    Limits, Probes, Reader, Recorder, Trial,
-    identity::kubernetes::{Config, Mode},
-};
+use weir_agent::{Limits, Probes, Reader, Trial};
 use weir_engine::{Engine, Input, Window};
+use weir_names::kubernetes::{Config, Mode};
+use weir_recording::Recorder;
 
 const CONNECTIONS: usize = 200;
 const TICKS: usize = 20;

@@ -26,7 +26,7 @@ pub(crate) fn kubernetes() -> Result<()> {
     if !server.exists() {
         build(&dir, &server).context("cannot build an API server")?;
     }
-    let mut test = cargo(["test", "-p", "weir", "--test", "kubernetes", "--", "--ignored", "real::"]);
+    let mut test = cargo(["test", "-p", "weir-kubernetes", "--test", "kubernetes", "--", "--ignored", "real::"]);
     run(test.env("WEIR_KUBE_APISERVER", &server))
 }
 

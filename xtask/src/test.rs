@@ -107,7 +107,7 @@ fn kernel_tests(filter: Option<&str>, elevation: Elevation) -> Command {
 
 /// What looks inside the agent while its probes run: `cargo test` ignores it.
 fn agent_on_kernel(filter: Option<&str>, elevation: Elevation) -> Command {
-    let mut command = cargo(["test", "-p", "weir", "--test", "conntrack", "--test", "steady_tick"]);
+    let mut command = cargo(["test", "-p", "weir", "-p", "weir-names", "--test", "conntrack", "--test", "steady_tick"]);
     elevate(&mut command, elevation, &[]);
     command.args(filter).args(["--", "--ignored"]);
     command

@@ -5,10 +5,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use weir_abi::{EdgeKey, EdgeRecord, FIRST_SLOT, ROLE_CLIENT, ROLE_SERVER, SLOT_LIVE};
-use weir_engine::{
-    Engine, Input, Window,
-    decide::{Decider, Learning},
-};
+use weir_engine::{Engine, Input, Window};
 
 const EDGES: u32 = 5_000;
 
@@ -74,41 +71,5 @@ fn snapshot(c: &mut Criterion) {
     group.finish();
 }
 
-/// 5,000 edges to as many addresses, each told of so many connects of that outcome a window.
-fn decide(c: &mut Criterion) {
-    let window_ns = 5_000_000_000;
-    let mut group = c.benchmark_group("decide, 5,000 edges");
-    for (name, outcome) in [("all well", 0), ("all refused", 1)] {
-        let mut records = clients(EDGES);
-        let mut engine = Engine::new(Window::Whole);
-        let mut decider = Decider::new(Learning::of(0));
-        let mut now_ns = 0;
-        let mut window = |engine: &mut Engine, outcome: usize| {
-            now_ns += window_ns;
-            for (at, record) in records.iter_mut().enumerate() {
-                record.key.address[12..].copy_from_slice(&(at as u32).to_be_bytes());
-                record.connects[outcome] += 30;
-                record.latency.buckets[20] += 30;
-            }
-            engine.close_window();
-            tell(engine, &records, now_ns);
-            (now_ns, engine.snapshot())
-        };
-        for _ in 0..60 {
-            let (now_ns, snapshot) = window(&mut engine, 0);
-            decider.window(now_ns, &snapshot);
-        }
-        group.throughput(Throughput::Elements(u64::from(EDGES)));
-        group.bench_function(name, |b| {
-            b.iter_batched(
-                || window(&mut engine, outcome),
-                |(now_ns, snapshot)| decider.window(now_ns, black_box(&snapshot)),
-                BatchSize::PerIteration,
-            );
-        });
-    }
-    group.finish();
-}
-
-criterion_group!(benches, tick, snapshot, decide);
+criterion_group!(benches, tick, snapshot);
 criterion_main!(benches);

@@ -28,7 +28,7 @@ pub fn bounds_s(bucket: usize) -> (f64, f64) {
 }
 
 /// The middle of a bucket, seconds.
-pub(crate) fn middle_s(bucket: usize) -> f64 {
+pub fn middle_s(bucket: usize) -> f64 {
     /// A power for each bucket of each edge takes 4% of an evaluation of 5,000.
     static MIDDLES: LazyLock<[f64; BUCKETS]> = LazyLock::new(|| {
         std::array::from_fn(|bucket| {

@@ -2,6 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+pub use service::{Service, Short};
+
+mod service;
+
 /// What kind of thing a name stands for; the better ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -99,9 +103,6 @@ impl Identity {
     }
 }
 
-/// What makes two identities one service.
-pub(crate) type ServiceKey = (Kind, Option<Arc<str>>, Arc<str>);
-
 impl Identity {
     /// What is known besides kind and name, by its name in documents.
     pub fn details(&self) -> [(&'static str, Option<&str>); 7] {
@@ -117,8 +118,9 @@ impl Identity {
         ]
     }
 
-    pub(crate) fn service(&self) -> ServiceKey {
-        (self.kind, self.namespace.clone(), Arc::clone(&self.name))
+    /// The service that it is an instance of.
+    pub fn service(&self) -> Service {
+        Service::of(self)
     }
 
     /// What two instances of a service have in common.

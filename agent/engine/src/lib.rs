@@ -7,7 +7,6 @@
 
 mod budget;
 mod compact;
-pub mod decide;
 mod degraded;
 mod delta;
 mod distribution;
@@ -27,10 +26,10 @@ mod snapshot;
 pub use budget::{Budget, Limits, SPAN_NS, TICK_NS, Usage};
 pub use degraded::{CPU_STEPS, Degradation, Degraded, ESTIMATED, MEMORY_STEPS, Step};
 pub use delta::View;
-pub use distribution::{Distribution, bounds_s};
+pub use distribution::{Distribution, bounds_s, middle_s};
 pub use engine::{Engine, Window};
 pub use host::{CgroupView, HostView, ListenerView, NamespaceView, ProcessView, SenderView, UnixView};
-pub use identity::{Backend, Identity, Kind, Named, NamedEnd};
+pub use identity::{Backend, Identity, Kind, Named, NamedEnd, Service, Short};
 pub use input::{AgentCost, Input, Naming, ProbeState, ProgramCost, Started};
 pub use polled::{
     BusiestPoll, Busy, CgroupPoll, ConntrackPoll, HalfOpen, Listener, NamespacePoll, NetCounters, Owner, PollMisses,

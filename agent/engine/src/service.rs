@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     delta::View,
-    identity::ServiceKey,
+    identity::Service,
     snapshot::{Absent, Edge, End, ServerProcess, Snapshot},
 };
 
@@ -15,8 +15,8 @@ const MAX_BACKENDS: usize = 64;
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     is_other: bool,
-    client: ServiceKey,
-    server: ServiceKey,
+    client: Service,
+    server: Service,
     port: Option<u16>,
     /// The two buckets for what is beyond the limits stay two.
     other_of_clients_here: bool,

@@ -209,7 +209,8 @@ pub struct End {
 }
 
 impl End {
-    pub(crate) fn of_process(identity: Arc<Identity>, process: Process) -> Self {
+    /// A process of this host.
+    pub fn of_process(identity: Arc<Identity>, process: Process) -> Self {
         let pids = vec![process.pid];
         Self { pids, process: Ok(process), ..Self::elsewhere(identity, Absent::NotOnThisHost) }
     }

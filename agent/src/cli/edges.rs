@@ -4,11 +4,12 @@ use std::{io::IsTerminal as _, process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use weir_engine::Window;
+use weir_export::Format;
 
-use super::value::{Format, ObserverArgs, ViewArgs, duration};
+use super::value::{ObserverArgs, ViewArgs, choice, duration, format_for_stdout};
 use crate::{
-    export::Output,
     observe::{self, Plan, Until},
+    output::Output,
 };
 
 /// Show who talks to whom on this machine, how fast, and how often it fails.
@@ -26,7 +27,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "span")]
     every: Option<Duration>,
     /// Shape of the output [default: table on a terminal, jsonl elsewhere]
-    #[arg(short, long, value_name = "FORMAT", value_enum)]
+    #[arg(short, long, value_name = "FORMAT", value_parser = choice(Format::ALL))]
     output: Option<Format>,
     #[command(flatten)]
     view: ViewArgs,
@@ -50,7 +51,7 @@ Examples:
 
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let terminal = std::io::stdout().is_terminal();
-    let format = args.output.unwrap_or_else(Format::for_stdout);
+    let format = args.output.unwrap_or_else(format_for_stdout);
     let view = args.view.view();
     let once = args.span.is_some() || !args.command.is_empty();
     let until = Until::asked(args.span, args.command);

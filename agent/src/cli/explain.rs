@@ -3,19 +3,18 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Result;
-use weir_engine::{Engine, Window, decide::WINDOW_NS};
+use weir_engine::{Engine, Window};
+use weir_export::{
+    explain::{Asked, Picture, Shape},
+    signals::{Form, Watch},
+};
+use weir_signals::WINDOW_NS;
 
 use super::{
     signals,
-    value::{ObserverArgs, duration},
+    value::{ObserverArgs, choice, duration},
 };
-use crate::{
-    export::{
-        explain::{Asked, Picture, Shape},
-        signals::{Form, Watch},
-    },
-    observe::{self, Also, Plan, Until},
-};
+use crate::observe::{self, Also, Plan, Until};
 
 /// The whole picture of one service, or of one edge: who calls it, whom it calls, where the time goes, what is wrong
 ///
@@ -36,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10m")]
     learn: Duration,
     /// Shape of the output
-    #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "text")]
+    #[arg(short, long, value_name = "FORMAT", value_parser = choice(Shape::ALL), default_value = "text")]
     output: Shape,
     /// Explain what `weir record` or `weir signals --record` kept in this file, instead of this machine: needs no privileges and
     /// no BPF
@@ -62,16 +61,18 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let mut whole = Engine::new(Window::Whole);
     let mut watch = Watch::new(Form::Json, learn);
     let exit = match &replay {
-        Some(file) => signals::replay(file, Some(&mut whole), &mut |snapshot| watch.window(snapshot))?,
+        Some(file) => {
+            signals::replay(file, Some(&mut whole), &mut |snapshot| watch.window_to(&mut std::io::sink(), snapshot))?
+        }
         None => {
             let every = Duration::from_nanos(WINDOW_NS);
             let plan = observer.plan(Until::asked(Some(span), Vec::new()), Some(every), Window::Whole);
             let plan = Plan { polls: true, ..plan };
             let also = Also { recorder: None, whole: Some(&mut whole) };
-            observe::observe_and_tell(plan, also, &mut |snapshot| watch.window(&snapshot))?
+            observe::observe_and_tell(plan, also, &mut |snapshot| watch.window_to(&mut std::io::sink(), &snapshot))?
         }
     };
     let snapshot = whole.snapshot();
-    Picture::of(&asked, &snapshot, &watch, learn)?.print(output)?;
+    Picture::of(&asked, &snapshot, &watch, learn)?.write(&mut std::io::stdout().lock(), output)?;
     Ok(exit)
 }

@@ -4,12 +4,13 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result};
 use weir_engine::Window;
+use weir_export::Format;
+use weir_recording::Recorder;
 
-use super::value::{Format, ObserverArgs, ViewArgs, duration};
+use super::value::{ObserverArgs, ViewArgs, choice, duration, format_for_stdout};
 use crate::{
-    export::Output,
     observe::{self, Plan, Until},
-    recording::Recorder,
+    output::Output,
 };
 
 /// Observe, and keep all that the engine was told in a file.
@@ -24,7 +25,7 @@ pub(crate) struct Args {
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     span: Option<Duration>,
     /// Shape of the edges printed at the end [default: table on a terminal, jsonl elsewhere]
-    #[arg(short, long, value_name = "FORMAT", value_enum)]
+    #[arg(short, long, value_name = "FORMAT", value_parser = choice(Format::ALL))]
     output: Option<Format>,
     #[command(flatten)]
     view: ViewArgs,
@@ -36,7 +37,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
-    let format = args.output.unwrap_or_else(Format::for_stdout);
+    let format = args.output.unwrap_or_else(format_for_stdout);
     let recorder = Recorder::create(&args.file)?;
     let until = Until::asked(args.span, args.command);
     // A recording can be judged: `weir signals --replay`.

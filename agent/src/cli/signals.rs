@@ -1,23 +1,20 @@
 //! `weir signals`
 
 use std::{
+    io::stdout,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
 
 use anyhow::Result;
-use weir_engine::{
-    Engine, Input, Snapshot, Window,
-    decide::{Rules, WINDOW_NS},
-};
+use weir_engine::{Engine, Input, Snapshot, Window};
+use weir_export::signals::{Form, Watch};
+use weir_recording::Recorder;
+use weir_signals::{Rules, WINDOW_NS};
 
-use super::value::{ObserverArgs, duration};
-use crate::{
-    export::signals::{Form, Watch},
-    observe::{self, EARLY, Plan, Until},
-    recording::{self, Recorder},
-};
+use super::value::{ObserverArgs, choice, duration};
+use crate::observe::{self, EARLY, Plan, Until};
 
 /// Say what is wrong on this machine, where to look and why it matters, as it begins and ends
 ///
@@ -34,7 +31,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10m")]
     learn: Duration,
     /// Shape of the output
-    #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "text")]
+    #[arg(short, long, value_name = "FORMAT", value_parser = choice(Form::ALL), default_value = "text")]
     output: Form,
     /// Also keep all that the engine is told in this file, for `--replay`
     #[arg(long, value_name = "FILE")]
@@ -59,10 +56,11 @@ Examples:
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let mut watch = Watch::following(args.ablate.unwrap_or_default(), args.output, args.learn);
     let exit = match &args.replay {
-        Some(file) => replay(file, None, &mut |snapshot| watch.window(snapshot))?,
+        Some(file) => replay(file, None, &mut |snapshot| watch.window_to(&mut stdout(), snapshot))?,
         None => observe(args, &mut watch)?,
     };
-    watch.finish()?;
+    watch.finish(&mut stdout())?;
+    eprintln!("weir: {}", watch.summary());
     Ok(exit)
 }
 
@@ -78,7 +76,7 @@ fn observe(args: Args, watch: &mut Watch) -> Result<ExitCode> {
     let plan = args.observer.plan(Until::asked(args.span, Vec::new()), Some(every), Window::Whole);
     let plan = Plan { polls: true, ..plan };
     let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
-    observe::observe(plan, recorder, &mut |snapshot| watch.window(&snapshot))
+    observe::observe(plan, recorder, &mut |snapshot| watch.window_to(&mut stdout(), &snapshot))
 }
 
 /// What `weir signals --replay FILE -o jsonl --learn TIME` prints.
@@ -101,7 +99,7 @@ pub(super) fn replay(
     let mut engine = Engine::new(Window::Whole);
     let mut due_ns = u64::MAX;
     let mut outcome = Ok(());
-    recording::play(file, &mut |input| {
+    weir_recording::play(file, &mut |input| {
         let tick_ns = match &input {
             Input::Started(started) => {
                 due_ns = started.monotonic_ns.saturating_add(WINDOW_NS);

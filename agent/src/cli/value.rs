@@ -2,34 +2,30 @@
 
 use std::{io::IsTerminal as _, time::Duration};
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use weir_engine::Window;
+use weir_export::{Format, select::SortKey};
+use weir_names::kubernetes::{Config, Mode};
 
 use crate::{
-    identity::kubernetes::{Config, Mode},
     observe::{Plan, Until},
     probe::load::Limits,
 };
 
-/// What shape the output has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
-    /// Columns for people
-    Table,
-    /// One document, indented
-    Json,
-    /// One document a line, for pipes and log collectors
-    Jsonl,
-    /// A Graphviz graph: `| dot -Tsvg`
-    Dot,
-    /// A Mermaid flowchart, for Markdown
-    Mermaid,
+/// Parses one of a table's values by its name; `--help` lists the names with what they mean.
+pub(crate) fn choice<T: Copy + Send + Sync + 'static>(
+    all: &'static [(T, &'static str, &'static str)],
+) -> impl TypedValueParser<Value = T> {
+    let values = all.iter().map(|(_, name, help)| PossibleValue::new(*name).help(*help));
+    PossibleValuesParser::new(values).try_map(|typed| {
+        let found = all.iter().find(|(_, name, _)| *name == typed);
+        found.map(|(value, ..)| *value).ok_or("unknown value")
+    })
 }
 
-impl Format {
-    /// What suits stdout when nothing was asked for: a table for people, lines for pipes.
-    pub(crate) fn for_stdout() -> Self {
-        if std::io::stdout().is_terminal() { Self::Table } else { Self::Jsonl }
-    }
+/// What suits stdout when nothing was asked for: a table for people, lines for pipes.
+pub(crate) fn format_for_stdout() -> Format {
+    if std::io::stdout().is_terminal() { Format::Table } else { Format::Jsonl }
 }
 
 /// How much the kernel half may hold.
@@ -137,29 +133,29 @@ impl ObserverArgs {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ViewArgs {
     /// Order of the edges: the largest first
-    #[arg(long, value_name = "COLUMN", value_enum, default_value = "rounds")]
-    pub(crate) sort: crate::export::select::SortKey,
+    #[arg(long, value_name = "COLUMN", value_parser = choice(SortKey::ALL), default_value = "rounds")]
+    pub(crate) sort: SortKey,
     /// Only what matches: `nginx` (a name or address on either end), `client=curl`, `server=postgres`, `pid=812`,
     /// `port=5432`, `address=10.0.0.0/8`. May be repeated: an edge must match all
     #[arg(long, value_name = "EXPR")]
-    pub(crate) filter: Vec<crate::export::select::Filter>,
+    pub(crate) filter: Vec<weir_export::select::Filter>,
     /// Put what matches together to one service: `payments=container:pay-*,namespace:shop`. The fields are kind, name,
     /// namespace, workload, container, image, unit, dns_name (with * and ?) and address (a network, `10.0.0.0/8`); all
     /// must match. May be repeated: the first that matches holds
     #[arg(long = "group", value_name = "RULE")]
-    pub(crate) groups: Vec<crate::export::group::Rule>,
+    pub(crate) groups: Vec<weir_export::group::Rule>,
     /// A file of such rules, one a line, looked at after those of `--group`; lines that begin with # are left out
-    #[arg(long, value_name = "FILE", value_parser = crate::export::group::Rules::read)]
-    pub(crate) group_file: Option<crate::export::group::Rules>,
+    #[arg(long, value_name = "FILE", value_parser = weir_export::group::Rules::read)]
+    pub(crate) group_file: Option<weir_export::group::Rules>,
     /// Show processes and addresses instead of the services that they make up
     #[arg(long)]
     pub(crate) instances: bool,
 }
 
 impl ViewArgs {
-    pub(crate) fn view(self) -> crate::export::View {
+    pub(crate) fn view(self) -> weir_export::View {
         let rules = self.groups.into_iter().chain(self.group_file.unwrap_or_default().0).collect();
-        crate::export::View::new(self.sort, self.filter, rules, self.instances)
+        weir_export::View::new(self.sort, self.filter, rules, self.instances)
     }
 }
 

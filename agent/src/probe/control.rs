@@ -7,7 +7,7 @@ use aya::{
 };
 use weir_abi::Control;
 
-use crate::clock::monotonic_ns;
+use crate::source::clock::monotonic_ns;
 
 /// Gives aya the layout facts it needs.
 #[repr(transparent)]

@@ -6,10 +6,10 @@ use std::{collections::HashMap, path::Path};
 use anyhow::{Context as _, Result};
 use aya::{Btf, Endianness};
 use weir_abi::{Features, Offsets};
+use weir_names::hierarchy::Hierarchy;
 
 use super::{
     btf::{self, VMLINUX},
-    hierarchy::Hierarchy,
     table::{Hook, PROBES, Part},
 };
 

@@ -1,0 +1,110 @@
+//! Hierarchies of cgroups: which one of version 1 tells processes apart where version 2's does not, and where both are mounted.
+//!
+//! Hosts of version 1, and hybrid ones, leave every process of a container in version 2's root. Each controller of
+//! version 1 may have a hierarchy of its own; one of them is enough.
+
+use weir_abi::CGROUP_V1;
+
+/// Controllers by how surely a container, or a unit of systemd, has a cgroup of its own there: systemd counts tasks for
+/// every unit unless told otherwise, then memory; container runtimes make one for each.
+const CONTROLLERS: [&str; 6] = ["pids", "memory", "cpu", "cpuacct", "devices", "cpuset"];
+
+/// A hierarchy of version 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hierarchy {
+    /// A controller that is on it.
+    pub controller: &'static str,
+    /// Its number while it is mounted; 0 is version 2's.
+    pub id: u32,
+}
+
+impl Hierarchy {
+    /// The one to ask, by the text of `/proc/cgroups`: name, hierarchy, number of cgroups, whether enabled.
+    pub fn of_version_1(cgroups: &str) -> Option<Self> {
+        CONTROLLERS.iter().find_map(|controller| {
+            let mut lines = cgroups.lines().map(str::split_ascii_whitespace);
+            let mut fields = lines.find_map(|mut fields| (fields.next()? == *controller).then_some(fields))?;
+            let id = fields.next()?.parse().ok()?;
+            let enabled = fields.nth(1)? == "1";
+            (id != 0 && enabled).then_some(Self { controller, id })
+        })
+    }
+}
+
+/// Where a hierarchy is mounted.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Mount {
+    pub(crate) at: String,
+    /// The cgroup that is there: `/` but in a cgroup namespace.
+    pub(crate) cgroup: String,
+    pub(crate) mark: u64,
+}
+
+/// Where a hierarchy is mounted, and which cgroup is there.
+pub type MountedAt = (String, String);
+
+/// The hierarchy of version 1 and that of version 2.
+pub fn mounts(mountinfo: &str, v1: Hierarchy) -> (Option<MountedAt>, Option<MountedAt>) {
+    let mounts = mounts_of(mountinfo, Some(v1));
+    let of =
+        |mark| mounts.iter().find(|mount| mount.mark == mark).map(|mount| (mount.at.clone(), mount.cgroup.clone()));
+    (of(CGROUP_V1), of(0))
+}
+
+/// Version 2's hierarchy and the one of version 1, by the text of `/proc/PID/mountinfo`; each once.
+pub(crate) fn mounts_of(mountinfo: &str, v1: Option<Hierarchy>) -> Vec<Mount> {
+    let mut found: Vec<Mount> = Vec::new();
+    for line in mountinfo.lines() {
+        let Some((mounted, kind)) = line.split_once(" - ") else { continue };
+        let mounted = mounted.split(' ').collect::<Vec<_>>();
+        let (Some(cgroup), Some(at)) = (mounted.get(3), mounted.get(4)) else { continue };
+        let mut kind = kind.split(' ');
+        let mark = match (kind.next(), kind.nth(1), v1) {
+            (Some("cgroup2"), _, _) => 0,
+            (Some("cgroup"), Some(options), Some(v1)) if options.split(',').any(|one| one == v1.controller) => {
+                CGROUP_V1
+            }
+            _ => continue,
+        };
+        if found.iter().all(|mount| mount.mark != mark) {
+            found.push(Mount { at: unescaped(at), cgroup: unescaped(cgroup), mark });
+        }
+    }
+    found
+}
+
+/// Blanks and line ends are written as `\040`.
+fn unescaped(path: &str) -> String {
+    path.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V1: Option<Hierarchy> = Some(Hierarchy { controller: "pids", id: 8 });
+
+    #[test]
+    fn the_first_that_is_mounted_apart() {
+        let hybrid =
+            "#subsys_name\thierarchy\tnum_cgroups\tenabled\nmemory\t4\t26\t1\nhugetlb\t0\t3\t1\npids\t8\t4\t1\n";
+        assert_eq!(Hierarchy::of_version_1(hybrid), Some(Hierarchy { controller: "pids", id: 8 }));
+        let without_pids = "memory\t4\t26\t1\npids\t8\t4\t0\n";
+        assert_eq!(Hierarchy::of_version_1(without_pids), Some(Hierarchy { controller: "memory", id: 4 }));
+        assert_eq!(Hierarchy::of_version_1("memory\t0\t26\t1\npids\t0\t4\t1\n"), None);
+        assert_eq!(Hierarchy::of_version_1("pids\nmemory\tx\n"), None);
+    }
+
+    #[test]
+    fn the_two_hierarchies_are_found_among_the_mounts() {
+        let hybrid = "24 1 0:2 / /proc rw - proc proc rw\n\
+            30 24 0:26 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct\n\
+            31 24 0:27 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids\n\
+            32 24 0:28 / /sys/fs/cgroup/uni\\040fied rw,relatime - cgroup2 cgroup2 rw,nsdelegate\n\
+            33 24 0:28 / /elsewhere rw,relatime - cgroup2 cgroup2 rw,nsdelegate\nrubbish - cgroup2\n";
+        let mount = |at: &str, mark| Mount { at: at.into(), cgroup: "/".into(), mark };
+        let (one, two) = (mount("/sys/fs/cgroup/pids", CGROUP_V1), mount("/sys/fs/cgroup/uni fied", 0));
+        assert_eq!(mounts_of(hybrid, V1), [one, two]);
+        assert_eq!(mounts_of(hybrid, None), [mount("/sys/fs/cgroup/uni fied", 0)]);
+    }
+}

@@ -1,0 +1,231 @@
+//! What became of an edge's calls in a window, and what that says.
+
+use weir_abi::ConnectOutcome;
+
+use crate::{
+    finding::Finding,
+    incident::severity::{Effect, Level, Resource, Severity},
+    learn::proportion::Proportion,
+    rules::Rules,
+    trust::Trust,
+};
+use weir_engine::{Edge, View};
+
+/// It raises when at least 2% of calls fail, with 95% confidence.
+const RAISE: f64 = 0.02;
+/// And is well again below 0.5%.
+const CLEAR: f64 = 0.005;
+/// Fewer failures are an accident.
+const MIN_FAILURES: u64 = 5;
+/// From here on it is worth a page, if there is an effect.
+const CRITICAL: f64 = 0.20;
+/// So many connects, none of which succeeds, need no share.
+const MIN_NONE_SUCCEED: u64 = 3;
+/// An edge's requests without an answer are as normal within half as many more.
+const WITHIN_NORMAL: f64 = 1.5;
+/// Goodput below this part of normal is an effect.
+const GOODPUT_DOWN: f64 = 0.5;
+
+/// How a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Cause {
+    Refused,
+    Timeout,
+    Unreachable,
+    Reset,
+    /// A connect that failed for another reason, such as a local firewall's.
+    ConnectError,
+    /// The server closed while the request waited.
+    Broken,
+    /// The caller did.
+    Abandoned,
+}
+
+impl Cause {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Refused,
+        Self::Timeout,
+        Self::Unreachable,
+        Self::Reset,
+        Self::ConnectError,
+        Self::Broken,
+        Self::Abandoned,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+            Self::Unreachable => "unreachable",
+            Self::Reset => "reset",
+            Self::ConnectError => "connect_error",
+            Self::Broken => "broken",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// One window's calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Connects that succeeded.
+    pub(super) connected: u64,
+    /// By `Cause`.
+    pub(super) failed: [u64; Cause::ALL.len()],
+    pub(super) answered: u64,
+    /// Not this edge's fault: no local port was free.
+    pub(super) no_port: u64,
+    /// Segments sent again, but for SYNs it may be.
+    pub(super) retransmitted: u64,
+    /// Mean time to a failed connect: sum and number.
+    pub(super) failed_ns: u64,
+    pub(super) failed_timed: u64,
+    /// Whether what is said of rounds can be believed.
+    low_trust: bool,
+}
+
+impl Tally {
+    /// Adds what an edge did, as its client sees it; connects that are no failure (`excused`) are left out.
+    pub(super) fn add(&mut self, edge: &Edge, window_ns: u64, excused: bool) {
+        // The far end's view of the same: who gives up there cuts off here.
+        let (view, mirrored) = match (&edge.client_view, &edge.server_view) {
+            (Ok(view), _) => (view, false),
+            (Err(_), Ok(view)) => (view, true),
+            (Err(_), Err(_)) => return,
+        };
+        let View { connects, rounds, abandoned, broken, retransmitted_segments, connect_failed_latency, .. } = view;
+        let of = |outcome: ConnectOutcome| connects[outcome as usize];
+        self.connected = self.connected.saturating_add(of(ConnectOutcome::Ok));
+        self.no_port = self.no_port.saturating_add(of(ConnectOutcome::AddressNotAvailable));
+        if !excused {
+            // Cancelled is not failed: whoever dials several addresses at once closes those that lose.
+            self.fail(Cause::Refused, of(ConnectOutcome::Refused));
+            self.fail(Cause::Timeout, of(ConnectOutcome::Timeout));
+            self.fail(Cause::Unreachable, of(ConnectOutcome::Unreachable));
+            self.fail(Cause::Reset, of(ConnectOutcome::Reset));
+            self.fail(Cause::ConnectError, of(ConnectOutcome::Other));
+            self.failed_ns = self.failed_ns.saturating_add(connect_failed_latency.sum_ns);
+            self.failed_timed = self.failed_timed.saturating_add(connect_failed_latency.count);
+        }
+        let (by_client, by_server) = if mirrored { (broken, abandoned) } else { (abandoned, broken) };
+        self.fail(Cause::Abandoned, *by_client);
+        self.fail(Cause::Broken, *by_server);
+        self.answered = self.answered.saturating_add(*rounds);
+        self.retransmitted = self.retransmitted.saturating_add(*retransmitted_segments);
+        self.low_trust |= Trust::of(view, window_ns) == Trust::Low;
+    }
+
+    /// Rounds were those of a sample of sockets: one that fails stands for many, and no share of them is a count.
+    pub(super) fn rounds_are_estimates(&mut self) {
+        self.low_trust = true;
+    }
+
+    fn fail(&mut self, cause: Cause, n: u64) {
+        let sum = &mut self.failed[cause as usize];
+        *sum = sum.saturating_add(n);
+    }
+
+    pub(super) fn of(&self, cause: Cause) -> u64 {
+        self.failed[cause as usize]
+    }
+
+    /// Connects that failed, of all.
+    pub(super) fn connects(&self) -> Proportion {
+        let failed = self.failed[..Cause::Broken as usize].iter().fold(0u64, |sum, n| sum.saturating_add(*n));
+        Proportion::new(failed, failed.saturating_add(self.connected))
+    }
+
+    /// Requests that got no answer, of all that came to an end; none where they cannot be believed.
+    pub(super) fn requests(&self) -> Option<Proportion> {
+        let unanswered = self.of(Cause::Broken).saturating_add(self.of(Cause::Abandoned));
+        (!self.low_trust).then_some(Proportion::new(unanswered, unanswered.saturating_add(self.answered)))
+    }
+
+    /// Connects and requests that succeeded.
+    pub(super) fn good(&self) -> u64 {
+        self.connected.saturating_add(self.answered)
+    }
+
+    /// Which cause weighs most.
+    pub(super) fn worst(&self) -> Cause {
+        let most = Cause::ALL.into_iter().max_by_key(|cause| (self.of(*cause), std::cmp::Reverse(*cause)));
+        most.unwrap_or(Cause::Refused)
+    }
+}
+
+/// What is known of the edge from before.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Known {
+    /// The share of requests without an answer that is normal for it; none before it is learned.
+    pub(super) unanswered: Option<f64>,
+    /// Calls a second that normally succeed.
+    pub(super) goodput: Option<f64>,
+    /// Something has succeeded in an earlier window.
+    pub(super) worked: bool,
+}
+
+/// A tally with what it is compared with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Reading {
+    pub(super) tally: Tally,
+    pub(super) known: Known,
+    pub(super) seconds: f64,
+    /// Calls that failed beyond what is normal, of all.
+    pub(super) calls: Proportion,
+    /// No connect succeeded, and it is not for want of trying.
+    pub(super) none_connect: bool,
+}
+
+impl Reading {
+    pub(super) fn new(tally: Tally, known: Known, seconds: f64) -> Self {
+        let connects = tally.connects();
+        // Requests without an answer may be how a client says good-bye (PostgreSQL's Terminate, TLS's close_notify), or how
+        // it always speaks (a log shipper). Only what is more than normal is a failure; before that is known, none is.
+        let requests = tally.requests().zip(known.unanswered).map(|(requests, normal)| {
+            let allowed = (requests.events as f64 * normal * WITHIN_NORMAL) as u64;
+            Proportion::new(requests.hits.saturating_sub(allowed), requests.events)
+        });
+        let requests = requests.unwrap_or(Proportion::new(0, tally.answered));
+        let (hits, events) =
+            (connects.hits.saturating_add(requests.hits), connects.events.saturating_add(requests.events));
+        let none_connect = connects.hits == connects.events && connects.hits >= MIN_NONE_SUCCEED;
+        Self { tally, known, seconds, calls: Proportion::new(hits, events), none_connect }
+    }
+
+    pub(super) fn finding(&self, rules: Rules) -> Finding {
+        let share = self.calls.gated();
+        let many = share.is_some_and(|share| rules.least(share) >= RAISE) && self.calls.hits >= MIN_FAILURES;
+        if self.none_connect || many {
+            return Finding::Raise(Severity::of(self.wanted(rules), Some(Resource::Errors), self.effect(rules)));
+        }
+        match share {
+            _ if self.calls.events == 0 => Finding::NoData,
+            // Of few calls there is no share, but none failed is none.
+            _ if self.calls.hits == 0 => Finding::Clear,
+            Some(share) if share.share() < CLEAR => Finding::Clear,
+            _ => Finding::Between,
+        }
+    }
+
+    fn wanted(&self, rules: Rules) -> Level {
+        let many = self.calls.gated().is_some_and(|share| rules.least(share) >= CRITICAL);
+        if self.none_connect || many { Level::Critical } else { Level::Warn }
+    }
+
+    /// Who is hurt. What never worked hurts nobody any more than before.
+    fn effect(&self, rules: Rules) -> Option<Effect> {
+        let goodput = self.tally.good() as f64 / self.seconds;
+        if self.known.worked && self.none_connect && self.tally.answered == 0 {
+            let turned_away = self.tally.worst() == Cause::Refused;
+            return Some(if turned_away { Effect::Refused } else { Effect::GoodputDown });
+        }
+        if self.known.goodput.is_some_and(|normal| goodput <= GOODPUT_DOWN * normal) {
+            return Some(Effect::GoodputDown);
+        }
+        let abandoned = self.known.unanswered.is_some() && self.tally.worst() == Cause::Abandoned;
+        (abandoned && rules.least(self.calls) >= CRITICAL).then_some(Effect::Abandoned)
+    }
+}
+
+#[cfg(test)]
+mod tests;

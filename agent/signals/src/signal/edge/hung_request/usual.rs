@@ -1,0 +1,130 @@
+//! What is usual for an edge: how long its answers take, and how old its requests become while all is well.
+
+use super::reading::Reading;
+use crate::learn::baseline::{Baseline, Learning};
+
+/// Nobody calls a request hung before.
+pub(super) const LEAST_AGE_S: f64 = 5.0;
+/// Times the normal 99th percentile, and times the longest that was seen while all was well.
+const TIMES_P99: f64 = 10.0;
+const TIMES_LONGEST: f64 = 2.0;
+/// Windows that normal is made of: two minutes, as it rises slowly anyhow.
+const DEPTH: usize = 24;
+/// What takes no time has no logarithm.
+const LEAST: f64 = 1e-6;
+/// What has just been seen may be how a fault begins, which takes so many windows to be told where few requests wait.
+const LATER: usize = 15;
+/// Half a day: the longest seen is remembered for one to two of these.
+const GENERATION_NS: u64 = 12 * 3_600_000_000_000;
+
+/// What is known once enough is learned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Known {
+    /// The 99th percentile of answers, seconds.
+    pub(super) p99_s: f64,
+    /// Answers a second.
+    pub(super) rate: f64,
+    /// The longest that a request took while all was well, or that those which stayed open from the start were old.
+    pub(super) longest_s: f64,
+    /// The most that were old at once while all was well.
+    pub(super) old: f64,
+}
+
+impl Known {
+    /// Requests that are older hang.
+    pub(super) fn line_s(&self) -> f64 {
+        LEAST_AGE_S.max(TIMES_P99 * self.p99_s).max(TIMES_LONGEST * self.longest_s)
+    }
+}
+
+/// What is remembered.
+#[derive(Debug)]
+pub(super) struct Usual {
+    p99: Baseline,
+    rate: Baseline,
+    longest_s: Highest,
+    old: Highest,
+    /// The longest and the number of old ones of the last windows, latest first.
+    recent: [(f32, f32); LATER],
+}
+
+impl Default for Usual {
+    fn default() -> Self {
+        Self {
+            p99: Baseline::over(DEPTH),
+            rate: Baseline::over(DEPTH),
+            longest_s: Highest::default(),
+            old: Highest::default(),
+            recent: Default::default(),
+        }
+    }
+}
+
+impl Usual {
+    pub(super) fn known(&self, now_ns: u64, learning: Learning) -> Option<Known> {
+        let of = |baseline: &Baseline| Some(baseline.normal(now_ns, learning)?.value);
+        let [longest_s, old] = [&self.longest_s, &self.old].map(|highest| f64::from(highest.value()));
+        Some(Known { p99_s: of(&self.p99)?, rate: of(&self.rate)?, longest_s, old })
+    }
+
+    pub(super) fn learn(&mut self, now_ns: u64, reading: &Reading, frozen: bool) {
+        if let Some(p99_s) = reading.p99_s {
+            self.p99.take(now_ns, p99_s.max(LEAST), reading.answered, frozen);
+        }
+        self.rate.take(now_ns, reading.rate.max(LEAST), reading.answered, frozen);
+        if frozen {
+            self.recent = Default::default();
+            return;
+        }
+        // Requests that grow old must not teach that they may: beyond half of the line only those that are answered do.
+        let most_s = reading.usual.map_or(f64::INFINITY, |known| known.line_s() / 2.0);
+        let longest_s = reading.longest_s.max(reading.age_s.min(most_s));
+        let old = if reading.age_s >= LEAST_AGE_S / 2.0 { reading.old } else { 0.0 };
+        let seen = (longest_s as f32, old as f32);
+        // Until it is known what is normal, nothing can be missed: requests that stay open from the start are usual.
+        let settled = if reading.usual.is_none() { seen } else { self.recent[LATER - 1] };
+        self.recent.rotate_right(1);
+        self.recent[0] = seen;
+        self.longest_s.take(now_ns, settled.0);
+        self.old.take(now_ns, settled.1);
+    }
+}
+
+/// The most of half a day or a day.
+#[derive(Debug, Default)]
+struct Highest {
+    now: f32,
+    before: f32,
+    since_ns: Option<u64>,
+}
+
+impl Highest {
+    fn take(&mut self, now_ns: u64, value: f32) {
+        let since_ns = *self.since_ns.get_or_insert(now_ns);
+        if now_ns.saturating_sub(since_ns) >= GENERATION_NS {
+            (self.before, self.now, self.since_ns) = (self.now, 0.0, Some(now_ns));
+        }
+        self.now = self.now.max(value);
+    }
+
+    fn value(&self) -> f32 {
+        self.now.max(self.before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_is_remembered_for_half_a_day_or_a_day() {
+        let mut highest = Highest::default();
+        highest.take(1, 9.0);
+        for (at_ns, value) in
+            [(2, 9.0), (GENERATION_NS + 1, 9.0), (2 * GENERATION_NS, 9.0), (2 * GENERATION_NS + 1, 1.0)]
+        {
+            highest.take(at_ns, 1.0);
+            assert_eq!(highest.value(), value, "{at_ns}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What callers ask of each process of this host.
+
+use std::collections::BTreeMap;
+
+use crate::trust::Trust;
+use weir_engine::{Distribution, Edge, ServerProcess, Snapshot, View};
+
+/// Requests that one process has from its callers.
+#[derive(Clone, Debug)]
+pub(super) struct Inbound {
+    /// Time integral of those whose answer had not begun, nanoseconds.
+    in_flight_ns: f64,
+    /// And of those whose had.
+    answering_ns: f64,
+    /// Read and not answered, now.
+    pub(super) in_flight: u64,
+    /// Answered in the window.
+    pub(super) rounds: u64,
+    /// Connections that they are made on: on each one at a time.
+    pub(super) connections: u64,
+    /// Given up by their callers.
+    pub(super) abandoned: u64,
+    /// Request read to answer begun.
+    latency: Distribution,
+}
+
+impl Inbound {
+    /// Mean number of requests whose answer had not begun.
+    pub(super) fn concurrency(&self, window_ns: u64) -> f64 {
+        self.in_flight_ns / window_ns.max(1) as f64
+    }
+
+    /// Mean number of those that were being answered: their callers read, and may take their time.
+    pub(super) fn answering(&self, window_ns: u64) -> f64 {
+        self.answering_ns / window_ns.max(1) as f64
+    }
+
+    /// How long they took, seconds.
+    pub(super) fn usual_s(&self) -> Option<f64> {
+        self.latency.usual_s()
+    }
+
+    fn add(&mut self, view: &View, share: f64, window_ns: u64) {
+        let part = |n: u64| (n as f64 * share).round() as u64;
+        self.in_flight_ns += view.in_flight_ns as f64 * share;
+        self.answering_ns += view.answering_ns(window_ns) as f64 * share;
+        self.in_flight = self.in_flight.saturating_add(part(view.in_flight));
+        self.rounds = self.rounds.saturating_add(part(view.rounds));
+        // At the server's end a caller that leaves has broken its request off.
+        self.abandoned = self.abandoned.saturating_add(part(view.broken));
+        self.latency.merge(&view.latency);
+    }
+}
+
+/// Of every process that `wanted` names and that has callers. None of one whose requests overlap on a connection (HTTP/2), or
+/// whose books do not balance: how many it has under work is not known.
+pub(super) fn of(snapshot: &Snapshot, wanted: impl Fn(u32) -> bool) -> BTreeMap<u32, Option<Inbound>> {
+    let mut processes: BTreeMap<u32, Option<Inbound>> = BTreeMap::new();
+    for edge in snapshot.edges.iter().filter(|edge| !edge.is_other) {
+        let Ok(view) = &edge.server_view else { continue };
+        for (process, share) in shares(edge, view).filter(|(process, _)| wanted(process.process.pid)) {
+            let entry = processes.entry(process.process.pid).or_insert_with(|| Some(nothing()));
+            if view.multiplexed
+                || view.push
+                || view.pipelined.1 > 0
+                || Trust::of(view, snapshot.window_ns) == Trust::Low
+            {
+                *entry = None;
+            }
+            if let Some(inbound) = entry {
+                inbound.add(view, share, snapshot.window_ns);
+                inbound.connections = inbound.connections.saturating_add(process.open_connections);
+            }
+        }
+    }
+    processes
+}
+
+/// Which part of an edge's requests each of its processes served. One that has answered none in the window may hold some: then
+/// by connections.
+fn shares<'a>(edge: &'a Edge, view: &'a View) -> impl Iterator<Item = (&'a ServerProcess, f64)> + 'a {
+    let connections = edge.server_processes.iter().map(|share| share.open_connections).fold(0, u64::saturating_add);
+    let count = edge.server_processes.len().max(1) as f64;
+    edge.server_processes.iter().map(move |share| {
+        let part = if view.rounds > 0 {
+            share.rounds as f64 / view.rounds as f64
+        } else if connections > 0 {
+            share.open_connections as f64 / connections as f64
+        } else {
+            1.0 / count
+        };
+        (share, part.min(1.0))
+    })
+}
+
+fn nothing() -> Inbound {
+    let View { latency, .. } = View::nothing();
+    Inbound { in_flight_ns: 0.0, answering_ns: 0.0, in_flight: 0, rounds: 0, connections: 0, abandoned: 0, latency }
+}

@@ -1,0 +1,112 @@
+//! How a process used its connections to a service in a window.
+
+use weir_abi::IDLE_BUCKETS;
+
+use crate::trust::Trust;
+use weir_engine::{Distribution, View};
+
+/// What all connections of a pool did.
+#[derive(Clone, Debug)]
+pub(super) struct Usage {
+    /// Established, at the end of the window.
+    pub(super) connections: u64,
+    /// Opened and closed in it.
+    pub(super) opened: u64,
+    pub(super) closed: u64,
+    pub(super) rounds: u64,
+    /// Waiting for an answer, now.
+    pub(super) in_flight: u64,
+    pub(super) retransmitted: u64,
+    /// Threads that used them.
+    pub(super) threads: u32,
+    /// To the first byte of the answer.
+    pub(super) latency: Distribution,
+    in_flight_ns: u64,
+    answering_ns: u64,
+    same_thread: [u64; IDLE_BUCKETS],
+    other_thread: [u64; IDLE_BUCKETS],
+    /// Requests overlap, or the books do not balance: nothing of this can be believed.
+    pub(super) untold: bool,
+}
+
+impl Default for Usage {
+    fn default() -> Self {
+        let View { latency, .. } = View::nothing();
+        Self {
+            connections: 0,
+            opened: 0,
+            closed: 0,
+            rounds: 0,
+            in_flight: 0,
+            retransmitted: 0,
+            threads: 0,
+            latency,
+            in_flight_ns: 0,
+            answering_ns: 0,
+            same_thread: [0; IDLE_BUCKETS],
+            other_thread: [0; IDLE_BUCKETS],
+            untold: false,
+        }
+    }
+}
+
+impl Usage {
+    /// Adds the connections to one of the service's addresses.
+    pub(super) fn add(&mut self, view: &View, window_ns: u64) {
+        self.connections = self.connections.saturating_add(view.open_connections);
+        self.opened = self.opened.saturating_add(view.connects[0]);
+        self.closed = self.closed.saturating_add(view.closed);
+        self.rounds = self.rounds.saturating_add(view.rounds);
+        self.in_flight = self.in_flight.saturating_add(view.in_flight);
+        self.retransmitted = self.retransmitted.saturating_add(view.retransmitted_segments);
+        // Those that use one address use the others: the most of one is what is known.
+        self.threads = self.threads.max(view.threads);
+        self.latency.merge(&view.latency);
+        self.in_flight_ns = self.in_flight_ns.saturating_add(view.in_flight_ns);
+        self.answering_ns = self.answering_ns.saturating_add(view.answering_ns(window_ns));
+        for (sums, counts) in
+            [(&mut self.same_thread, view.reused_by_same_thread), (&mut self.other_thread, view.reused_by_other_thread)]
+        {
+            sums.iter_mut().zip(counts).for_each(|(sum, n)| *sum = sum.saturating_add(n.into()));
+        }
+        let overlapping = view.overlaps();
+        self.untold |= overlapping || Trust::of(view, window_ns) == Trust::Low;
+    }
+
+    /// The time integral of requests on them whose answer had not begun.
+    pub(super) fn in_flight_ns(&self) -> u64 {
+        self.in_flight_ns
+    }
+
+    /// Mean number of connections that waited for an answer, or for the rest of one.
+    pub(super) fn concurrency(&self, window_ns: u64) -> f64 {
+        self.in_flight_ns.saturating_add(self.answering_ns) as f64 / window_ns.max(1) as f64
+    }
+
+    /// Of these, those whose answer had begun.
+    pub(super) fn answering(&self, window_ns: u64) -> f64 {
+        self.answering_ns as f64 / window_ns.max(1) as f64
+    }
+
+    /// Requests on a connection that another thread had used before, those of them that came within the first `buckets` of
+    /// idle time, and the same of all requests on used connections.
+    pub(super) fn reused(&self, buckets: usize) -> Reused {
+        let sum = |counts: &[u64]| counts.iter().sum::<u64>();
+        let (same, other) = (&self.same_thread, &self.other_thread);
+        Reused {
+            taken: sum(other),
+            taken_at_once: sum(&other[..buckets.min(IDLE_BUCKETS)]),
+            all: sum(other) + sum(same),
+            all_at_once: sum(&other[..buckets.min(IDLE_BUCKETS)]) + sum(&same[..buckets.min(IDLE_BUCKETS)]),
+        }
+    }
+}
+
+/// Counts of `Usage::reused`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reused {
+    pub(super) taken: u64,
+    pub(super) taken_at_once: u64,
+    pub(super) all: u64,
+    pub(super) all_at_once: u64,
+}

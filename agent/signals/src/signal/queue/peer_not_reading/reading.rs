@@ -1,0 +1,85 @@
+//! What a window says of an edge on which somebody may not read.
+
+use super::{Held, Worst};
+use crate::{
+    facts::senders::{Flow, Receiver},
+    finding::Finding,
+    incident::severity::Severity,
+};
+
+/// A connection is held up that had something to send for so long, the receiver leaving no room for this part of it.
+const LEAST_BUSY_US: u64 = 1_000_000;
+const HELD_UP: f64 = 0.5;
+/// What waits needs so long to go, at the pace at which it goes.
+const LEAST_WAIT_S: f64 = 1.0;
+/// More connections than normal: to raise, to be over; and so many times as many.
+const RAISE: (f64, f64) = (0.5, 1.5);
+const CLEAR: (f64, f64) = (0.25, 1.2);
+/// One of many is no fault of the service.
+const NOTABLE_SHARE: f64 = 0.2;
+
+impl Held {
+    /// Adds a connection, if it is held up.
+    pub(super) fn add(&mut self, flow: &Flow<'_>) {
+        let sender = flow.sender;
+        let over_s = sender.over_ns as f64 / 1e9;
+        let acked_per_s = sender.acked_bytes as f64 / over_s;
+        let share = sender.receiver_limited_us as f64 / sender.busy_us.max(1) as f64;
+        let goes_slowly = f64::from(sender.last.queued_bytes) >= LEAST_WAIT_S * acked_per_s;
+        if sender.busy_us < LEAST_BUSY_US || share < HELD_UP || !goes_slowly {
+            return;
+        }
+        self.connections += (sender.receiver_limited_us as f64 / 1e6 / over_s).min(1.0);
+        self.busy_us = self.busy_us.saturating_add(sender.busy_us);
+        self.limited_us = self.limited_us.saturating_add(sender.receiver_limited_us);
+        self.queued_bytes = self.queued_bytes.saturating_add(sender.last.queued_bytes.into());
+        self.acked_bytes_per_s += acked_per_s;
+        self.segments = self.segments.saturating_add(sender.segments.into());
+        self.retransmitted = self.retransmitted.saturating_add(sender.retransmitted.into());
+        self.seen += 1;
+        let queued_bytes = sender.last.queued_bytes;
+        if self.worst.as_ref().is_none_or(|worst| queued_bytes > worst.queued_bytes) {
+            let (reader, receiver, server_port) = (flow.place(), flow.receiver, flow.edge.server.port);
+            self.worst = Some(Worst { queued_bytes, reader, receiver, server_port });
+        }
+    }
+
+    /// The part of the time with something to send.
+    pub(super) fn share(&self) -> f64 {
+        self.limited_us as f64 / self.busy_us.max(1) as f64
+    }
+
+    /// How long what waits needs to go, at the pace at which it goes; none where nothing goes.
+    pub(super) fn wait_s(&self) -> Option<f64> {
+        (self.acked_bytes_per_s > 0.0).then(|| self.queued_bytes as f64 / self.acked_bytes_per_s)
+    }
+}
+
+/// It against what is normal.
+#[derive(Debug)]
+pub(super) struct Reading<'a> {
+    pub(super) held: &'a Held,
+    /// Open ones, of the edge.
+    pub(super) connections: u64,
+    pub(super) normal: Option<f64>,
+}
+
+impl Reading<'_> {
+    pub(super) fn finding(&self) -> Finding {
+        let Some(normal) = self.normal else { return Finding::NoData };
+        let above = |(more, times): (f64, f64)| self.held.connections >= (normal + more).max(normal * times);
+        if above(RAISE) {
+            let share = self.held.connections / self.connections.max(1) as f64;
+            return Finding::Raise(if share >= NOTABLE_SHARE { Severity::Warn } else { Severity::Info });
+        }
+        if above(CLEAR) { Finding::Between } else { Finding::Clear }
+    }
+
+    /// Who does not read.
+    pub(super) fn class(&self) -> &'static str {
+        match self.held.worst.as_ref().map(|worst| worst.receiver) {
+            Some(Receiver::Client) => "client does not read",
+            Some(Receiver::Server) | None => "server does not read",
+        }
+    }
+}

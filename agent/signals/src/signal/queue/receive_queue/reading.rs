@@ -1,0 +1,108 @@
+//! What a window says of a server's receive queues.
+
+use super::Normal;
+use crate::{
+    facts::waits::Waits,
+    finding::Finding,
+    incident::severity::{Effect, Level, Resource, Severity},
+    learn::proportion::{MIN_EVENTS, Proportion},
+    rules::Rules,
+};
+
+/// Shorter waits hurt nobody.
+const LEAST_WAIT_S: f64 = 0.010;
+/// Times what is normal: to raise, to be over.
+const RAISE: f64 = 5.0;
+const CLEAR: f64 = 2.0;
+/// The part of the server's time that is wait.
+const MOST_OF_IT: f64 = 0.5;
+/// So many requests waited so long, and with 95% confidence so large a part: two of twenty may be one pause.
+const MIN_SLOW: u64 = 5;
+const SLOW_SHARE: f64 = 0.05;
+/// Callers feel it.
+const FELT: f64 = 2.0;
+
+/// The same in numbers: seconds, and rounds a second.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading {
+    pub(super) rounds: u64,
+    pub(super) wait_p95: f64,
+    pub(super) wait: f64,
+    pub(super) work: f64,
+    pub(super) rate: f64,
+    pub(super) retransmitted: u64,
+    /// Those that waited far longer than normal.
+    slow: Proportion,
+    pub(super) normal: Option<Normal>,
+}
+
+/// Why requests wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// More of them than normal.
+    MoreLoad,
+    /// Each takes longer than normal.
+    SlowWork,
+    /// Neither: who reads them is blocked, or gets no processor.
+    Starved,
+}
+
+impl Class {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::MoreLoad => "more load",
+            Self::SlowWork => "slow work",
+            Self::Starved => "starved",
+        }
+    }
+}
+
+impl Reading {
+    /// None where too few were timed.
+    pub(super) fn new(times: &Waits, normal: Option<Normal>, seconds: f64) -> Option<Self> {
+        let rounds = times.wait.count.min(times.latency.count);
+        if rounds < MIN_EVENTS {
+            return None;
+        }
+        let line = normal.map_or(f64::INFINITY, |normal| LEAST_WAIT_S.max(RAISE * normal.wait_p95));
+        Some(Self {
+            rounds,
+            wait_p95: times.wait.quantile_s(0.95)?,
+            wait: times.wait.mean_s()?,
+            work: times.latency.mean_s()?,
+            rate: times.latency.count as f64 / seconds,
+            retransmitted: times.retransmitted,
+            slow: times.from(line),
+            normal,
+        })
+    }
+
+    /// The part of the server's time that requests wait.
+    pub(super) fn share(&self) -> f64 {
+        let total = self.wait + self.work;
+        if total > 0.0 { self.wait / total } else { 0.0 }
+    }
+
+    pub(super) fn finding(&self, rules: Rules) -> Finding {
+        let Some(normal) = self.normal else { return Finding::NoData };
+        let times = self.wait_p95 / normal.wait_p95;
+        let is_slow = self.slow.hits >= MIN_SLOW && rules.least(self.slow) >= SLOW_SHARE;
+        if is_slow && self.wait_p95 >= LEAST_WAIT_S && times >= RAISE && self.share() >= MOST_OF_IT {
+            let felt = self.wait + self.work >= FELT * normal.total;
+            let effect = felt.then_some(Effect::LatencyUp);
+            return Finding::Raise(Severity::of(Level::Critical, Some(Resource::Queue), effect));
+        }
+        let is_over = times < CLEAR || self.wait_p95 < LEAST_WAIT_S / 2.0;
+        if is_over { Finding::Clear } else { Finding::Between }
+    }
+
+    pub(super) fn class(&self, normal: &Normal) -> Class {
+        if self.work >= 1.5 * normal.work {
+            Class::SlowWork
+        } else if self.rate >= 1.2 * normal.rate {
+            Class::MoreLoad
+        } else {
+            Class::Starved
+        }
+    }
+}

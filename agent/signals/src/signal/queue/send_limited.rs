@@ -1,0 +1,246 @@
+//! Q5: a sender is held up, and not by its receiver: by its own buffer, by loss, or by a queue on the path.
+//!
+//! Only said for who looks: none of it is a fault by itself, and each slows a transfer that has the time of nobody. Of
+//! connections that had something to send for four fifths of the window it says
+//!
+//! - `send buffer`: for 30% of that time the buffer was too small to keep the path full (`tcpi_sndbuf_limited`);
+//! - `loss`: neither buffer nor receiver held them up, and 1% of the segments or more were sent again, with 95% confidence;
+//! - `queue in path`: the round trip takes three times as long as the shortest lately, and 10 ms longer.
+//!
+//! Where it is blind: connections between two polls; a queue that has been there for as long as the kernel remembers the
+//! shortest round trip (five minutes).
+
+use crate::{
+    evaluate::{Evaluator, Judge},
+    facts::senders::Flow,
+    finding::Finding,
+    incident::{alarm::Rule, severity::Severity},
+    learn::proportion::Proportion,
+    report::{
+        Report,
+        contract::{Confidence, Defect, Origin, Place, RuledOut, What, Where, Why},
+        evidence::{Compared, Evidence},
+        quantity::{Measure, Quantity},
+    },
+    subject::Subject,
+    table::Signal,
+    trust::Trust,
+    window::Window,
+    worst::Worst,
+};
+use weir_engine::SenderView;
+
+/// Its row.
+pub(crate) const SIGNAL: Signal = Signal {
+    name: "send_limited",
+    says: "a sender is held up by its own buffer, by loss or by a queue on the path",
+    rule: Rule::USUAL,
+    minds_changes: false,
+};
+
+/// The part of the window with something to send.
+const BUSY: f64 = 0.8;
+/// The part of that for which the buffer held up.
+const BUFFER: f64 = 0.3;
+/// Of segments sent again, of so many at least; and the part of the time that neither end held up.
+const LOSS: f64 = 0.01;
+const MIN_SEGMENTS: u64 = 500;
+const NEITHER_END: f64 = 0.8;
+/// The round trip, times the shortest, and longer than that.
+const QUEUE_TIMES: f64 = 3.0;
+const QUEUE_S: f64 = 0.010;
+
+/// What holds up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    SendBuffer,
+    Loss,
+    QueueInPath,
+}
+
+/// The evaluator. It remembers nothing.
+#[derive(Debug, Default)]
+pub(crate) struct SendLimited;
+
+impl Evaluator for SendLimited {
+    fn signal(&self) -> &'static Signal {
+        &SIGNAL
+    }
+
+    fn over_limit(&self) -> u64 {
+        0
+    }
+
+    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
+        let mut worst = Worst::new();
+        for flow in window.flows() {
+            let reading = Reading::of(flow.sender);
+            let finding = if reading.class.is_some() { Finding::Raise(Severity::Info) } else { Finding::Clear };
+            worst.add(Subject::of_edge(flow.edge), finding, (flow, reading));
+        }
+        for (unit, finding, (flow, reading)) in worst.into_each() {
+            judge.judge(&unit, finding, Trust::Unchecked, || report(&unit, flow, &reading));
+        }
+    }
+}
+
+/// What a window says of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    /// Of the window, with something to send.
+    busy: f64,
+    /// Of that, held up by the buffer, and by neither end.
+    buffer: f64,
+    neither: f64,
+    again: Proportion,
+    srtt_s: f64,
+    min_rtt_s: f64,
+    class: Option<Class>,
+}
+
+impl Reading {
+    fn of(sender: &SenderView) -> Self {
+        let of_busy = |us: u64| us as f64 / sender.busy_us.max(1) as f64;
+        let (buffer, receiver) = (of_busy(sender.buffer_limited_us), of_busy(sender.receiver_limited_us));
+        let busy = sender.busy_us as f64 * 1e3 / sender.over_ns.max(1) as f64;
+        let again = Proportion::new(sender.retransmitted.into(), sender.segments.into());
+        let seconds = |us: u32| f64::from(us) / 1e6;
+        let (srtt_s, min_rtt_s) = (seconds(sender.last.srtt_us), seconds(sender.last.min_rtt_us));
+        let neither = (1.0 - buffer - receiver).max(0.0);
+        let is_queued = min_rtt_s > 0.0 && srtt_s >= QUEUE_TIMES * min_rtt_s && srtt_s - min_rtt_s >= QUEUE_S;
+        let class = if busy < BUSY {
+            None
+        } else if neither >= NEITHER_END && again.events >= MIN_SEGMENTS && again.low() >= LOSS {
+            Some(Class::Loss)
+        } else if buffer >= BUFFER {
+            Some(Class::SendBuffer)
+        } else {
+            // A receiver that does not read lets the round trip grow too.
+            (neither >= NEITHER_END && is_queued).then_some(Class::QueueInPath)
+        };
+        Self { busy, buffer, neither, again, srtt_s, min_rtt_s, class }
+    }
+}
+
+fn report(unit: &Subject, flow: &Flow<'_>, reading: &Reading) -> Result<Report, Defect> {
+    let class = reading.class.ok_or(Defect::NoSample)?;
+    let (sender, n) = (flow.sender, reading.again.events.max(1));
+    let evidence = |name, value: f64, measure, compared| {
+        Evidence::new(name, Quantity::new(value, measure)?, compared, sender.over_ns, n)
+    };
+    let buffer =
+        evidence("held up by the send buffer", reading.buffer, Measure::Ratio, Some(Compared::AtMost(BUFFER)))?;
+    let again = evidence("segments sent again", reading.again.share(), Measure::Ratio, Some(Compared::AtMost(LOSS)))?;
+    let shortest = Some(Compared::Learned(reading.min_rtt_s));
+    let trip = evidence("round trip", reading.srtt_s, Measure::Seconds, shortest)?;
+    let busy = evidence("of the time with data to send", reading.busy, Measure::Ratio, None)?;
+    let [name, phrase, look, command] = match class {
+        Class::SendBuffer => [
+            "send buffer",
+            "of the time to send, the send buffer was too small to keep the path full",
+            "SO_SNDBUF, net.ipv4.tcp_wmem of the sender to",
+            "ss -tnmi; sysctl net.ipv4.tcp_wmem",
+        ],
+        Class::Loss => {
+            ["loss", "of the segments were lost on the way", "loss on the path to", "ss -tni; ip -s link; tracepath"]
+        }
+        Class::QueueInPath => [
+            "queue in path",
+            "for a round trip: segments wait in a queue on the path",
+            "a full link or a shaper on the path to",
+            "ss -tni; tc -s qdisc; ip -s link",
+        ],
+    };
+    let measured = match class {
+        Class::SendBuffer => &buffer,
+        Class::Loss => &again,
+        Class::QueueInPath => &trip,
+    };
+    let what = What::new(measured, phrase)?;
+    let pace = sender.acked_bytes as f64 / (sender.over_ns.max(1) as f64 / 1e9);
+    let why =
+        Why::new(Quantity::new(pace, Measure::Rate("bytes/s"))?, "is all that gets through; more waits to be sent")?;
+    let place = Where::new(look, &Place::Address(sender.last.remote), command)?;
+    let path = format!("the path to {}", sender.last.remote);
+    let sure = Confidence::new(0.7)?;
+    let origin = match class {
+        Class::SendBuffer => Origin::new(unit, sure)?,
+        Class::Loss | Class::QueueInPath => Origin::new(&path, sure)?,
+    };
+    let receiver = (1.0 - reading.neither - reading.buffer).clamp(0.0, 1.0);
+    let not =
+        RuledOut::new("the receiver", Quantity::new(receiver, Measure::Ratio)?, "of the time it held the sender up")?;
+    Ok(Report::new(Some(name), what, place, why, [buffer, again, trip], origin, not, sure)?.with_evidence(busy))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        lab::{Lab, client, server},
+        report::alert::MAX_TEXT,
+    };
+    use weir_engine::{NamespacePoll, Polled, Sender, SendersPoll};
+
+    const MIB: u64 = 1 << 20;
+
+    /// A transfer from the server, 10 MiB a second; what is special of it by second.
+    fn run(special: impl Fn(&mut Sender, u64)) -> Lab {
+        let mut client = client(7, 2);
+        let mut server = server(8, &client);
+        [&mut client, &mut server].into_iter().for_each(|record| record.opened = 1);
+        let mut lab = Lab::new([client, server]).only("send_limited");
+        for second in 1..=30 {
+            let mut sender = Sender {
+                cookie: 1,
+                local: "10.0.0.2:6379".parse().expect("an address"),
+                remote: "10.0.0.1:40000".parse().expect("an address"),
+                queued_bytes: MIB as u32,
+                unsent_bytes: 1000,
+                acked_bytes: 10 * MIB * second,
+                busy_us: 1_000_000 * second,
+                receiver_limited_us: 0,
+                buffer_limited_us: 0,
+                segments: 7000 * second as u32,
+                retransmitted: 0,
+                srtt_us: 2000,
+                min_rtt_us: 1000,
+            };
+            special(&mut sender, second);
+            let namespace = NamespacePoll { netns: 1, ..NamespacePoll::default() };
+            let senders = SendersPoll { netns: 1, senders: vec![sender] };
+            lab.polls = vec![Polled::Senders(senders), Polled::Namespace(namespace)];
+            lab.run(1, |_, _| ());
+        }
+        lab
+    }
+
+    #[test]
+    fn each_kind_is_told_for_who_looks() {
+        type Special = fn(&mut Sender, u64);
+        let kinds: [(&str, Special); 3] = [
+            ("send buffer", |sender, second| sender.buffer_limited_us = 400_000 * second),
+            ("loss", |sender, second| sender.retransmitted = 140 * second as u32),
+            ("queue in path", |sender, _| sender.srtt_us = 90_000),
+        ];
+        for (class, special) in kinds {
+            let lab = run(special);
+            assert_eq!(lab.decider.incidents().lost(), Default::default(), "{class}: nothing rejected");
+            let (at, event) = lab.events.first().expect(class);
+            let document = event.alert.document();
+            assert_eq!((*at, document.class, document.severity), (10, Some(class), "info"));
+            assert!(event.alert.text().chars().count() <= MAX_TEXT, "{}", event.alert.text());
+        }
+    }
+
+    #[test]
+    fn a_transfer_that_fills_the_path_is_well() {
+        assert_eq!(run(|_, _| ()).happened(), []);
+        // Held up by whom it is sent to: that is another signal.
+        let lab = run(|sender, second| (sender.receiver_limited_us, sender.srtt_us) = (900_000 * second, 90_000));
+        assert_eq!(lab.happened(), []);
+        // With nothing to send most of the time.
+        let lab =
+            run(|sender, second| (sender.busy_us, sender.retransmitted) = (500_000 * second, 140 * second as u32));
+        assert_eq!(lab.happened(), []);
+    }
+}
