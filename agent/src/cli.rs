@@ -8,11 +8,11 @@ mod replay;
 mod signals;
 mod value;
 
-pub use signals::judge;
-
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::run::CannotRun;
 
 /// Live service-dependency edges of this machine, from the kernel, with no code changes.
 #[derive(Debug, Parser)]
@@ -37,22 +37,6 @@ enum Command {
     Doctor(doctor::Args),
 }
 
-/// A failure that the machine, not the run, is to blame for: exit code 2.
-#[derive(Debug)]
-pub(crate) struct CannotRun(pub(crate) anyhow::Error);
-
-impl std::fmt::Display for CannotRun {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match crate::doctor::obstacle() {
-            Some((cause, fix)) => write!(f, "cannot run here: {cause}\nfix: {fix}")?,
-            None => write!(f, "cannot run here: {:#}", self.0)?,
-        }
-        write!(f, "\n`weir doctor` names every cause and its fix")
-    }
-}
-
-impl std::error::Error for CannotRun {}
-
 /// Parses the command line and does it.
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
@@ -60,7 +44,7 @@ pub fn run() -> ExitCode {
         Command::Signals(args) => signals::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Record(args) => record::run(args),
-        Command::Replay(args) => replay::run(&args),
+        Command::Replay(args) => replay::run(args),
         Command::Doctor(args) => doctor::run(&args),
     };
     match outcome {

@@ -6,12 +6,12 @@ mod cli;
 mod doctor;
 mod guard;
 mod memory;
-mod observe;
-mod output;
 mod probe;
+mod run;
+mod sink;
 mod source;
 
-pub use cli::{judge, run};
+pub use cli::run;
 pub use probe::{
     attach::attach_syscall_exit,
     load::Limits,

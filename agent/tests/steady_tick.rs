@@ -10,7 +10,7 @@ use std::{
 
 use allocation_counter::measure;
 use weir_agent::{Limits, Probes, Reader, Trial};
-use weir_engine::{Engine, Input, Window};
+use weir_engine::{Engine, Input, Schedule};
 use weir_names::kubernetes::{Config, Mode};
 use weir_recording::Recorder;
 
@@ -87,8 +87,13 @@ fn a_steady_tick_allocates_nothing() {
     let probes = Probes::start(limits, Trial::default()).expect("start the probes");
     let cluster = Config { mode: Mode::Off, ..Config::default() };
     let reader = Reader::new(probes, limits, Duration::from_secs(3600), false, &cluster).expect("a reader");
-    let mut agent = Agent { reader, engine: Engine::new(Window::Whole), recorder, seen: HashSet::new() };
-    agent.reader.begin(&mut |input| agent.engine.take(input)).expect("begin");
+    let mut agent = Agent { reader, engine: Engine::new([Schedule::Whole]), recorder, seen: HashSet::new() };
+    agent
+        .reader
+        .begin(&mut |input| {
+            agent.engine.take(input);
+        })
+        .expect("begin");
 
     let connections = connections();
     for _ in 0..3 {

@@ -8,6 +8,8 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+use weir_export::signals::{Form, IncidentWriter};
+use weir_signals::{Deciding, Learning, Pipeline, Rules, Update, Wanted};
 
 use crate::incident::{self, Severity};
 
@@ -52,8 +54,23 @@ pub(crate) fn rewrite() -> Result<()> {
     Ok(())
 }
 
+/// What `weir signals --replay FILE -o jsonl` prints.
+fn judge(recording: &Path) -> Result<String> {
+    let deciding = Deciding { rules: Rules::ALL, learning: Learning::of(LEARN.as_nanos() as u64) };
+    let mut pipeline = Pipeline::new(Wanted { decisions: Some(deciding), ..Wanted::default() });
+    let (mut writer, mut lines, mut outcome) = (IncidentWriter::new(Form::Jsonl), Vec::new(), Ok(()));
+    let mut write = |update: &Update| match &update.incidents {
+        Some(standing) if outcome.is_ok() => outcome = writer.update(&mut lines, standing),
+        _ => {}
+    };
+    weir_recording::play(recording, &mut |input| pipeline.take(input).iter().for_each(&mut write))?;
+    write(&pipeline.finish());
+    outcome?;
+    Ok(String::from_utf8(lines)?)
+}
+
 fn said(recording: &Path) -> Result<Vec<Said>> {
-    let events = incident::parse(&weir_agent::judge(recording, LEARN)?)?;
+    let events = incident::parse(&judge(recording)?)?;
     let said = events.into_iter().map(|event| {
         let incident::Event { event, signal, class, severity, client, server, .. } = event;
         Said { event, signal, class, severity, client, server }

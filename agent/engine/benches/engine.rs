@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use weir_abi::{EdgeKey, EdgeRecord, FIRST_SLOT, ROLE_CLIENT, ROLE_SERVER, SLOT_LIVE};
-use weir_engine::{Engine, Input, Window};
+use weir_engine::{Engine, Input, Schedule, WindowId};
 
 const EDGES: u32 = 5_000;
 
@@ -42,7 +42,7 @@ fn tell(engine: &mut Engine, records: &[EdgeRecord], at_ns: u64) {
 }
 
 fn told(records: &[EdgeRecord]) -> Engine {
-    let mut engine = Engine::new(Window::Whole);
+    let mut engine = Engine::new([Schedule::Whole]);
     tell(&mut engine, records, 1_000_000_000);
     engine
 }
@@ -63,10 +63,15 @@ fn tick(c: &mut Criterion) {
 fn snapshot(c: &mut Criterion) {
     let one_ended = told(&clients(1_000));
     let joined = told(&[clients(1_000), servers(1_000)].concat());
-    assert_eq!((one_ended.snapshot().edges.len(), joined.snapshot().edges.len()), (1_000, 1_000));
+    assert_eq!(
+        (one_ended.snapshot(WindowId::FIRST).edges.len(), joined.snapshot(WindowId::FIRST).edges.len()),
+        (1_000, 1_000)
+    );
     let mut group = c.benchmark_group("engine snapshot");
     for (name, engine) in [("1,000 edges", &one_ended), ("1,000 edges joined from 2,000 ends", &joined)] {
-        group.bench_function(name, |b| b.iter_batched(|| (), |()| engine.snapshot(), BatchSize::LargeInput));
+        group.bench_function(name, |b| {
+            b.iter_batched(|| (), |()| engine.snapshot(WindowId::FIRST), BatchSize::LargeInput)
+        });
     }
     group.finish();
 }

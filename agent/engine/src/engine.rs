@@ -7,7 +7,7 @@ use weir_abi::{ConnectFailed, Counter, EdgeKey, EdgeRecord, FIRST_SLOT, ROLE_SER
 use crate::{
     compact::{Compact, Header},
     degraded::History,
-    fold::{self, Between, Destination},
+    fold::{self, Between, Destination, FoldKey},
     host::Host,
     identity::{Identity, Named, NamedEnd},
     input::{AgentCost, Input, Naming, ProbeState, Started},
@@ -15,35 +15,24 @@ use crate::{
     names::Names,
     queues::Queues,
     snapshot::{Coverage, Losses, Snapshot},
+    window::{Cadence, Ended, MAX_WINDOWS, Schedule, WindowId},
 };
 
 mod cumulative;
 
 use cumulative::Cumulative;
 
-/// What a snapshot covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Window {
-    /// Everything since the start, or since `close_window`.
-    Whole,
-    /// The last one to two spans of this many nanoseconds.
-    Sliding {
-        /// Half of the window.
-        span_ns: u64,
-    },
-}
-
-/// The state behind the snapshots. Memory: half a KiB for each edge, and for each mark since which it has changed.
+/// The state behind the snapshots. Memory: half a KiB for each edge, and for each window's beginning since which it has
+/// changed.
 #[derive(Debug)]
 pub struct Engine {
-    window: Window,
     started: Started,
     now: Mark,
-    /// Cumulative state, as last told.
+    /// Cumulative state, as of the last input.
     latest: Cumulative,
-    /// The state at the window's start, and at the mark that will be the next start.
-    from: (Mark, Cumulative),
-    next: (Mark, Cumulative),
+    windows: Vec<OpenWindow>,
+    /// Windows that ended with the last input: they close with the next one, so that they can be read in between.
+    ended: Ended,
     probes: Vec<ProbeState>,
     names: Names,
     naming: Naming,
@@ -52,6 +41,9 @@ pub struct Engine {
     degraded: History,
     host: Host,
     queues: Queues,
+    /// A gap in the stream, whose end is the next tick.
+    in_gap: bool,
+    gaps: Gaps,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,29 +52,52 @@ struct Mark {
     unix_ns: u64,
 }
 
+/// A window, and the state at its beginning.
+#[derive(Debug)]
+struct OpenWindow {
+    schedule: Schedule,
+    cadence: Option<Cadence>,
+    from: (Mark, Cumulative),
+    /// Of a sliding window: the mark that will be its next beginning.
+    next: Option<(Mark, Cumulative)>,
+}
+
+/// Inputs that a recording could not take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gaps {
+    /// How many times.
+    pub count: u64,
+    /// How many inputs in all.
+    pub inputs: u64,
+}
+
 impl Engine {
-    /// An engine that has been told nothing.
-    pub fn new(window: Window) -> Self {
+    /// An engine without inputs, and with these windows, of which the first eight are kept.
+    pub fn new(schedules: impl IntoIterator<Item = Schedule>) -> Self {
+        let windows: Vec<OpenWindow> = schedules.into_iter().take(MAX_WINDOWS).map(OpenWindow::new).collect();
         Self {
-            window,
             started: Started::default(),
             now: Mark::default(),
             latest: Cumulative::default(),
-            from: Default::default(),
-            next: Default::default(),
+            ended: Ended::default(),
             probes: Vec::new(),
             names: Names::default(),
             naming: Naming::default(),
             failures: BTreeMap::new(),
             evicted: 0,
             degraded: History::default(),
-            host: Host::default(),
-            queues: Queues::default(),
+            host: Host::with_windows(windows.len()),
+            queues: Queues::with_windows(windows.len()),
+            windows,
+            in_gap: false,
+            gaps: Gaps::default(),
         }
     }
 
-    /// Takes one input.
-    pub fn take(&mut self, input: Input<'_>) {
+    /// Takes one input. Returns the windows that end with it, which only a tick can do: until the next input they can be
+    /// read by `snapshot`.
+    pub fn take(&mut self, input: Input<'_>) -> Ended {
+        self.close_ended();
         match input {
             Input::Started(started) => self.start(started),
             Input::Probe(state) => self.probes.push(state),
@@ -100,41 +115,102 @@ impl Engine {
             Input::Polled(polled) => self.host.take(self.now.monotonic_ns, polled),
             Input::Degraded(degraded) => self.degraded.add(self.now.monotonic_ns, degraded),
             Input::Agent(agent) => self.remember_agent(agent),
+            Input::Gap { inputs } => self.begin_gap(inputs),
             Input::Tick { monotonic_ns, unix_ns } => self.tick(Mark { monotonic_ns, unix_ns }),
         }
+        self.ended
     }
 
     fn start(&mut self, started: Started) {
-        let mark = Mark { monotonic_ns: started.monotonic_ns, unix_ns: started.unix_ns };
-        self.now = mark;
-        self.from.0 = mark;
-        self.next.0 = mark;
+        self.now = Mark { monotonic_ns: started.monotonic_ns, unix_ns: started.unix_ns };
+        self.windows.iter_mut().for_each(|window| window.begin(self.now));
         self.started = started;
     }
 
     fn tick(&mut self, mark: Mark) {
         self.now = mark;
-        let Window::Sliding { span_ns } = self.window else { return };
-        if mark.monotonic_ns.saturating_sub(self.next.0.monotonic_ns) >= span_ns {
-            std::mem::swap(&mut self.from, &mut self.next);
-            self.next.0 = mark;
-            self.next.1.become_like(&self.latest);
-            self.forget(self.from.0.monotonic_ns);
-            self.host.close_window(mark.monotonic_ns);
-            self.queues.close_window();
+        if std::mem::take(&mut self.in_gap) {
+            self.end_gap();
+            return;
+        }
+        let mut slid = Ended::default();
+        for (window, open) in self.windows.iter_mut().enumerate() {
+            if open.cadence.as_mut().is_some_and(|cadence| cadence.tick(mark.monotonic_ns)) {
+                // A sliding window has no end to be read at: it only forgets.
+                let ended = if open.next.is_some() { &mut slid } else { &mut self.ended };
+                ended.add(window);
+            }
+        }
+        if !slid.is_empty() {
+            self.close(slid);
         }
     }
 
-    /// What lies before the window is not asked for again.
-    fn forget(&mut self, oldest_ns: u64) {
+    /// Whether a tick at that time would end a window that the next one does not overlap.
+    pub fn would_end(&self, monotonic_ns: u64) -> bool {
+        self.windows.iter().any(|open| {
+            matches!(open.schedule, Schedule::Tumbling { .. })
+                && open.cadence.is_some_and(|cadence| cadence.is_due(monotonic_ns))
+        })
+    }
+
+    /// The windows that ended with the last tick begin anew there.
+    fn close_ended(&mut self) {
+        let ended = std::mem::take(&mut self.ended);
+        if !ended.is_empty() {
+            self.close(ended);
+        }
+    }
+
+    fn close(&mut self, ended: Ended) {
+        for (window, open) in self.windows.iter_mut().enumerate().filter(|(i, _)| ended.contains(WindowId(*i))) {
+            open.close(self.now, &self.latest);
+            self.host.close_window(window, self.now.monotonic_ns);
+            self.queues.close_window(window);
+        }
+        self.forget();
+    }
+
+    /// What lies before all windows cannot be asked for again.
+    fn forget(&mut self) {
+        let oldest_ns = self.windows.iter().map(|open| open.from.0.monotonic_ns).min().unwrap_or(0);
         self.failures.retain(|_, failure| failure.at_ns >= oldest_ns);
         self.degraded.forget(oldest_ns);
-        let Self { latest, from, next, .. } = self;
-        let idle = |(key, sum): (&_, &Rc<Compact>)| from.1.folded.get(key).is_some_and(|before| before == sum);
-        latest.folded.retain(|key, sum| !idle((key, sum)));
-        for mark in [from, next] {
-            mark.1.folded.retain(|key, _| latest.folded.contains_key(key));
+        let Self { latest, windows, .. } = self;
+        let idle = |key: &Rc<FoldKey>, sum: &Rc<Compact>| {
+            windows.iter().all(|open| open.from.1.folded.get(key).is_some_and(|before| before == sum))
+        };
+        latest.folded.retain(|key, sum| !idle(key, sum));
+        for mark in windows.iter_mut().flat_map(OpenWindow::marks) {
+            mark.folded.retain(|key, _| latest.folded.contains_key(key));
         }
+    }
+
+    /// What was known may have changed meanwhile: all of it comes again, up to the next tick.
+    fn begin_gap(&mut self, inputs: u64) {
+        self.in_gap = true;
+        self.gaps.count += 1;
+        self.gaps.inputs = self.gaps.inputs.saturating_add(inputs);
+        self.latest = Cumulative::default();
+        self.names = Names::default();
+        self.failures.clear();
+        self.host = Host::with_windows(self.windows.len());
+        self.queues = Queues::with_windows(self.windows.len());
+    }
+
+    /// All windows begin anew: what was counted in the gap is of no window.
+    fn end_gap(&mut self) {
+        for (window, open) in self.windows.iter_mut().enumerate() {
+            open.begin(self.now);
+            open.marks().for_each(|mark| *mark = self.latest.clone());
+            self.host.close_window(window, self.now.monotonic_ns);
+            self.queues.close_window(window);
+        }
+    }
+
+    /// Inputs that a recording could not take.
+    pub fn gaps(&self) -> Gaps {
+        self.gaps
     }
 
     fn remember(&mut self, slot: u32, record: &EdgeRecord) {
@@ -174,7 +250,7 @@ impl Engine {
         let Some(record) = self.latest.edges.get(&slot).cloned() else { return };
         self.latest.services_over_limit += u64::from(destination.make_room(&self.latest.folded));
         destination.add(&mut self.latest.folded, &fold::closed(&record));
-        for mark in [&mut self.from.1, &mut self.next.1] {
+        for mark in self.windows.iter_mut().flat_map(OpenWindow::marks) {
             if let Some(before) = mark.edges.insert(slot, Rc::clone(&record)) {
                 destination.add(&mut mark.folded, &before);
             }
@@ -183,8 +259,8 @@ impl Engine {
 
     /// The first word of the agent's cost is what starting took: windows count from there.
     fn remember_agent(&mut self, agent: AgentCost) {
-        for cumulative in [&mut self.from.1, &mut self.next.1] {
-            cumulative.agent.get_or_insert_with(|| agent.clone());
+        for mark in self.windows.iter_mut().flat_map(OpenWindow::marks) {
+            mark.agent.get_or_insert_with(|| agent.clone());
         }
         self.latest.agent = Some(agent);
     }
@@ -195,11 +271,12 @@ impl Engine {
         let Some(record) = self.latest.edges.get(&slot).cloned() else { return };
         let header = &record.header;
         let mut destination = Destination::of(slot, header, &self.names, &self.latest.folded);
-        let silent = self.from.1.edges.get(&slot) == Some(&record);
+        let silent = self.windows.iter().all(|open| open.from.1.edges.get(&slot) == Some(&record));
         if !silent {
             self.latest.services_over_limit += u64::from(destination.make_room(&self.latest.folded));
         }
-        for cumulative in [&mut self.latest, &mut self.from.1, &mut self.next.1] {
+        let marks = self.windows.iter_mut().flat_map(OpenWindow::marks);
+        for cumulative in marks.chain([&mut self.latest]) {
             if let Some(record) = cumulative.edges.remove(&slot)
                 && !silent
             {
@@ -219,7 +296,8 @@ impl Engine {
             let between = Between::called(slot, header, &server, &self.names);
             let mut destination = Destination::of_behind(between, shared).with(None, named);
             self.latest.services_over_limit += u64::from(destination.make_room(&self.latest.folded));
-            for cumulative in [&mut self.latest, &mut self.from.1, &mut self.next.1] {
+            let marks = self.windows.iter_mut().flat_map(OpenWindow::marks);
+            for cumulative in marks.chain([&mut self.latest]) {
                 if let Some(sum) = cumulative.folded.remove(&key) {
                     destination.add(&mut cumulative.folded, &sum);
                 }
@@ -227,24 +305,18 @@ impl Engine {
         }
     }
 
-    /// What snapshots cover.
-    pub fn window(&self) -> Window {
-        self.window
+    /// Ends every window at the last tick.
+    #[cfg(test)]
+    fn close_windows(&mut self) {
+        let mut all = Ended::default();
+        (0..self.windows.len()).for_each(|window| all.add(window));
+        self.close(all);
     }
 
-    /// Ends the window at the last tick: the next one begins there.
-    pub fn close_window(&mut self) {
-        self.next = (self.now, self.latest.clone());
-        self.from = self.next.clone();
-        self.failures.clear();
-        self.host.close_window(self.now.monotonic_ns);
-        self.queues.close_window();
-        self.forget(self.now.monotonic_ns);
-    }
-
-    /// The window as of the last tick.
-    pub fn snapshot(&self) -> Snapshot {
-        let (from, before) = &self.from;
+    /// A window as of the last tick: empty for a window that this engine does not keep.
+    pub fn snapshot(&self, window: WindowId) -> Snapshot {
+        let nothing = (Mark::default(), Cumulative::default());
+        let (from, before) = self.windows.get(window.0).map_or(&nothing, |open| &open.from);
         let span = join::Span { from_ns: from.monotonic_ns, to_ns: self.now.monotonic_ns };
         let mut readings = Vec::with_capacity(self.latest.edges.len());
         for (slot, after) in &self.latest.edges {
@@ -268,23 +340,22 @@ impl Engine {
             end_unix_ns: self.now.unix_ns,
             kernel: self.started.kernel.clone(),
             version: self.started.version.clone(),
-            losses: self.losses(&counted),
+            losses: self.losses(before, &counted),
             coverage: self.coverage(&counted),
             missing_probes: self.probes.iter().filter(|p| p.missing.is_some()).cloned().collect(),
             naming: self.naming.clone(),
             degradation: self.degraded.since(from.monotonic_ns),
             cost: self.latest.cost_since(before),
-            host: self.host.view(),
-            accept_queues: self.queues.views(),
+            host: self.host.view(window.0),
+            accept_queues: self.queues.views(window.0),
             edges_total: edges.len(),
             edges,
         }
     }
 
-    fn losses(&self, counted: &dyn Fn(Counter) -> u64) -> Losses {
-        let before = &self.from.1.programs;
+    fn losses(&self, before: &Cumulative, counted: &dyn Fn(Counter) -> u64) -> Losses {
         let misses = self.latest.programs.values().map(|program| {
-            let earlier = before.get(&program.name).map_or(0, |b| b.recursion_misses);
+            let earlier = before.programs.get(&program.name).map_or(0, |b| b.recursion_misses);
             program.recursion_misses.saturating_sub(earlier)
         });
         Losses {
@@ -299,7 +370,7 @@ impl Engine {
             dns_replies_dropped: counted(Counter::DnsRepliesDropped),
             dns_replies_unread: counted(Counter::DnsRepliesUnread),
             recursion_misses: misses.fold(0, u64::wrapping_add),
-            services_over_limit: self.latest.services_over_limit.wrapping_sub(self.from.1.services_over_limit),
+            services_over_limit: self.latest.services_over_limit.wrapping_sub(before.services_over_limit),
         }
     }
 
@@ -313,6 +384,33 @@ impl Engine {
             evicted_edges: self.evicted,
             synack_retransmits: counted(Counter::SynackRetransmits),
         }
+    }
+}
+
+impl OpenWindow {
+    fn new(schedule: Schedule) -> Self {
+        let next = matches!(schedule, Schedule::Sliding { .. }).then(Default::default);
+        Self { schedule, cadence: schedule.cadence(), from: Default::default(), next }
+    }
+
+    fn begin(&mut self, at: Mark) {
+        self.from.0 = at;
+        self.next.iter_mut().for_each(|next| next.0 = at);
+        self.cadence.iter_mut().for_each(|cadence| cadence.start(at.monotonic_ns));
+    }
+
+    fn close(&mut self, at: Mark, latest: &Cumulative) {
+        if let Some(next) = &mut self.next {
+            std::mem::swap(&mut self.from, next);
+        }
+        let (mark, state) = self.next.as_mut().unwrap_or(&mut self.from);
+        *mark = at;
+        state.assign_from(latest);
+    }
+
+    fn marks(&mut self) -> impl Iterator<Item = &mut Cumulative> {
+        let Self { from, next, .. } = self;
+        [&mut from.1].into_iter().chain(next.iter_mut().map(|next| &mut next.1))
     }
 }
 

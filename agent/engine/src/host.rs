@@ -1,6 +1,6 @@
 //! The host as it was polled: cumulative readings to what a window holds of them.
 
-use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
+use std::{collections::BTreeMap, ops::RangeInclusive, rc::Rc, sync::Arc};
 
 use self::queues::Queues;
 pub use self::queues::{ListenerView, UnixView};
@@ -104,75 +104,114 @@ pub struct CgroupView {
     pub over_ns: u64,
 }
 
-/// A reading, and the one that the window counts from.
+/// A reading, and where each window counts from; a window that it has been gone from for long knows nothing of it.
 #[derive(Debug)]
 struct Known<T> {
-    from: (u64, T),
-    latest: (u64, T),
+    latest: (u64, Rc<T>),
+    windows: Box<[Option<Since<T>>]>,
+}
+
+/// The reading that a window counts from, and whether one came in the window.
+#[derive(Clone, Debug)]
+struct Since<T> {
+    from: (u64, Rc<T>),
     in_window: bool,
 }
 
-impl<T: Clone> Known<T> {
-    fn first(now_ns: u64, reading: T) -> Self {
-        Self { from: (now_ns, reading.clone()), latest: (now_ns, reading), in_window: true }
+/// What a window holds of something that was polled.
+struct Seen<'a, T> {
+    before: &'a T,
+    now: &'a T,
+    over_ns: u64,
+}
+
+impl<T> Known<T> {
+    fn first(now_ns: u64, reading: T, windows: usize) -> Self {
+        let latest = (now_ns, Rc::new(reading));
+        let since = |_| Some(Since { from: (now_ns, Rc::clone(&latest.1)), in_window: true });
+        let windows = (0..windows).map(since).collect();
+        Self { latest, windows }
     }
 
-    fn close(&mut self) {
-        self.from.clone_from(&self.latest);
-        self.in_window = false;
+    fn take(&mut self, now_ns: u64, reading: T) {
+        self.latest = (now_ns, Rc::new(reading));
+        for window in &mut self.windows {
+            match window {
+                Some(since) => since.in_window = true,
+                None => *window = Some(Since { from: (now_ns, Rc::clone(&self.latest.1)), in_window: true }),
+            }
+        }
     }
 
-    fn over_ns(&self) -> u64 {
-        self.latest.0.saturating_sub(self.from.0)
+    fn close(&mut self, window: usize, now_ns: u64) {
+        let (read_ns, reading) = &self.latest;
+        let is_gone = now_ns.saturating_sub(*read_ns) > GONE_NS;
+        self.windows[window] = (!is_gone).then(|| Since { from: (*read_ns, Rc::clone(reading)), in_window: false });
+    }
+
+    fn seen(&self, window: usize) -> Option<Seen<'_, T>> {
+        let since = self.windows.get(window)?.as_ref().filter(|since| since.in_window)?;
+        let over_ns = self.latest.0.saturating_sub(since.from.0);
+        Some(Seen { before: &since.from.1, now: &self.latest.1, over_ns })
     }
 }
 
 /// By key; beyond the limit the first ones.
 #[derive(Debug)]
-struct Table<K, T>(BTreeMap<K, Known<T>>);
+struct Table<K, T> {
+    known: BTreeMap<K, Known<T>>,
+    windows: usize,
+}
 
 impl<K: Ord, T: Clone> Table<K, T> {
+    fn with_windows(windows: usize) -> Self {
+        Self { known: BTreeMap::new(), windows }
+    }
+
+    /// False where there is no space for it.
     fn take(&mut self, key: K, now_ns: u64, reading: &T, limit: usize) -> bool {
-        if let Some(known) = self.0.get_mut(&key) {
-            known.latest.0 = now_ns;
-            known.latest.1.clone_from(reading);
-            known.in_window = true;
+        if let Some(known) = self.known.get_mut(&key) {
+            known.take(now_ns, reading.clone());
             return true;
         }
-        let room = self.0.len() < limit;
-        if room {
-            self.0.insert(key, Known::first(now_ns, reading.clone()));
+        let fits = self.known.len() < limit;
+        if fits {
+            self.known.insert(key, Known::first(now_ns, reading.clone(), self.windows));
         }
-        room
+        fits
     }
 
-    fn close(&mut self, now_ns: u64) {
-        self.0.retain(|_, known| now_ns.saturating_sub(known.latest.0) <= GONE_NS);
-        self.0.values_mut().for_each(Known::close);
+    fn close(&mut self, window: usize, now_ns: u64) {
+        self.known.retain(|_, known| {
+            known.close(window, now_ns);
+            known.windows.iter().any(Option::is_some)
+        });
     }
 
-    fn in_window(&self) -> impl Iterator<Item = (&K, &Known<T>)> {
-        self.0.iter().filter(|(_, known)| known.in_window)
+    fn in_window(&self, window: usize) -> impl Iterator<Item = Seen<'_, T>> {
+        self.known.values().filter_map(move |known| known.seen(window))
     }
 
     /// Those in the window with such keys, in order.
-    fn range(&self, keys: RangeInclusive<K>) -> impl Iterator<Item = &Known<T>> {
-        self.0.range(keys).map(|(_, known)| known).filter(|known| known.in_window)
+    fn range(&self, window: usize, keys: RangeInclusive<K>) -> impl Iterator<Item = Seen<'_, T>> {
+        self.known.range(keys).filter_map(move |(_, known)| known.seen(window))
     }
 
-    fn get(&self, key: &K) -> Option<&Known<T>> {
-        self.0.get(key).filter(|known| known.in_window)
+    fn get(&self, window: usize, key: &K) -> Option<Seen<'_, T>> {
+        self.known.get(key)?.seen(window)
     }
 }
 
-impl<K, T> Default for Table<K, T> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
-    }
+/// What is known of one window alone.
+#[derive(Clone, Debug, Default)]
+struct OfWindow {
+    /// Of listeners.
+    queues: Queues,
+    busiest: Option<BusiestPoll>,
 }
 
 /// All that was polled.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Host {
     namespaces: Table<u32, NamespacePoll>,
     senders: Table<(u32, u64), Sender>,
@@ -180,16 +219,27 @@ pub(crate) struct Host {
     conntrack: Table<u32, ConntrackPoll>,
     processes: Table<u32, ProcessPoll>,
     cgroups: Table<Arc<str>, CgroupPoll>,
-    /// Of listeners, in this window.
-    queues: Queues,
-    /// When what is told now was read, where that is told.
+    windows: Box<[OfWindow]>,
+    /// When what comes now was read, where the stream says so.
     read_ns: Option<u64>,
-    /// Of this window.
-    busiest: Option<BusiestPoll>,
     misses: Vec<(Arc<str>, u64)>,
 }
 
 impl Host {
+    pub(crate) fn with_windows(windows: usize) -> Self {
+        Self {
+            namespaces: Table::with_windows(windows),
+            senders: Table::with_windows(windows),
+            ports: Table::with_windows(windows),
+            conntrack: Table::with_windows(windows),
+            processes: Table::with_windows(windows),
+            cgroups: Table::with_windows(windows),
+            windows: vec![OfWindow::default(); windows].into(),
+            read_ns: None,
+            misses: Vec::new(),
+        }
+    }
+
     /// Takes what was polled.
     pub(crate) fn take(&mut self, now_ns: u64, polled: &Polled) {
         let now_ns = self.read_ns.unwrap_or(now_ns);
@@ -201,14 +251,16 @@ impl Host {
             Polled::Conntrack(poll) => drop(self.conntrack.take(poll.netns, now_ns, poll, MAX_NAMESPACES)),
             Polled::Process(poll) => drop(self.processes.take(poll.pid, now_ns, poll, MAX_PROCESSES)),
             Polled::Cgroup(poll) => drop(self.cgroups.take(Arc::clone(&poll.path), now_ns, poll, MAX_CGROUPS)),
-            Polled::Busiest(poll) => self.busiest = Some(poll.clone()),
+            Polled::Busiest(poll) => {
+                self.windows.iter_mut().for_each(|window| window.busiest = Some(poll.clone()));
+            }
             Polled::Missed(misses) => self.misses.clone_from(&misses.counts),
         }
     }
 
     fn namespace(&mut self, now_ns: u64, poll: &NamespacePoll) {
         if self.namespaces.take(poll.netns, now_ns, poll, MAX_NAMESPACES) {
-            self.queues.take(poll);
+            self.windows.iter_mut().for_each(|window| window.queues.take(poll));
         }
     }
 
@@ -218,50 +270,47 @@ impl Host {
         }
     }
 
-    /// The window ends.
-    pub(crate) fn close_window(&mut self, now_ns: u64) {
-        let Self { namespaces, senders, ports, conntrack, processes, cgroups, queues, busiest, read_ns: _, misses: _ } =
-            self;
-        namespaces.close(now_ns);
-        senders.close(now_ns);
-        ports.close(now_ns);
-        conntrack.close(now_ns);
-        processes.close(now_ns);
-        cgroups.close(now_ns);
-        *queues = Queues::default();
-        *busiest = None;
+    /// A window ends.
+    pub(crate) fn close_window(&mut self, window: usize, now_ns: u64) {
+        let Self { namespaces, senders, ports, conntrack, processes, cgroups, windows, read_ns: _, misses: _ } = self;
+        namespaces.close(window, now_ns);
+        senders.close(window, now_ns);
+        ports.close(window, now_ns);
+        conntrack.close(window, now_ns);
+        processes.close(window, now_ns);
+        cgroups.close(window, now_ns);
+        windows[window] = OfWindow::default();
     }
 
-    /// What the window holds.
-    pub(crate) fn view(&self) -> HostView {
+    /// What a window holds.
+    pub(crate) fn view(&self, window: usize) -> HostView {
+        let Some(own) = self.windows.get(window) else { return HostView::default() };
         HostView {
-            namespaces: self.namespaces.in_window().map(|(_, known)| self.view_of(known)).collect(),
-            processes: self.processes.in_window().map(|(_, known)| process(known)).collect(),
-            cgroups: self.cgroups.in_window().map(|(_, known)| cgroup(known)).collect(),
-            busiest: self.busiest.clone(),
+            namespaces: self.namespaces.in_window(window).map(|seen| self.namespace_view(window, own, seen)).collect(),
+            processes: self.processes.in_window(window).map(process).collect(),
+            cgroups: self.cgroups.in_window(window).map(cgroup).collect(),
+            busiest: own.busiest.clone(),
             misses: self.misses.clone(),
         }
     }
 
-    fn view_of(&self, known: &Known<NamespacePoll>) -> NamespaceView {
-        let (NamespacePoll { counters: before, .. }, now) = (&known.from.1, &known.latest.1);
-        let NamespacePoll { netns, counters, in_use, time_wait, listeners, unix: _ } = now;
+    fn namespace_view(&self, window: usize, own: &OfWindow, seen: Seen<'_, NamespacePoll>) -> NamespaceView {
+        let NamespacePoll { netns, counters, in_use, time_wait, listeners, unix: _ } = seen.now;
         NamespaceView {
             netns: *netns,
-            counters: counters.since(before),
+            counters: counters.since(&seen.before.counters),
             in_use: *in_use,
             time_wait: *time_wait,
-            listeners: self.queues.listeners(*netns, listeners),
-            unix: self.queues.unix(*netns),
-            senders: self.senders.range((*netns, 0)..=(*netns, u64::MAX)).map(sender).collect(),
-            ports: self.ports.get(netns).map(|known| known.latest.1.clone()),
-            conntrack: self.conntrack.get(netns).map(conntrack),
+            listeners: own.queues.listeners(*netns, listeners),
+            unix: own.queues.unix(*netns),
+            senders: self.senders.range(window, (*netns, 0)..=(*netns, u64::MAX)).map(sender).collect(),
+            ports: self.ports.get(window, netns).map(|seen| seen.now.clone()),
+            conntrack: self.conntrack.get(window, netns).map(conntrack),
         }
     }
 }
 
-fn conntrack(known: &Known<ConntrackPoll>) -> ConntrackPoll {
-    let (before, now) = (&known.from.1, &known.latest.1);
+fn conntrack(Seen { before, now, .. }: Seen<'_, ConntrackPoll>) -> ConntrackPoll {
     ConntrackPoll {
         dropped: now.dropped.saturating_sub(before.dropped),
         insert_failed: now.insert_failed.saturating_sub(before.insert_failed),
@@ -270,8 +319,7 @@ fn conntrack(known: &Known<ConntrackPoll>) -> ConntrackPoll {
     }
 }
 
-fn sender(known: &Known<Sender>) -> SenderView {
-    let (before, now) = (&known.from.1, &known.latest.1);
+fn sender(Seen { before, now, over_ns }: Seen<'_, Sender>) -> SenderView {
     SenderView {
         last: *now,
         acked_bytes: now.acked_bytes.saturating_sub(before.acked_bytes),
@@ -280,22 +328,20 @@ fn sender(known: &Known<Sender>) -> SenderView {
         buffer_limited_us: now.buffer_limited_us.saturating_sub(before.buffer_limited_us),
         segments: now.segments.saturating_sub(before.segments),
         retransmitted: now.retransmitted.saturating_sub(before.retransmitted),
-        over_ns: known.over_ns(),
+        over_ns,
     }
 }
 
-fn process(known: &Known<ProcessPoll>) -> ProcessView {
-    let (before, now) = (&known.from.1, &known.latest.1);
+fn process(Seen { before, now, over_ns }: Seen<'_, ProcessPoll>) -> ProcessView {
     ProcessView {
         last: now.clone(),
         run_delay_ns: now.run_delay_ns.saturating_sub(before.run_delay_ns),
         on_cpu_ns: now.on_cpu_ns.saturating_sub(before.on_cpu_ns),
-        over_ns: known.over_ns(),
+        over_ns,
     }
 }
 
-fn cgroup(known: &Known<CgroupPoll>) -> CgroupView {
-    let (before, now) = (&known.from.1, &known.latest.1);
+fn cgroup(Seen { before, now, over_ns }: Seen<'_, CgroupPoll>) -> CgroupView {
     let throttle = now.throttle.zip(before.throttle).map(|(now, before)| Throttle {
         periods: now.periods.saturating_sub(before.periods),
         throttled: now.throttled.saturating_sub(before.throttled),
@@ -308,7 +354,7 @@ fn cgroup(known: &Known<CgroupPoll>) -> CgroupView {
         io_some_us: now.io_some_us.saturating_sub(before.io_some_us),
         io_full_us: now.io_full_us.saturating_sub(before.io_full_us),
     });
-    CgroupView { path: Arc::clone(&now.path), throttle, pressure, over_ns: known.over_ns() }
+    CgroupView { path: Arc::clone(&now.path), throttle, pressure, over_ns }
 }
 
 #[cfg(test)]

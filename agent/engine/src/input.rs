@@ -54,6 +54,11 @@ pub enum Input<'a> {
     Polled(&'a Polled),
     /// How far weir has stepped back, from the last tick on.
     Degraded(Degraded),
+    /// A recording could not take so many inputs. What follows, up to the next tick, says again all that holds.
+    Gap {
+        /// How many.
+        inputs: u64,
+    },
     /// All of the above is complete up to this time.
     Tick {
         /// Monotonic clock, nanoseconds: the clock of every record.

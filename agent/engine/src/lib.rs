@@ -22,12 +22,13 @@ mod polled;
 mod queues;
 mod service;
 mod snapshot;
+mod window;
 
 pub use budget::{Budget, Limits, SPAN_NS, TICK_NS, Usage};
 pub use degraded::{CPU_STEPS, Degradation, Degraded, ESTIMATED, MEMORY_STEPS, Step};
 pub use delta::View;
 pub use distribution::{Distribution, bounds_s, middle_s};
-pub use engine::{Engine, Window};
+pub use engine::{Engine, Gaps};
 pub use host::{CgroupView, HostView, ListenerView, NamespaceView, ProcessView, SenderView, UnixView};
 pub use identity::{Backend, Identity, Kind, Named, NamedEnd, Service, Short};
 pub use input::{AgentCost, Input, Naming, ProbeState, ProgramCost, Started};
@@ -39,3 +40,4 @@ pub use queues::AcceptQueueView;
 pub use snapshot::{
     Absent, Cost, Coverage, Edge, End, Failure, LittlesLaw, Losses, Process, ServerProcess, Snapshot, program_name,
 };
+pub use window::{Cadence, Ended, Schedule, WindowId};

@@ -32,46 +32,66 @@ pub struct AcceptQueueView {
     pub wait: Distribution,
 }
 
+/// A queue, and where each window counts from.
 #[derive(Debug)]
 struct Known {
-    from: AcceptQueue,
     latest: AcceptQueue,
-    told_ns: u64,
+    from: Box<[AcceptQueue]>,
+    updated_ns: u64,
 }
 
 /// All of them.
-#[derive(Debug, Default)]
-pub(crate) struct Queues(BTreeMap<ListeningPort, Box<Known>>);
+#[derive(Debug)]
+pub(crate) struct Queues {
+    /// Boxed: nodes of the tree are half empty.
+    known: BTreeMap<ListeningPort, Box<Known>>,
+    windows: usize,
+}
 
 impl Queues {
+    pub(crate) fn with_windows(windows: usize) -> Self {
+        Self { known: BTreeMap::new(), windows }
+    }
+
     pub(crate) fn take(&mut self, now_ns: u64, at: ListeningPort, queue: &AcceptQueue) {
-        if self.0.len() >= MAX_QUEUES && !self.0.contains_key(&at) {
-            let oldest = self.0.iter().min_by_key(|(_, known)| known.told_ns).map(|(at, _)| *at);
-            oldest.and_then(|oldest| self.0.remove(&oldest));
+        if self.known.len() >= MAX_QUEUES && !self.known.contains_key(&at) {
+            let oldest = self.known.iter().min_by_key(|(_, known)| known.updated_ns).map(|(at, _)| *at);
+            oldest.and_then(|oldest| self.known.remove(&oldest));
         }
-        let new = || Box::new(Known { from: AcceptQueue::EMPTY, latest: AcceptQueue::EMPTY, told_ns: 0 });
-        let known = self.0.entry(at).or_insert_with(new);
+        let windows = self.windows;
+        let known = self.known.entry(at).or_insert_with(|| Box::new(Known::new(windows)));
         // Closed and listened on again: another queue.
         let before = &known.latest;
         let fell = queue.fill.iter().zip(&before.fill).any(|(now, before)| now < before);
         if fell || queue.enqueued < before.enqueued || queue.depth_sum < before.depth_sum {
-            known.from = AcceptQueue::EMPTY;
+            known.from.fill(AcceptQueue::EMPTY);
         }
-        (known.latest, known.told_ns) = (*queue, now_ns);
+        (known.latest, known.updated_ns) = (*queue, now_ns);
     }
 
-    pub(crate) fn close_window(&mut self) {
-        self.0.values_mut().for_each(|known| known.from = known.latest);
+    pub(crate) fn close_window(&mut self, window: usize) {
+        for known in self.known.values_mut() {
+            known.from[window] = known.latest;
+        }
     }
 
-    /// In the order of their keys.
-    pub(crate) fn views(&self) -> Vec<AcceptQueueView> {
-        self.0.iter().map(|(at, known)| AcceptQueueView::of(*at, known)).collect()
+    /// A window's, in the order of their keys.
+    pub(crate) fn views(&self, window: usize) -> Vec<AcceptQueueView> {
+        let view = |(at, known): (&ListeningPort, &Box<Known>)| {
+            Some(AcceptQueueView::between(*at, known.from.get(window)?, &known.latest))
+        };
+        self.known.iter().filter_map(view).collect()
+    }
+}
+
+impl Known {
+    fn new(windows: usize) -> Self {
+        Self { latest: AcceptQueue::EMPTY, from: vec![AcceptQueue::EMPTY; windows].into(), updated_ns: 0 }
     }
 }
 
 impl AcceptQueueView {
-    fn of(at: ListeningPort, Known { from, latest, .. }: &Known) -> Self {
+    fn between(at: ListeningPort, from: &AcceptQueue, latest: &AcceptQueue) -> Self {
         let arrivals = latest.enqueued.wrapping_sub(from.enqueued);
         let depths = latest.depth_sum.wrapping_sub(from.depth_sum);
         Self {
@@ -116,23 +136,23 @@ mod tests {
     #[test]
     fn a_window_holds_what_came_in_it() {
         let at = ListeningPort { netns: 1, port: 80 };
-        let mut queues = Queues::default();
+        let mut queues = Queues::with_windows(1);
         queues.take(1, at, &queue(5));
-        queues.close_window();
-        assert_eq!(queues.views()[0].arrivals, 0);
+        queues.close_window(0);
+        assert_eq!(queues.views(0)[0].arrivals, 0);
         queues.take(2, at, &queue(9));
-        let view = &queues.views()[0];
+        let view = &queues.views(0)[0];
         assert_eq!((view.arrivals, view.mean_depth, view.at_least(2), view.at_least(3)), (4, 3.0, 4, 0));
         queues.take(3, at, &queue(2));
-        assert_eq!(queues.views()[0].arrivals, 2, "opened again");
+        assert_eq!(queues.views(0)[0].arrivals, 2, "opened again");
     }
 
     #[test]
     fn of_too_many_the_oldest_are_forgotten() {
-        let mut queues = Queues::default();
+        let mut queues = Queues::with_windows(1);
         for port in 0..=MAX_QUEUES as u32 {
             queues.take(port.into(), ListeningPort { netns: 1, port }, &queue(1));
         }
-        assert_eq!((queues.0.len(), queues.0.keys().next().map(|at| at.port)), (MAX_QUEUES, Some(1)));
+        assert_eq!((queues.known.len(), queues.known.keys().next().map(|at| at.port)), (MAX_QUEUES, Some(1)));
     }
 }

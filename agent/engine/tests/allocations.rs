@@ -1,7 +1,7 @@
 //! A tick that brings nothing new must not allocate: weir runs for months beside what it observes.
 
 use weir_abi::{ConnectFailed, EdgeKey, EdgeRecord, FIRST_SLOT, N_COUNTERS, ROLE_CLIENT, SLOT_LIVE};
-use weir_engine::{AgentCost, Engine, Input, ProgramCost, Window};
+use weir_engine::{AgentCost, Engine, Input, ProgramCost, Schedule, WindowId};
 
 const EDGES: u32 = 1_000;
 const S: u64 = 1_000_000_000;
@@ -28,24 +28,24 @@ fn tick(engine: &mut Engine, program: &ProgramCost, second: u64) {
 }
 
 /// Allocations of twenty ticks, after ten that bring everything into being.
-fn allocations(window: Window) -> u64 {
-    let mut engine = Engine::new(window);
+fn allocations(window: Schedule) -> u64 {
+    let mut engine = Engine::new([window]);
     let program = ProgramCost { name: "sock_send_length".into(), runs: Some((1, 2)), recursion_misses: 0 };
     (1..=10).for_each(|second| tick(&mut engine, &program, second));
     let measured = allocation_counter::measure(|| (11..=30).for_each(|second| tick(&mut engine, &program, second)));
-    assert_eq!(engine.snapshot().edges.len(), EDGES as usize);
+    assert_eq!(engine.snapshot(WindowId::FIRST).edges.len(), EDGES as usize);
     measured.count_total
 }
 
 #[test]
 fn a_steady_tick_allocates_nothing() {
-    assert_eq!(allocations(Window::Whole), 0);
+    assert_eq!(allocations(Schedule::Whole), 0);
 }
 
 /// A mark shares the records; the first change of each after a mark copies it: two pieces of memory.
 #[test]
 fn a_sliding_window_allocates_only_after_its_marks() {
     let marks = 20 / 3 + 1;
-    let allocated = allocations(Window::Sliding { span_ns: 3 * S });
+    let allocated = allocations(Schedule::Sliding { span_ns: 3 * S });
     assert!(allocated <= marks * u64::from(EDGES) * 2, "{allocated}");
 }

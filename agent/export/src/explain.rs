@@ -15,9 +15,8 @@ use std::{
 
 use anyhow::Result;
 use weir_engine::{Edge, Identity, Process, Service, Snapshot};
-use weir_signals::{Alert, Pending, Subject as About};
+use weir_signals::{Alert, PendingAlarm, Standing, Subject as About};
 
-use super::signals::Watch;
 use limits::Limits;
 use split::Split;
 pub use who::Asked;
@@ -62,8 +61,8 @@ pub struct Picture<'a> {
     callees: Vec<Line>,
     limits: Limits<'a>,
     incidents: Vec<&'a Alert>,
-    pending: Vec<Pending<'a>>,
-    watch: &'a Watch,
+    pending: Vec<&'a PendingAlarm>,
+    standing: &'a Standing,
     learn: Duration,
 }
 
@@ -72,7 +71,7 @@ impl<'a> Picture<'a> {
     ///
     /// # Errors
     /// When nothing of that name was seen.
-    pub fn of(asked: &'a Asked, snapshot: &'a Snapshot, watch: &'a Watch, learn: Duration) -> Result<Self> {
+    pub fn of(asked: &'a Asked, snapshot: &'a Snapshot, standing: &'a Standing, learn: Duration) -> Result<Self> {
         let (ends, callers, callees) = match asked {
             Asked::Service(who) => {
                 let subject = who.resolve(snapshot)?;
@@ -98,9 +97,10 @@ impl<'a> Picture<'a> {
             // What the host lacks, everybody on it lacks.
             (a.is_none() && b.is_none()) || [a, b].into_iter().flatten().any(|service| services.contains(service))
         };
-        let incidents = watch.seen().iter().filter(|alert| concerns(alert.unit())).collect();
-        let pending = watch.decider().incidents().pending().filter(|pending| concerns(pending.unit)).collect();
-        Ok(Self { asked, snapshot, services, instances, callers, callees, limits, incidents, pending, watch, learn })
+        let alerts = standing.incidents.iter().map(|entry| &entry.event.alert);
+        let incidents = alerts.filter(|alert| concerns(alert.unit())).collect();
+        let pending = standing.pending.iter().filter(|pending| concerns(&pending.subject)).collect();
+        Ok(Self { asked, snapshot, services, instances, callers, callees, limits, incidents, pending, standing, learn })
     }
 
     /// Writes it.
@@ -121,7 +121,7 @@ impl<'a> Picture<'a> {
 
     /// What was not judged, and why.
     fn unjudged(&self) -> Option<String> {
-        let (windows, watched_ns) = self.watch.judged();
+        let Standing { windows, watched_ns, .. } = *self.standing;
         if windows == 0 {
             return Some("no window of 5 s was seen whole: nothing was judged".to_owned());
         }

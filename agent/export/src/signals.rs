@@ -1,15 +1,11 @@
 //! Incidents as they begin, change and end: for a terminal, and as JSON.
 
 use std::{
+    collections::BTreeSet,
     io::{self, Write},
-    time::Duration,
 };
 
-use anyhow::Result;
-use weir_engine::Snapshot;
-use weir_signals::{
-    Alert, Decider, Document, Ended, Event, Happened, Item, Learning, Level, Lost, Pending, Rules, SIGNALS, WINDOW_NS,
-};
+use weir_signals::{Document, Ended, Event, Happened, Item, Level, PendingAlarm, SIGNALS, Standing, WINDOW_NS};
 
 use super::json::{Json, Object};
 
@@ -33,154 +29,102 @@ impl Form {
     ];
 }
 
-/// Judges windows, and writes what comes of them.
-pub struct Watch {
+/// Writes what happens to incidents, from updates of what stands: an update that was missed delays an event, and loses none
+/// that still matters.
+pub struct IncidentWriter {
     form: Form,
-    decider: Decider,
-    /// Every incident as it last stood.
-    seen: Vec<Alert>,
-    /// Incidents that `seen` has no room for.
-    unseen: u64,
-    windows: u64,
-    watched_ns: u64,
-    edges: usize,
+    /// The last event that was written.
+    sequence: u64,
+    /// Incidents that were written.
+    written: BTreeSet<String>,
 }
 
-/// Incidents kept for the end.
-const MAX_SEEN: usize = 1000;
-
-impl Watch {
-    /// `learn`: how long until it is known what is normal.
-    pub fn new(form: Form, learn: Duration) -> Self {
-        Self::following(Rules::ALL, form, learn)
+impl IncidentWriter {
+    /// Writes in this form.
+    pub fn new(form: Form) -> Self {
+        Self { form, sequence: 0, written: BTreeSet::new() }
     }
 
-    /// The same by other rules than weir's.
-    pub fn following(rules: Rules, form: Form, learn: Duration) -> Self {
-        let learning = Learning::of(u64::try_from(learn.as_nanos()).unwrap_or(u64::MAX));
-        let decider = Decider::following(rules, learning);
-        Self { form, decider, seen: Vec::new(), unseen: 0, windows: 0, watched_ns: 0, edges: 0 }
-    }
-
-    /// Takes a window. What is left of one at the end is no window.
-    pub fn window_to(&mut self, out: &mut impl Write, snapshot: &Snapshot) -> Result<()> {
-        if snapshot.window_ns < WINDOW_NS / 2 {
-            return Ok(());
-        }
-        self.windows += 1;
-        self.watched_ns = self.watched_ns.saturating_add(snapshot.window_ns);
-        self.edges = self.edges.max(snapshot.edges_total);
-        let decisions = self.decider.window(snapshot.end_monotonic_ns, snapshot);
-        for event in &decisions.events {
-            match self.form {
-                Form::Text => write_event(out, event)?,
-                Form::Jsonl => {
-                    let document = object(&event.alert.document()).with("event", happened(event.happened));
-                    serde_json::to_writer(&mut *out, &document)?;
-                    out.write_all(b"\n")?;
-                }
-                Form::Json => {}
+    /// Writes what has happened since the last update.
+    ///
+    /// # Errors
+    /// What the writer returns.
+    pub fn update(&mut self, out: &mut impl Write, standing: &Standing) -> io::Result<()> {
+        for entry in standing.since(self.sequence) {
+            let event = &entry.event;
+            let is_new = self.written.insert(event.alert.id().to_owned());
+            // Its beginning was in an update that was missed.
+            if is_new && event.happened != Happened::Raised {
+                self.event(out, &Event { happened: Happened::Raised, ..event.clone() })?;
             }
+            self.event(out, event)?;
+            self.sequence = entry.sequence;
         }
-        out.flush()?;
-        decisions.events.into_iter().for_each(|event| self.see(event));
-        Ok(())
-    }
-
-    /// Every incident as it last stood.
-    pub(crate) fn seen(&self) -> &[Alert] {
-        &self.seen
-    }
-
-    /// What judges.
-    pub(crate) fn decider(&self) -> &Decider {
-        &self.decider
-    }
-
-    /// How many windows were judged, and how long they are together.
-    pub(crate) fn judged(&self) -> (u64, u64) {
-        (self.windows, self.watched_ns)
-    }
-
-    fn see(&mut self, event: Event) {
-        let Event { happened, alert } = event;
-        if let Some(known) = self.seen.iter_mut().find(|known| known.id() == alert.id()) {
-            *known = alert;
-        } else if self.seen.len() < MAX_SEEN {
-            self.seen.push(alert);
-        } else {
-            self.unseen += u64::from(happened == Happened::Raised);
-        }
+        out.flush()
     }
 
     /// The end: the document, where that is the form.
     ///
     /// # Errors
     /// What the writer returns.
-    pub fn finish(&self, out: &mut impl Write) -> Result<()> {
+    pub fn finish(&self, out: &mut impl Write, standing: &Standing) -> io::Result<()> {
         if self.form == Form::Json {
-            serde_json::to_writer_pretty(&mut *out, &self.document())?;
+            serde_json::to_writer_pretty(&mut *out, &document(standing))?;
             out.write_all(b"\n")?;
-            out.flush()?;
+        }
+        out.flush()
+    }
+
+    fn event(&self, out: &mut impl Write, event: &Event) -> io::Result<()> {
+        match self.form {
+            Form::Text => write_event(out, event)?,
+            Form::Jsonl => {
+                let document = object(&event.alert.document()).with("event", happened(event.happened));
+                serde_json::to_writer(&mut *out, &document)?;
+                out.write_all(b"\n")?;
+            }
+            Form::Json => {}
         }
         Ok(())
     }
-
-    /// What it came to, in a line.
-    pub fn summary(&self) -> String {
-        let seconds = self.watched_ns as f64 / 1e9;
-        let firing = self.decider.incidents().firing().count();
-        let all = self.seen.len() as u64 + self.unseen;
-        let what = match (all, self.windows) {
-            (_, 0) => "no window of 5 s was seen whole: nothing was judged".to_owned(),
-            (0, _) => "nothing wrong".to_owned(),
-            (1, _) => format!("1 incident, {}", if firing == 0 { "over" } else { "going on" }),
-            (n, _) => format!("{n} incidents, {firing} of them going on"),
-        };
-        let lost = lost_of(self.decider.incidents().lost(), self.decider.units_over_limit(), self.unseen);
-        let lost: Vec<String> = lost.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")).collect();
-        let lost = if lost.is_empty() { String::new() } else { format!("; lost: {}", lost.join(", ")) };
-        let edges = if self.edges == 1 { "edge" } else { "edges" };
-        format!("{seconds:.0} s, {} windows, {} {edges}: {what}{lost}", self.windows, self.edges)
-    }
-
-    fn document(&self) -> Object {
-        let incidents = self.decider.incidents();
-        let signals =
-            SIGNALS.iter().map(|signal| Object::new().with("name", signal.name).with("says", signal.says).into());
-        let pending = incidents.pending().map(|pending| pending_of(&pending).into());
-        let lost = lost_of(incidents.lost(), self.decider.units_over_limit(), self.unseen);
-        let lost = lost.iter().fold(Object::new(), |object, (name, n)| object.with(name, *n));
-        Object::new()
-            .with("watched_s", self.watched_ns as f64 / 1e9)
-            .with("windows", self.windows)
-            .with("window_s", WINDOW_NS as f64 / 1e9)
-            .with("edges", self.edges as u64)
-            .with("signals", signals.collect::<Vec<Json>>())
-            .with("incidents", self.seen.iter().map(|alert| object(&alert.document()).into()).collect::<Vec<Json>>())
-            .with("pending", pending.collect::<Vec<Json>>())
-            .with("lost", lost)
-    }
 }
 
-/// What may be an incident soon.
-pub(crate) fn pending_of(pending: &Pending<'_>) -> Object {
-    let object = Object::new().with("signal", pending.signal).with("unit", pending.unit.to_string().as_str());
-    object.with("held", pending.held.map_or(Json::Null, Json::from))
+/// What was watched and found, in a line.
+pub fn summary(standing: &Standing) -> String {
+    let Standing { incidents, firing, windows, watched_ns, edges, not_kept, .. } = standing;
+    let seconds = *watched_ns as f64 / 1e9;
+    let what = match (incidents.len() as u64 + not_kept, windows) {
+        (_, 0) => "no window of 5 s was seen whole: nothing was judged".to_owned(),
+        (0, _) => "nothing wrong".to_owned(),
+        (1, _) => format!("1 incident, {}", if *firing == 0 { "over" } else { "going on" }),
+        (n, _) => format!("{n} incidents, {firing} of them going on"),
+    };
+    let lost = standing.losses();
+    let lost: Vec<String> = lost.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")).collect();
+    let lost = if lost.is_empty() { String::new() } else { format!("; lost: {}", lost.join(", ")) };
+    format!("{seconds:.0} s, {windows} windows, {edges} {}: {what}{lost}", if *edges == 1 { "edge" } else { "edges" })
 }
 
-/// All losses by name.
-fn lost_of(lost: Lost, units_over_limit: u64, unseen: u64) -> Vec<(&'static str, u64)> {
-    let Lost { alarms_over_limit, incidents_over_limit, rejected, rolled_up, changes_over_limit } = lost;
-    vec![
-        ("alarms_over_limit", alarms_over_limit),
-        ("incidents_over_limit", incidents_over_limit),
-        ("incidents_not_kept", unseen),
-        ("notifications_rolled_up", rolled_up),
-        ("changes_over_limit", changes_over_limit),
-        ("units_over_limit", units_over_limit),
-        ("reports_rejected", rejected.iter().sum()),
-    ]
+fn document(standing: &Standing) -> Object {
+    let signals = SIGNALS.iter().map(|signal| Object::new().with("name", signal.name).with("says", signal.says).into());
+    let incidents = standing.incidents.iter().map(|entry| object(&entry.event.alert.document()).into());
+    let pending = standing.pending.iter().map(|pending| pending_of(pending).into());
+    let lost = standing.losses().iter().fold(Object::new(), |object, (name, n)| object.with(name, *n));
+    Object::new()
+        .with("watched_s", standing.watched_ns as f64 / 1e9)
+        .with("windows", standing.windows)
+        .with("window_s", WINDOW_NS as f64 / 1e9)
+        .with("edges", standing.edges as u64)
+        .with("signals", signals.collect::<Vec<Json>>())
+        .with("incidents", incidents.collect::<Vec<Json>>())
+        .with("pending", pending.collect::<Vec<Json>>())
+        .with("lost", lost)
+}
+
+/// An alarm that does not fire yet.
+pub(crate) fn pending_of(pending: &PendingAlarm) -> Object {
+    let object = Object::new().with("signal", pending.signal).with("unit", pending.subject.to_string().as_str());
+    object.with("held", pending.held.as_deref().map_or(Json::Null, Json::from))
 }
 
 fn write_event(out: &mut impl Write, event: &Event) -> io::Result<()> {

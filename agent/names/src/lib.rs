@@ -54,6 +54,8 @@ pub struct Identities {
     unix_offset_ns: u64,
     /// As last told.
     tally: Tally,
+    /// All names are news with the next tick.
+    is_repeated: bool,
 }
 
 /// Changes when somebody may have another name.
@@ -94,6 +96,7 @@ impl Identities {
             renamed_ns: 0,
             unix_offset_ns,
             tally: Tally::default(),
+            is_repeated: false,
         }
     }
 
@@ -139,6 +142,14 @@ impl Identities {
         }
     }
 
+    /// With the next tick, all names are news again: a consumer has missed some.
+    pub fn repeat(&mut self) {
+        for met in self.met.values_mut() {
+            (met.own, met.far, met.unknown, met.answered) = (None, None, None, false);
+        }
+        (self.is_repeated, self.renamed_ns, self.tally) = (true, 0, Tally::default());
+    }
+
     /// What has become known since.
     pub fn tick(&mut self, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) {
         for answer in self.conntrack.answers() {
@@ -154,8 +165,8 @@ impl Identities {
             local.look_again(now_ns);
         }
         let known = self.generations();
-        if known != self.known && now_ns.saturating_sub(self.renamed_ns) >= RENAME_SPACING_NS {
-            self.known = known;
+        if (known != self.known || self.is_repeated) && now_ns.saturating_sub(self.renamed_ns) >= RENAME_SPACING_NS {
+            (self.known, self.is_repeated) = (known, false);
             self.renamed_ns = now_ns;
             let slots: Vec<u32> = self.met.keys().copied().collect();
             slots.into_iter().for_each(|slot| self.name(slot, now_ns, sink));

@@ -6,6 +6,7 @@
 mod name;
 mod poll;
 mod queue;
+mod tap;
 mod wire;
 
 use std::{
@@ -19,6 +20,7 @@ use bytes::{BufMut as _, BytesMut};
 use lz4_flex::frame::{BlockMode, FrameDecoder, FrameEncoder, FrameInfo};
 use weir_engine::Input;
 
+pub use tap::{Tap, WhenFull};
 use wire::{Header, Line};
 
 /// Raised when a file of the new kind would mislead an old weir.
@@ -31,10 +33,10 @@ const LONGEST_WRITTEN: usize = 16 << 10;
 /// No input is near this long; a longer line is not ours.
 const MAX_LINE: u64 = 1 << 20;
 
-/// Writes a recording.
+/// Writes a recording, in the caller's own time.
 pub struct Recorder {
-    out: FrameEncoder<BufWriter<File>>,
-    line: BytesMut,
+    file: Compressor,
+    line: Encoder,
 }
 
 impl Recorder {
@@ -43,10 +45,7 @@ impl Recorder {
     /// # Errors
     /// When it cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-        let info = FrameInfo::new().content_checksum(true).block_checksums(true).block_mode(BlockMode::Linked);
-        let out = FrameEncoder::with_frame_info(info, BufWriter::new(file));
-        let mut recorder = Self { out, line: BytesMut::with_capacity(LONGEST_WRITTEN) };
+        let mut recorder = Self { file: Compressor::create(path)?, line: Encoder::default() };
         recorder.put(&Line::Header(Header::of_version(VERSION)))?;
         Ok(recorder)
     }
@@ -60,10 +59,7 @@ impl Recorder {
     }
 
     fn put(&mut self, line: &Line<'_>) -> Result<()> {
-        self.line.clear();
-        serde_json::to_writer((&mut self.line).writer(), line).context("encode a recording line")?;
-        self.line.put_u8(b'\n');
-        self.out.write_all(&self.line).context("write the recording")
+        self.file.append(self.line.encode(line)?)
     }
 
     /// Closes the file properly: a file without this end is reported as truncated.
@@ -72,7 +68,44 @@ impl Recorder {
     /// When the file cannot be written.
     pub fn finish(mut self) -> Result<()> {
         self.put(&Line::End)?;
-        let mut out = self.out.finish().context("finish the recording")?;
+        self.file.finish()
+    }
+}
+
+/// Lines as bytes, in a buffer that is used again.
+struct Encoder(BytesMut);
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self(BytesMut::with_capacity(LONGEST_WRITTEN))
+    }
+}
+
+impl Encoder {
+    fn encode(&mut self, line: &Line<'_>) -> Result<&[u8]> {
+        self.0.clear();
+        serde_json::to_writer((&mut self.0).writer(), line).context("encode a recording line")?;
+        self.0.put_u8(b'\n');
+        Ok(&self.0)
+    }
+}
+
+/// The file.
+struct Compressor(FrameEncoder<BufWriter<File>>);
+
+impl Compressor {
+    fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let info = FrameInfo::new().content_checksum(true).block_checksums(true).block_mode(BlockMode::Linked);
+        Ok(Self(FrameEncoder::with_frame_info(info, BufWriter::new(file))))
+    }
+
+    fn append(&mut self, lines: &[u8]) -> Result<()> {
+        self.0.write_all(lines).context("write the recording")
+    }
+
+    fn finish(self) -> Result<()> {
+        let mut out = self.0.finish().context("finish the recording")?;
         out.flush().context("write the recording")
     }
 }

@@ -2,7 +2,7 @@ use std::io::Write as _;
 
 use proptest::prelude::*;
 use weir_abi::{ConnectFailed, EdgeKey, EdgeRecord};
-use weir_engine::{AgentCost, Degraded, Engine, ProbeState, ProgramCost, Started, Window};
+use weir_engine::{AgentCost, Degraded, Engine, ProbeState, ProgramCost, Schedule, Started, WindowId};
 
 use super::*;
 
@@ -70,19 +70,19 @@ fn what_was_recorded_is_told_again() {
     let scratch = Scratch::new("roundtrip");
     recorded(&scratch.0);
     let record = a_record();
-    let mut direct = Engine::new(Window::Whole);
+    let mut direct = Engine::new([Schedule::Whole]);
     let mut expected = inputs(&record).into_iter();
     for input in inputs(&record) {
         direct.take(input);
     }
-    let mut again = Engine::new(Window::Whole);
+    let mut again = Engine::new([Schedule::Whole]);
     play(&scratch.0, &mut |input| {
         assert_eq!(Some(&input), expected.next().as_ref());
         again.take(input);
     })
     .expect("play");
     assert_eq!(expected.next(), None);
-    assert_eq!(again.snapshot(), direct.snapshot());
+    assert_eq!(again.snapshot(WindowId::FIRST), direct.snapshot(WindowId::FIRST));
 }
 
 /// Allocations, if there were any, would be one a line.
@@ -148,7 +148,7 @@ fn foreign_files_are_named_as_such() {
 fn a_newer_format_is_refused() {
     let scratch = Scratch::new("newer");
     let mut recorder = Recorder::create(&scratch.0).expect("create");
-    recorder.out = FrameEncoder::new(BufWriter::new(File::create(&scratch.0).expect("create")));
+    recorder.file.0 = FrameEncoder::new(BufWriter::new(File::create(&scratch.0).expect("create")));
     recorder.put(&Line::Header(Header::of_version(VERSION + 1))).expect("write");
     recorder.finish().expect("finish");
     let error = format!("{:#}", play(&scratch.0, &mut |_| {}).expect_err("newer"));

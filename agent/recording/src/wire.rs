@@ -17,21 +17,63 @@ use super::{name::Name, poll::Poll, queue::Queue};
 #[serde(rename_all = "snake_case")]
 pub(super) enum Line<'a> {
     Header(Header),
-    Started { monotonic_ns: u64, unix_ns: u64, kernel: Cow<'a, str>, version: Cow<'a, str> },
-    Probe { name: Cow<'a, str>, missing: Option<Cow<'a, str>>, provides: Cow<'a, str> },
-    Edge { slot: u32, record: Record<'a> },
+    Started {
+        monotonic_ns: u64,
+        unix_ns: u64,
+        kernel: Cow<'a, str>,
+        version: Cow<'a, str>,
+    },
+    Probe {
+        name: Cow<'a, str>,
+        missing: Option<Cow<'a, str>>,
+        provides: Cow<'a, str>,
+    },
+    Edge {
+        slot: u32,
+        record: Record<'a>,
+    },
     Named(Name<'a>),
-    Naming { counts: Vec<(Cow<'a, str>, u64)>, unavailable: Vec<(Cow<'a, str>, Cow<'a, str>)> },
-    Backend { slot: u32, address: SocketAddr },
-    Retired { slot: u32 },
-    ConnectFailed { at_ns: u64, after_ns: u64, key: Key, outcome: u32, errno: i32, syn_retransmits: u32 },
+    Naming {
+        counts: Vec<(Cow<'a, str>, u64)>,
+        unavailable: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    },
+    Backend {
+        slot: u32,
+        address: SocketAddr,
+    },
+    Retired {
+        slot: u32,
+    },
+    ConnectFailed {
+        at_ns: u64,
+        after_ns: u64,
+        key: Key,
+        outcome: u32,
+        errno: i32,
+        syn_retransmits: u32,
+    },
     Counters(Cow<'a, [u64]>),
-    Program { name: Cow<'a, str>, runs: Option<(u64, u64)>, recursion_misses: u64 },
-    Agent { cpu_ns: u64, rss_bytes: u64, map_bytes: u64 },
+    Program {
+        name: Cow<'a, str>,
+        runs: Option<(u64, u64)>,
+        recursion_misses: u64,
+    },
+    Agent {
+        cpu_ns: u64,
+        rss_bytes: u64,
+        map_bytes: u64,
+    },
     Degraded(Steps),
     AcceptQueue(Queue),
     Polled(Poll<'a>),
-    Tick { monotonic_ns: u64, unix_ns: u64 },
+    /// So many inputs could not be written in time; what follows up to the next tick says again all that holds.
+    Gap {
+        inputs: u64,
+    },
+    Tick {
+        monotonic_ns: u64,
+        unix_ns: u64,
+    },
     End,
 }
 
@@ -332,6 +374,7 @@ impl<'a> From<&'a Input<'_>> for Line<'a> {
             Input::Degraded(degraded) => Self::Degraded((*degraded).into()),
             Input::AcceptQueue { at, queue } => Self::AcceptQueue(Queue::of(*at, queue)),
             Input::Polled(polled) => Self::Polled(Poll::ToWrite(polled)),
+            Input::Gap { inputs } => Self::Gap { inputs: *inputs },
             Input::Tick { monotonic_ns, unix_ns } => Self::Tick { monotonic_ns: *monotonic_ns, unix_ns: *unix_ns },
         }
     }
@@ -389,6 +432,7 @@ impl Line<'_> {
                 sink(Input::Polled(poll.get()));
                 return;
             }
+            Self::Gap { inputs } => Input::Gap { inputs },
             Self::Tick { monotonic_ns, unix_ns } => Input::Tick { monotonic_ns, unix_ns },
         });
     }

@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use weir_abi::{EdgeKey, EdgeRecord, FIRST_SLOT, ROLE_CLIENT, SLOT_LIVE};
-use weir_engine::{Engine, Input, Window};
+use weir_engine::{Engine, Input, Schedule, Started, WindowId};
 use weir_signals::{Decider, Learning};
 
 const EDGES: u32 = 5_000;
@@ -42,7 +42,8 @@ fn decide(c: &mut Criterion) {
     let mut group = c.benchmark_group("decide, 5,000 edges");
     for (name, outcome) in [("all well", 0), ("all refused", 1)] {
         let mut records = clients(EDGES);
-        let mut engine = Engine::new(Window::Whole);
+        let mut engine = Engine::new([Schedule::Tumbling { span_ns: window_ns }]);
+        engine.take(Input::Started(Started::default()));
         let mut decider = Decider::new(Learning::of(0));
         let mut now_ns = 0;
         let mut window = |engine: &mut Engine, outcome: usize| {
@@ -52,9 +53,8 @@ fn decide(c: &mut Criterion) {
                 record.connects[outcome] += 30;
                 record.latency.buckets[20] += 30;
             }
-            engine.close_window();
             tell(engine, &records, now_ns);
-            (now_ns, engine.snapshot())
+            (now_ns, engine.snapshot(WindowId::FIRST))
         };
         for _ in 0..60 {
             let (now_ns, snapshot) = window(&mut engine, 0);

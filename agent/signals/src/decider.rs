@@ -67,7 +67,7 @@ impl Decider {
     }
 
     /// Edges and names that the signals found no room for.
-    pub fn units_over_limit(&self) -> u64 {
+    pub fn subjects_over_limit(&self) -> u64 {
         self.evaluators.iter().map(|evaluator| evaluator.over_limit()).sum()
     }
 }

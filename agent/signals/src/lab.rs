@@ -14,7 +14,7 @@ use crate::{
     learn::baseline::Learning,
     rules::Rules,
 };
-use weir_engine::{Engine, Input, Polled, Started, Window as Span};
+use weir_engine::{Engine, Input, Polled, Schedule, Started, WindowId};
 
 pub(crate) const S: u64 = 1_000_000_000;
 pub(crate) const MS: u64 = 1_000_000;
@@ -83,7 +83,7 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) fn new(records: impl IntoIterator<Item = EdgeRecord>) -> Self {
-        let mut engine = Engine::new(Span::Whole);
+        let mut engine = Engine::new([Schedule::Tumbling { span_ns: 5 * S }]);
         engine.take(Input::Started(Started { monotonic_ns: BEGIN_S * S, unix_ns: S, ..Started::default() }));
         let decider = Decider::new(Learning::of(30 * S));
         let records = (11..).zip(records).collect();
@@ -108,16 +108,18 @@ impl Lab {
             for (slot, record) in &self.records {
                 self.engine.take(Input::Edge { slot: *slot, record });
             }
-            self.polls.iter().for_each(|polled| self.engine.take(Input::Polled(polled)));
+            for polled in &self.polls {
+                self.engine.take(Input::Polled(polled));
+            }
             let monotonic_ns = (BEGIN_S + self.now_s) * S;
-            self.engine.take(Input::Tick { monotonic_ns, unix_ns: S + self.now_s * S });
-            if self.now_s.is_multiple_of(5) {
-                let Decisions { events, notifications } = self.decider.window(monotonic_ns, &self.engine.snapshot());
+            let ended = self.engine.take(Input::Tick { monotonic_ns, unix_ns: S + self.now_s * S });
+            if ended.contains(WindowId::FIRST) {
+                let Decisions { events, notifications } =
+                    self.decider.window(monotonic_ns, &self.engine.snapshot(WindowId::FIRST));
                 let events = events.into_iter();
                 let events = events.filter(|event| self.only.is_none_or(|only| event.alert.document().signal == only));
                 self.events.extend(events.map(|event| (self.now_s, event)));
                 self.sent.extend(notifications.into_iter().map(|notification| (self.now_s, notification)));
-                self.engine.close_window();
             }
         }
         self

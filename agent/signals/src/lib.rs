@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Pure like the engine that it stands behind: the same windows come to the same incidents, from a recording too. A window
-//! is five seconds of `Engine::snapshot` by process and address, closed with `Engine::close_window`.
+//! is five seconds of `Engine::snapshot` by process and address, which ends at a tick.
 //!
 //! # Adding a signal
 //!
@@ -33,6 +33,7 @@ mod incident;
 #[cfg(test)]
 mod lab;
 mod learn;
+mod pipeline;
 mod report;
 mod rules;
 mod signal;
@@ -49,11 +50,13 @@ pub use incident::alarm::{Alarm, Ended, Rule, State, Transition, Verdict};
 pub use incident::changes::{Change, ChangeKind, Changes};
 pub use incident::decisions::{Decisions, Event, Happened, Lost, Pending};
 pub use incident::incidents::{Incidents, MAX_ALARMS, MAX_INCIDENTS};
+pub use incident::journal::{Entry, PendingAlarm, Standing};
 pub use incident::notify::{Limiter, Notification};
 pub use incident::severity::{Effect, Level, Resource, Severity, TwoKeys};
 pub use learn::baseline::{Baseline, Learning, Normal};
 pub use learn::forecast::{Exhaustion, Forecast};
 pub use learn::proportion::{MIN_EVENTS, Proportion};
+pub use pipeline::{Deciding, Live, Pipeline, Update, Wanted};
 pub use report::Report;
 pub use report::alert::{Alert, Document, Heading, Item, MAX_TEXT, Suspect};
 pub use report::contract::{Confidence, Defect, Origin, Place, RuledOut, What, Where, Why};

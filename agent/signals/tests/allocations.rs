@@ -1,7 +1,7 @@
 //! What the decisions remember of an edge that is well.
 
 use weir_abi::{EdgeKey, EdgeRecord, FIRST_SLOT, ROLE_CLIENT, SLOT_LIVE};
-use weir_engine::{Engine, Input, Window};
+use weir_engine::{Engine, Input, Schedule, Started, WindowId};
 use weir_signals::{Decider, Learning};
 
 const EDGES: u32 = 1_000;
@@ -14,7 +14,8 @@ fn key(tgid: u32) -> EdgeKey {
 /// What the decision engine remembers of edges that are well: names, baselines of calls, of hung requests and of the pool, no alarm.
 #[test]
 fn an_edge_that_is_well_takes_less_than_three_kilobytes() {
-    let mut engine = Engine::new(Window::Whole);
+    let mut engine = Engine::new([Schedule::Tumbling { span_ns: 5 * S }]);
+    engine.take(Input::Started(Started::default()));
     let mut decider = Decider::new(Learning::of(0));
     let mut record = EdgeRecord { state: SLOT_LIVE, opened: 4, ..EdgeRecord::EMPTY };
     let measured = allocation_counter::measure(|| {
@@ -29,10 +30,9 @@ fn an_edge_that_is_well_takes_less_than_three_kilobytes() {
                 engine.take(Input::Edge { slot, record: &record });
             }
             engine.take(Input::Tick { monotonic_ns: 5 * window * S, unix_ns: 5 * window * S });
-            decider.window(5 * window * S, &engine.snapshot());
-            engine.close_window();
+            decider.window(5 * window * S, &engine.snapshot(WindowId::FIRST));
         }
-        engine = Engine::new(Window::Whole);
+        engine = Engine::new([Schedule::Tumbling { span_ns: 5 * S }]);
     });
     let each = measured.bytes_current / i64::from(EDGES);
     assert!((300..3072).contains(&each), "{each} bytes an edge");

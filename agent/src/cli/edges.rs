@@ -3,14 +3,18 @@
 use std::{io::IsTerminal as _, process::ExitCode, time::Duration};
 
 use anyhow::Result;
-use weir_engine::Window;
+use weir_engine::Schedule;
 use weir_export::Format;
+use weir_signals::{Live, Wanted};
 
 use super::value::{ObserverArgs, ViewArgs, choice, duration, format_for_stdout};
 use crate::{
-    observe::{self, Plan, Until},
-    output::Output,
+    run::{Observation, Plan, Source, Until},
+    sink::EdgeOutput,
 };
+
+/// A live table covers at least so much, and up to twice as much: less would flicker. A choice.
+const LIVE_SPAN_NS: u64 = 5_000_000_000;
 
 /// Show who talks to whom on this machine, how fast, and how often it fails.
 ///
@@ -50,20 +54,28 @@ Examples:
   weir edges -- curl -s http://localhost/       just while curl runs";
 
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
-    let terminal = std::io::stdout().is_terminal();
     let format = args.output.unwrap_or_else(format_for_stdout);
-    let view = args.view.view();
     let once = args.span.is_some() || !args.command.is_empty();
-    let until = Until::asked(args.span, args.command);
-    let live_table = terminal && format == Format::Table && !once;
-    let every = args.every.unwrap_or(Duration::from_secs(if live_table { 1 } else { 10 }));
-    let window = if live_table {
-        Window::Sliding { span_ns: Duration::from_secs(5).max(every).as_nanos() as u64 }
+    let redraws = std::io::stdout().is_terminal() && format == Format::Table && !once;
+    let every = args.every.unwrap_or(Duration::from_secs(if redraws { 1 } else { 10 }));
+    let every_ns = every.as_nanos() as u64;
+    let schedule = if redraws {
+        Schedule::Sliding { span_ns: every_ns.max(LIVE_SPAN_NS) }
     } else {
-        Window::Whole
+        Schedule::Tumbling { span_ns: every_ns }
     };
-    let plan = Plan { stats: args.stats, ..args.observer.plan(until, (!once).then_some(every), window) };
-    let output = Output::new(format, view, live_table);
-    let exit = observe::observe(plan, None, &mut |snapshot| output.write(snapshot))?;
-    Ok(exit)
+    let wanted = if once {
+        Wanted { total: true, ..Wanted::default() }
+    } else {
+        Wanted { live: Some(Live { schedule, every_ns }), ..Wanted::default() }
+    };
+    let observation = args.observer.observation(Until::asked(args.span, args.command));
+    let observation = Observation { stats: args.stats, ..observation };
+    Plan {
+        source: Source::Kernel(Box::new(observation)),
+        wanted,
+        record: None,
+        sinks: vec![Box::new(EdgeOutput { format, view: args.view.view(), redraws })],
+    }
+    .run()
 }

@@ -3,18 +3,14 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Result;
-use weir_engine::{Engine, Window};
-use weir_export::{
-    explain::{Asked, Picture, Shape},
-    signals::{Form, Watch},
-};
-use weir_signals::WINDOW_NS;
+use weir_export::explain::{Asked, Shape};
+use weir_signals::{Deciding, Rules, Wanted};
 
-use super::{
-    signals,
-    value::{ObserverArgs, choice, duration},
+use super::value::{ObserverArgs, choice, duration, learning};
+use crate::{
+    run::{Observation, Plan, Source, Until},
+    sink::ExplainOutput,
 };
-use crate::observe::{self, Also, Plan, Until};
 
 /// The whole picture of one service, or of one edge: who calls it, whom it calls, where the time goes, what is wrong
 ///
@@ -57,22 +53,22 @@ Examples:
 
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let Args { asked, span, learn, output, replay, observer } = args;
-    // One engine's windows end every five seconds, for the incidents; the other's only window is all of the time.
-    let mut whole = Engine::new(Window::Whole);
-    let mut watch = Watch::new(Form::Json, learn);
-    let exit = match &replay {
-        Some(file) => {
-            signals::replay(file, Some(&mut whole), &mut |snapshot| watch.window_to(&mut std::io::sink(), snapshot))?
-        }
+    let source = match replay {
+        Some(file) => Source::Recording(file),
         None => {
-            let every = Duration::from_nanos(WINDOW_NS);
-            let plan = observer.plan(Until::asked(Some(span), Vec::new()), Some(every), Window::Whole);
-            let plan = Plan { polls: true, ..plan };
-            let also = Also { recorder: None, whole: Some(&mut whole) };
-            observe::observe_and_tell(plan, also, &mut |snapshot| watch.window_to(&mut std::io::sink(), &snapshot))?
+            let observation = observer.observation(Until::asked(Some(span), Vec::new()));
+            Source::Kernel(Box::new(Observation { polls: true, ..observation }))
         }
     };
-    let snapshot = whole.snapshot();
-    Picture::of(&asked, &snapshot, &watch, learn)?.write(&mut std::io::stdout().lock(), output)?;
-    Ok(exit)
+    Plan {
+        source,
+        wanted: Wanted {
+            decisions: Some(Deciding { rules: Rules::ALL, learning: learning(learn) }),
+            total: true,
+            ..Wanted::default()
+        },
+        record: None,
+        sinks: vec![Box::new(ExplainOutput { asked, shape: output, learn })],
+    }
+    .run()
 }

@@ -3,17 +3,16 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result};
-use weir_engine::Window;
 use weir_export::Format;
-use weir_recording::Recorder;
+use weir_signals::Wanted;
 
 use super::value::{ObserverArgs, ViewArgs, choice, duration, format_for_stdout};
 use crate::{
-    observe::{self, Plan, Until},
-    output::Output,
+    run::{Observation, Plan, Source, Until},
+    sink::EdgeOutput,
 };
 
-/// Observe, and keep all that the engine was told in a file.
+/// Observe, and record the input stream in a file.
 ///
 /// The file is JSON lines in an LZ4 frame (`lz4 -dc FILE | jq`). `weir replay FILE` prints the same edges again, byte
 /// for byte, on any machine.
@@ -38,12 +37,16 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let format = args.output.unwrap_or_else(format_for_stdout);
-    let recorder = Recorder::create(&args.file)?;
-    let until = Until::asked(args.span, args.command);
+    let observation = args.observer.observation(Until::asked(args.span, args.command));
     // A recording can be judged: `weir signals --replay`.
-    let plan = Plan { polls: true, ..args.observer.plan(until, None, Window::Whole) };
-    let output = Output::new(format, args.view.view(), false);
-    let exit = observe::observe(plan, Some(recorder), &mut |snapshot| output.write(snapshot))?;
+    let observation = Observation { polls: true, ..observation };
+    let plan = Plan {
+        source: Source::Kernel(Box::new(observation)),
+        wanted: Wanted { total: true, ..Wanted::default() },
+        record: Some(args.file.clone()),
+        sinks: vec![Box::new(EdgeOutput { format, view: args.view.view(), redraws: false })],
+    };
+    let exit = plan.run()?;
     let bytes = std::fs::metadata(&args.file).with_context(|| args.file.display().to_string())?.len();
     eprintln!("weir: wrote {} ({bytes} bytes)", args.file.display());
     Ok(exit)

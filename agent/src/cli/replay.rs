@@ -3,15 +3,18 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
-use weir_engine::{Engine, Window};
 use weir_export::Format;
+use weir_signals::Wanted;
 
 use super::value::{ViewArgs, choice, format_for_stdout};
-use crate::output::Output;
+use crate::{
+    run::{Plan, Source},
+    sink::EdgeOutput,
+};
 
 /// Show the edges of a recorded file, exactly as they were.
 ///
-/// Needs no privileges and no BPF: the engine is told again what it was told then.
+/// Needs no privileges and no BPF: the engine takes the same inputs as then.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A file written by `weir record`
@@ -23,10 +26,13 @@ pub(crate) struct Args {
     view: ViewArgs,
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let mut engine = Engine::new(Window::Whole);
-    weir_recording::play(&args.file, &mut |input| engine.take(input))?;
-    let view = args.view.clone().view();
-    Output::new(args.output.unwrap_or_else(format_for_stdout), view, false).write(engine.snapshot())?;
-    Ok(ExitCode::SUCCESS)
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    let format = args.output.unwrap_or_else(format_for_stdout);
+    Plan {
+        source: Source::Recording(args.file),
+        wanted: Wanted { total: true, ..Wanted::default() },
+        record: None,
+        sinks: vec![Box::new(EdgeOutput { format, view: args.view.view(), redraws: false })],
+    }
+    .run()
 }

@@ -3,13 +3,13 @@
 use std::{io::IsTerminal as _, time::Duration};
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use weir_engine::Window;
 use weir_export::{Format, select::SortKey};
 use weir_names::kubernetes::{Config, Mode};
+use weir_signals::Learning;
 
 use crate::{
-    observe::{Plan, Until},
     probe::load::Limits,
+    run::{Observation, Until},
 };
 
 /// Parses one of a table's values by its name; `--help` lists the names with what they mean.
@@ -112,21 +112,24 @@ pub(crate) struct ObserverArgs {
 }
 
 impl ObserverArgs {
-    /// A plan of this.
-    pub(crate) fn plan(self, until: Until, every: Option<Duration>, window: Window) -> Plan {
+    /// An observation with these, and without polls.
+    pub(crate) fn observation(self, until: Until) -> Observation {
         let Self { limits, cluster, budget } = self;
-        Plan {
+        Observation {
             limits: limits.limits(),
             refuse: limits.refuse.refuse_probe,
             until,
-            every,
-            window,
             stats: false,
             cluster: cluster.config(),
             polls: false,
             budget: budget.limits(),
         }
     }
+}
+
+/// `--learn`.
+pub(crate) fn learning(time: Duration) -> Learning {
+    Learning::of(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// What to show, and in which order.

@@ -133,6 +133,13 @@ impl Reader {
         Ok(Reading { monotonic_ns, spent: self.cost.read(sink)?, sockets })
     }
 
+    /// With the next reading, everything that holds is said again: a consumer has missed inputs.
+    pub(crate) fn repeat(&mut self) {
+        self.told.clear();
+        self.identities.repeat();
+        self.queues.iter_mut().for_each(QueueReader::repeat);
+    }
+
     /// One reading of everything, closed by a tick. `settle` also ends idle rounds and moves gathered bytes.
     ///
     /// # Errors

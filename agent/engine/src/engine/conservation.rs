@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use weir_abi::{ConnectOutcome, EdgeKey, EdgeRecord, FIRST_SLOT, ROLE_CLIENT, ROLE_SERVER, SLOT_LIVE};
 
-use crate::{Edge, Engine, Identity, Input, Kind, Named, NamedEnd, Started, View, Window};
+use crate::{Edge, Engine, Identity, Input, Kind, Named, NamedEnd, Schedule, Started, View, WindowId};
 
 const S: u64 = 1_000_000_000;
 
@@ -47,7 +47,7 @@ struct World {
 
 impl World {
     fn new(by_service: bool) -> Self {
-        let mut engine = Engine::new(Window::Whole);
+        let mut engine = Engine::new([Schedule::Whole]);
         engine.take(Input::Started(Started::default()));
         Self { engine, now: S, next_slot: FIRST_SLOT, live: BTreeMap::new(), made: 0, counted: 0, by_service }
     }
@@ -105,10 +105,10 @@ impl World {
     }
 
     fn close(&mut self) {
-        let snapshot = self.engine.snapshot();
+        let snapshot = self.engine.snapshot(WindowId::FIRST);
         let snapshot = if self.by_service { snapshot.by_service(|_| true) } else { snapshot };
         self.counted += snapshot.edges.iter().map(connects).sum::<u64>();
-        self.engine.close_window();
+        self.engine.close_windows();
     }
 }
 

@@ -51,8 +51,8 @@ fn connect(record: &mut EdgeRecord, n: u64) {
 struct Told(Engine);
 
 impl Told {
-    fn new(window: Window) -> Self {
-        let mut engine = Engine::new(window);
+    fn new(window: Schedule) -> Self {
+        let mut engine = Engine::new([window]);
         engine.take(Input::Started(Started { monotonic_ns: 10 * S, unix_ns: S, ..Started::default() }));
         Self(engine)
     }
@@ -70,7 +70,7 @@ impl Told {
 
 #[test]
 fn nothing_told_nothing_said() {
-    let snapshot = Told::new(Window::Whole).tick(5).0.snapshot();
+    let snapshot = Told::new(Schedule::Whole).tick(5).0.snapshot(WindowId::FIRST);
     assert_eq!(snapshot.window_ns, 5 * S);
     assert!(snapshot.edges.is_empty() && snapshot.losses.none());
 }
@@ -84,7 +84,8 @@ fn both_ends_become_one_edge_with_two_views() {
     answer(&mut a, 10, MS);
     connect(&mut b, 2);
     answer(&mut b, 20, MS);
-    let edges = Told::new(Window::Whole).edge(11, &c).edge(12, &a).edge(13, &b).tick(10).0.snapshot().edges;
+    let edges =
+        Told::new(Schedule::Whole).edge(11, &c).edge(12, &a).edge(13, &b).tick(10).0.snapshot(WindowId::FIRST).edges;
     let [edge] = &edges[..] else { panic!("one edge, not {}", edges.len()) };
     let pids: Vec<u32> = edge.server_processes.iter().map(|s| s.process.pid).collect();
     assert_eq!(pids, [21, 20], "busiest first");
@@ -97,7 +98,7 @@ fn both_ends_become_one_edge_with_two_views() {
 fn a_remote_client_is_an_address_and_a_reason() {
     let mut s = server(20, 0);
     connect(&mut s, 1);
-    let edges = Told::new(Window::Whole).edge(11, &s).tick(1).0.snapshot().edges;
+    let edges = Told::new(Schedule::Whole).edge(11, &s).tick(1).0.snapshot(WindowId::FIRST).edges;
     assert_eq!(edges[0].client.process, Err(Absent::NotOnThisHost));
     assert_eq!(edges[0].client.address.map(|a| a.to_string()).as_deref(), Some("10.0.0.9"));
     assert_eq!(edges[0].client_view.as_ref().err(), Some(&Absent::NotOnThisHost));
@@ -114,8 +115,15 @@ fn the_same_addresses_in_two_namespaces_stay_apart() {
     for record in [&mut c1, &mut s1, &mut c2, &mut s2] {
         connect(record, 1);
     }
-    let edges =
-        Told::new(Window::Whole).edge(11, &c1).edge(12, &s1).edge(13, &c2).edge(14, &s2).tick(1).0.snapshot().edges;
+    let edges = Told::new(Schedule::Whole)
+        .edge(11, &c1)
+        .edge(12, &s1)
+        .edge(13, &c2)
+        .edge(14, &s2)
+        .tick(1)
+        .0
+        .snapshot(WindowId::FIRST)
+        .edges;
     let pairs: Vec<_> = edges
         .iter()
         .map(|e| (e.client.process.as_ref().map(|p| p.pid), e.server.process.as_ref().map(|p| p.pid)))
@@ -127,7 +135,7 @@ fn the_same_addresses_in_two_namespaces_stay_apart() {
 fn silent_edges_are_not_shown() {
     let mut c = client(7);
     c.attached = 1;
-    assert!(Told::new(Window::Whole).edge(11, &c).tick(1).0.snapshot().edges.is_empty());
+    assert!(Told::new(Schedule::Whole).edge(11, &c).tick(1).0.snapshot(WindowId::FIRST).edges.is_empty());
 }
 
 #[test]
@@ -136,7 +144,8 @@ fn the_other_edge_comes_last_and_says_so() {
     other.connects[0] = 5;
     let mut c = client(7);
     connect(&mut c, 1);
-    let edges = Told::new(Window::Whole).edge(OTHER_CLIENT, &other).edge(11, &c).tick(1).0.snapshot().edges;
+    let edges =
+        Told::new(Schedule::Whole).edge(OTHER_CLIENT, &other).edge(11, &c).tick(1).0.snapshot(WindowId::FIRST).edges;
     assert!(!edges[0].is_other && edges[1].is_other);
     assert_eq!(edges[1].client.process, Err(Absent::ManyInOne));
 }
@@ -147,11 +156,11 @@ fn other_counts_a_local_connection_once() {
     for (end, n) in ends.iter_mut().zip([5, 4, 2]) {
         end.connects[0] = n;
     }
-    let mut told = Told::new(Window::Whole);
+    let mut told = Told::new(Schedule::Whole);
     told.edge(OTHER_CLIENT, &ends[0]).edge(OTHER_SERVER_LOCAL, &ends[1]).edge(OTHER_SERVER_REMOTE, &ends[2]);
-    let edges = told.tick(1).0.snapshot().edges;
-    let mut told_local = Told::new(Window::Whole);
-    let only_local = told_local.edge(OTHER_SERVER_LOCAL, &ends[1]).tick(1).0.snapshot().edges;
+    let edges = told.tick(1).0.snapshot(WindowId::FIRST).edges;
+    let mut told_local = Told::new(Schedule::Whole);
+    let only_local = told_local.edge(OTHER_SERVER_LOCAL, &ends[1]).tick(1).0.snapshot(WindowId::FIRST).edges;
     assert_eq!(only_local[0].client_view.as_ref().map(|v| v.connects[0]), Ok(0), "their clients' edges have them");
     let accepted = |view: &Result<crate::View, Absent>| view.as_ref().map(|v| v.connects[0]).ok();
     let views: Vec<_> = edges.iter().map(|e| (accepted(&e.client_view), accepted(&e.server_view))).collect();
@@ -160,7 +169,7 @@ fn other_counts_a_local_connection_once() {
 
 #[test]
 fn a_sliding_window_forgets() {
-    let mut told = Told::new(Window::Sliding { span_ns: 5 * S });
+    let mut told = Told::new(Schedule::Sliding { span_ns: 5 * S });
     let mut c = client(7);
     connect(&mut c, 1);
     answer(&mut c, 10, MS);
@@ -168,13 +177,13 @@ fn a_sliding_window_forgets() {
     for s in 1..=5 {
         told.tick(s);
     }
-    assert_eq!(told.0.snapshot().edges[0].client_view.as_ref().map(|v| v.rounds), Ok(10));
+    assert_eq!(told.0.snapshot(WindowId::FIRST).edges[0].client_view.as_ref().map(|v| v.rounds), Ok(10));
     answer(&mut c, 7, MS);
     told.edge(11, &c);
     for s in 6..=10 {
         told.tick(s);
     }
-    let snapshot = told.0.snapshot();
+    let snapshot = told.0.snapshot(WindowId::FIRST);
     assert_eq!(snapshot.window_ns, 5 * S);
     let view = snapshot.edges[0].client_view.as_ref().expect("client");
     assert_eq!((view.rounds, view.connects[0], view.open_connections), (7, 0, 1));
@@ -182,45 +191,45 @@ fn a_sliding_window_forgets() {
 
 #[test]
 fn closed_windows_follow_without_gap_or_overlap() {
-    let mut told = Told::new(Window::Whole);
+    let mut told = Told::new(Schedule::Whole);
     let mut c = client(7);
     let mut seen = Vec::new();
     for s in 1..=3 {
         connect(&mut c, s);
-        let snapshot = told.edge(11, &c).tick(s).0.snapshot();
+        let snapshot = told.edge(11, &c).tick(s).0.snapshot(WindowId::FIRST);
         let connects = snapshot.edges[0].client_view.as_ref().map(|v| v.connects[0]);
         seen.push((snapshot.window_ns, connects.ok()));
-        told.0.close_window();
+        told.0.close_windows();
     }
     assert_eq!(seen, [(S, Some(1)), (S, Some(2)), (S, Some(3))]);
 }
 
 #[test]
 fn an_answer_to_a_request_older_than_the_window_breaks_nothing() {
-    let mut told = Told::new(Window::Whole);
+    let mut told = Told::new(Schedule::Whole);
     let mut c = client(7);
     connect(&mut c, 1);
     c.in_flight = InFlight::of(10 * S);
-    told.edge(11, &c).tick(60).0.close_window();
+    told.edge(11, &c).tick(60).0.close_windows();
     // It is answered 61 s after it began; fast ones beside it.
     c.latency.buckets[index(61 * S)] += 1;
     c.latency.sum_ns += 61 * S;
     c.in_flight = 0;
     answer(&mut c, 50, MS);
-    let snapshot = told.edge(11, &c).tick(65).0.snapshot();
+    let snapshot = told.edge(11, &c).tick(65).0.snapshot(WindowId::FIRST);
     let view = snapshot.edges[0].client_view.as_ref().expect("client");
     assert_eq!(view.littles_law(snapshot.window_ns), LittlesLaw::CutByWindow);
 }
 
 #[test]
 fn a_reused_slot_starts_from_nothing_and_what_was_in_it_is_kept() {
-    let mut told = Told::new(Window::Sliding { span_ns: 5 * S });
+    let mut told = Told::new(Schedule::Sliding { span_ns: 5 * S });
     let mut old = client(7);
     connect(&mut old, 100);
     told.edge(11, &old).tick(5).0.take(Input::Retired { slot: 11 });
     let mut new = client(8);
     connect(&mut new, 1);
-    let snapshot = told.edge(11, &new).tick(6).0.snapshot();
+    let snapshot = told.edge(11, &new).tick(6).0.snapshot(WindowId::FIRST);
     let connects = |edge: &Edge| edge.client_view.as_ref().ok().map(|v| v.connects[0]);
     let of = |pid: Option<u32>| snapshot.edges.iter().find(|e| e.client.process.as_ref().ok().map(|p| p.pid) == pid);
     assert_eq!(of(Some(8)).map(connects), Some(Some(1)));
@@ -237,7 +246,7 @@ fn littles_law_holds_for_balanced_books_and_breaks_for_lost_ends() {
     connect(&mut c, 1);
     answer(&mut c, 1000, 5 * MS);
     let law = |record: &EdgeRecord| {
-        let snapshot = Told::new(Window::Whole).edge(11, record).tick(10).0.snapshot();
+        let snapshot = Told::new(Schedule::Whole).edge(11, record).tick(10).0.snapshot(WindowId::FIRST);
         snapshot.edges[0].client_view.as_ref().map(|v| v.littles_law(snapshot.window_ns)).expect("client")
     };
     assert_eq!(law(&c), LittlesLaw::Holds { concurrency: 0.5 });
@@ -253,7 +262,7 @@ fn a_request_in_flight_counts_from_its_start() {
     let mut c = client(7);
     connect(&mut c, 1);
     c.in_flight = InFlight::of(12 * S);
-    let snapshot = Told::new(Window::Whole).edge(11, &c).tick(10).0.snapshot();
+    let snapshot = Told::new(Schedule::Whole).edge(11, &c).tick(10).0.snapshot(WindowId::FIRST);
     let view = snapshot.edges[0].client_view.as_ref().expect("client");
     assert_eq!(view.in_flight, 1);
     assert!((8 * S..8 * S + 2 * MS).contains(&view.in_flight_ns), "{}", view.in_flight_ns);
@@ -262,15 +271,15 @@ fn a_request_in_flight_counts_from_its_start() {
 
 #[test]
 fn losses_are_of_the_window_and_by_name() {
-    let mut told = Told::new(Window::Sliding { span_ns: 5 * S });
+    let mut told = Told::new(Schedule::Sliding { span_ns: 5 * S });
     let mut counters = [0; N_COUNTERS as usize];
     counters[Counter::RingFull as usize] = 3;
     told.0.take(Input::Counters(counters));
-    assert_eq!(told.tick(1).0.snapshot().losses.named()[0], ("ring_full", 3));
+    assert_eq!(told.tick(1).0.snapshot(WindowId::FIRST).losses.named()[0], ("ring_full", 3));
     for s in 2..=10 {
         told.tick(s);
     }
-    assert!(told.0.snapshot().losses.none());
+    assert!(told.0.snapshot(WindowId::FIRST).losses.none());
 }
 
 #[test]
@@ -278,17 +287,17 @@ fn kernel_strings_cannot_drive_a_terminal() {
     let mut c = client(7);
     connect(&mut c, 1);
     c.comm = *b"\x1b[2Jevil\xff\0\0\0\0\0\0\0";
-    let edges = Told::new(Window::Whole).edge(11, &c).tick(1).0.snapshot().edges;
+    let edges = Told::new(Schedule::Whole).edge(11, &c).tick(1).0.snapshot(WindowId::FIRST).edges;
     let name = edges[0].client.process.as_ref().map(|p| p.comm.clone()).expect("process");
     assert_eq!(name, "\u{fffd}[2Jevil\u{fffd}");
 }
 
 #[test]
 fn a_window_knows_the_highest_step_in_it() {
-    let mut told = Told::new(Window::Whole);
+    let mut told = Told::new(Schedule::Whole);
     let step = |cpu_step| Input::Degraded(crate::Degraded { cpu_step, ..crate::Degraded::default() });
     let steps = |told: &Told| {
-        let degradation = told.0.snapshot().degradation;
+        let degradation = told.0.snapshot(WindowId::FIRST).degradation;
         (degradation.now.cpu_step, degradation.worst_cpu_step, degradation.estimated())
     };
     told.0.take(step(0));
@@ -296,14 +305,14 @@ fn a_window_knows_the_highest_step_in_it() {
     told.0.take(step(3));
     told.tick(2).0.take(step(1));
     assert_eq!(steps(&told), (1, 3, true));
-    told.0.close_window();
+    told.0.close_windows();
     assert_eq!(steps(told.tick(3)), (1, 1, false), "what ended with the last window is not in this one");
 }
 
 #[test]
 fn the_agents_own_start_is_not_in_the_window() {
-    let mut told = Told::new(Window::Whole);
+    let mut told = Told::new(Schedule::Whole);
     told.0.take(Input::Agent(AgentCost { cpu_ns: 200 * MS, ..AgentCost::default() }));
     told.0.take(Input::Agent(AgentCost { cpu_ns: 201 * MS, ..AgentCost::default() }));
-    assert_eq!(told.tick(1).0.snapshot().cost.agent_cpu_ns, MS);
+    assert_eq!(told.tick(1).0.snapshot(WindowId::FIRST).cost.agent_cpu_ns, MS);
 }

@@ -72,7 +72,7 @@ impl Waited {
 }
 
 /// All of a window, by namespace and inode number.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Queues {
     waited: BTreeMap<(u32, u32), Waited>,
     /// Those in whose queues somebody waited.

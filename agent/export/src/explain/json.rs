@@ -1,6 +1,7 @@
 //! The picture as a document (docs/explain.md).
 
 use weir_engine::{AcceptQueueView, CgroupView, Edge, ListenerView, PortUse, PortsPoll, ProcessView, Snapshot, View};
+use weir_signals::Standing;
 
 use super::{Line, Picture, split::Split};
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 const NOT_POLLED_TWICE: &str = "polled only once in this window";
 
 pub(super) fn document(picture: &Picture<'_>) -> Object {
-    let Picture { asked, snapshot, services, instances, callers, callees, limits, incidents, pending, watch, learn } =
+    let Picture { asked, snapshot, services, instances, callers, callees, limits, incidents, pending, standing, learn } =
         picture;
     let Snapshot { losses, coverage, missing_probes, degradation, .. } = snapshot;
     let complete = losses.none() && coverage.missed == 0 && missing_probes.is_empty() && degradation.lossless();
@@ -34,7 +35,7 @@ pub(super) fn document(picture: &Picture<'_>) -> Object {
             .with("name", &*instance.identity.name);
         identity_of(process, instance.identity)
     });
-    let (windows, watched_ns) = watch.judged();
+    let Standing { windows, watched_ns, .. } = **standing;
     let judged = Object::new()
         .with("windows", windows)
         .with("watched_s", seconds(watched_ns))
@@ -63,7 +64,7 @@ pub(super) fn document(picture: &Picture<'_>) -> Object {
         .with("local_ports", list(limits.ports.iter().map(|(ports, towards)| ports_of(ports, towards))))
         .with("judged", judged)
         .with("incidents", list(incidents.iter().map(|alert| object(&alert.document()))))
-        .with("pending", list(pending.iter().map(pending_of)))
+        .with("pending", list(pending.iter().map(|pending| pending_of(pending))))
 }
 
 fn list(objects: impl Iterator<Item = Object>) -> Vec<Json> {

@@ -217,7 +217,7 @@ fn pools(out: &mut impl Write, lines: &[Line], snapshot: &Snapshot) -> io::Resul
 
 fn incidents(out: &mut impl Write, picture: &Picture<'_>) -> io::Result<()> {
     let Picture { incidents, pending, .. } = picture;
-    let none = match picture.watch.judged() {
+    let none = match (picture.standing.windows, picture.standing.watched_ns) {
         _ if !incidents.is_empty() => "",
         (0, _) => ": not judged",
         _ => ": none",
@@ -228,8 +228,8 @@ fn incidents(out: &mut impl Write, picture: &Picture<'_>) -> io::Result<()> {
     }
     more(out, incidents.len(), "incidents")?;
     for pending in pending.iter().take(MOST) {
-        let held = pending.held.map(|held| format!(", held back: {held}")).unwrap_or_default();
-        writeln!(out, "{}", cut(&format!("  may be one soon: {} {}{held}", pending.signal, pending.unit), WIDTH))?;
+        let held = pending.held.as_ref().map(|held| format!(", held back: {held}")).unwrap_or_default();
+        writeln!(out, "{}", cut(&format!("  pending: {} {}{held}", pending.signal, pending.subject), WIDTH))?;
     }
     more(out, pending.len(), "pending")?;
     picture.unjudged().map_or(Ok(()), |why| writeln!(out, "  {why}"))

@@ -2,7 +2,7 @@ use weir_abi::{EdgeKey, EdgeRecord, FIRST_SLOT, ROLE_CLIENT, SLOT_LIVE};
 
 use super::*;
 use crate::{incident::incidents::MAX_INCIDENTS, table::SIGNALS};
-use weir_engine::{Engine, Input, Window as Span};
+use weir_engine::{Engine, Input, Schedule, Started, WindowId};
 
 const S: u64 = 1_000_000_000;
 
@@ -29,7 +29,8 @@ fn every_signal_has_an_evaluator_and_a_row() {
 /// What they cost is in `benches/engine.rs`.
 #[test]
 fn of_five_thousand_failing_edges_as_many_are_told_apart_as_anybody_reads() {
-    let mut engine = Engine::new(Span::Whole);
+    let mut engine = Engine::new([Schedule::Tumbling { span_ns: 5 * S }]);
+    engine.take(Input::Started(Started::default()));
     let mut decider = Decider::new(Learning::of(30 * S));
     let mut records: Vec<EdgeRecord> = (0..5000).map(record).collect();
     for window in 1..=12u64 {
@@ -38,11 +39,10 @@ fn of_five_thousand_failing_edges_as_many_are_told_apart_as_anybody_reads() {
             engine.take(Input::Edge { slot, record });
         }
         engine.take(Input::Tick { monotonic_ns: 5 * window * S, unix_ns: 5 * window * S });
-        decider.window(5 * window * S, &engine.snapshot());
-        engine.close_window();
+        decider.window(5 * window * S, &engine.snapshot(WindowId::FIRST));
     }
     let incidents = decider.incidents();
     assert_eq!(incidents.firing().count(), MAX_INCIDENTS);
     assert_eq!(incidents.lost().incidents_over_limit, 5000 - MAX_INCIDENTS as u64);
-    assert_eq!(decider.units_over_limit(), 0);
+    assert_eq!(decider.subjects_over_limit(), 0);
 }

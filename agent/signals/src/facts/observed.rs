@@ -121,7 +121,7 @@ mod tests {
         rules::Rules,
         window::Moment,
     };
-    use weir_engine::{Engine, Input, Listener, NamespacePoll, Polled, Window as Span};
+    use weir_engine::{Engine, Input, Listener, NamespacePoll, Polled, Schedule, Started, WindowId};
 
     /// An engine, and what its windows of five seconds show to have changed.
     struct Watched {
@@ -132,17 +132,18 @@ mod tests {
 
     impl Watched {
         fn new() -> Self {
-            Self { engine: Engine::new(Span::Whole), observed: Observed::default(), now_s: 0 }
+            let mut engine = Engine::new([Schedule::Tumbling { span_ns: 5 * S }]);
+            engine.take(Input::Started(Started::default()));
+            Self { engine, observed: Observed::default(), now_s: 0 }
         }
 
         fn window(&mut self) -> Vec<String> {
             self.now_s += 5;
             let monotonic_ns = self.now_s * S;
             self.engine.take(Input::Tick { monotonic_ns, unix_ns: monotonic_ns });
-            let snapshot = self.engine.snapshot();
+            let snapshot = self.engine.snapshot(WindowId::FIRST);
             let window = Window::new(Moment { monotonic_ns, unix_ns: monotonic_ns }, &snapshot, Rules::ALL);
             let changes = self.observed.changes(&window);
-            self.engine.close_window();
             changes.iter().map(|change| change.said(monotonic_ns)).collect()
         }
 

@@ -34,6 +34,11 @@ impl QueueReader {
         Ok(Self { map: HashMap::try_from(map)?, told: BTreeMap::new() })
     }
 
+    /// All are news again.
+    pub(super) fn repeat(&mut self) {
+        self.told.clear();
+    }
+
     /// Tells those that have moved. One that is made or closed meanwhile may be told with the next tick.
     pub(super) fn read(&mut self, sink: &mut dyn FnMut(Input<'_>)) {
         let mut seen = BTreeMap::new();

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use weir_engine::{Absent, Engine, Identity, Process, View, Window};
+use weir_engine::{Absent, Engine, Identity, Process, Schedule, View, WindowId};
 
 use super::*;
 
@@ -28,7 +28,7 @@ fn edge(client: End, mut server: End, port: u16) -> Edge {
 fn snapshot() -> Snapshot {
     let front = || end(Kind::Executable, None, "front", 1);
     let checkout = || end(Kind::KubernetesWorkload, Some("shop"), "checkout", 2);
-    let mut snapshot = Engine::new(Window::Whole).snapshot();
+    let mut snapshot = Engine::new([Schedule::Whole]).snapshot(WindowId::FIRST);
     snapshot.edges = vec![
         edge(front(), checkout(), 8080),
         edge(checkout(), end(Kind::Executable, None, "redis", 3), 6379),
@@ -80,7 +80,7 @@ fn who_is_unknown_is_told_who_is_not() {
     assert!(text.contains("nearest: shop/checkout") && text.contains("seen: ") && text.contains("front"), "{text}");
     assert!(error(":9999").contains("port 9999 had no TCP connection"));
     assert!(!error("99").contains("nearest"));
-    let nothing = Engine::new(Window::Whole).snapshot();
+    let nothing = Engine::new([Schedule::Whole]).snapshot(WindowId::FIRST);
     let error = Who::Pid(1).resolve(&nothing).expect_err("nothing").to_string();
     assert!(error.contains("no TCP connection was seen"), "{error}");
 }

@@ -9,7 +9,7 @@ use crate::{
     learn::baseline::Learning,
     report::alert::MAX_TEXT,
 };
-use weir_engine::{Engine, Input, Window as Span};
+use weir_engine::{Engine, Input, Schedule, Started, WindowId};
 
 const SIGNAL: &str = "abandoned_work";
 
@@ -199,7 +199,8 @@ fn what_was_always_so_is_normal() {
 proptest! {
     #[test]
     fn nothing_panics(windows in prop::collection::vec((any::<u64>(), any::<[[u64; 7]; 2]>()), 0..40)) {
-        let mut engine = Engine::new(Span::Whole);
+        let mut engine = Engine::new([Schedule::Tumbling { span_ns: 1 }]);
+        engine.take(Input::Started(Started::default()));
         let mut decider = Decider::new(Learning::of(0));
         for (at_ns, ends) in windows {
             for (slot, mut record, [abandoned, broken, resets, unanswered_ns, in_flight, sum_ns, answered]) in
@@ -213,10 +214,9 @@ proptest! {
                 engine.take(Input::Edge { slot, record: &record });
             }
             engine.take(Input::Tick { monotonic_ns: at_ns, unix_ns: at_ns });
-            for event in decider.window(at_ns, &engine.snapshot()).events {
+            for event in decider.window(at_ns, &engine.snapshot(WindowId::FIRST)).events {
                 prop_assert!(event.alert.text().chars().count() <= MAX_TEXT);
             }
-            engine.close_window();
         }
         prop_assert_eq!(decider.incidents().lost().rejected, [0; 8]);
     }

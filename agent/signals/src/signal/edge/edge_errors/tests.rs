@@ -13,7 +13,7 @@ use crate::{
     lab::{Lab, MS, S, abandon, answer, client, connect, server, v4},
     report::alert::MAX_TEXT,
 };
-use weir_engine::{Degraded, Engine, Identity, Input, Kind, Named, NamedEnd, Window as Span};
+use weir_engine::{Degraded, Engine, Identity, Input, Kind, Named, NamedEnd, Schedule, Started, WindowId};
 
 /// Four calls a second on a connection of their own each.
 fn healthy(_: u64, records: &mut [(u32, EdgeRecord)]) {
@@ -248,7 +248,8 @@ proptest! {
     fn nothing_panics(
         windows in prop::collection::vec((any::<u64>(), any::<[u64; 8]>(), any::<[u64; 6]>()), 0..40),
     ) {
-        let mut engine = Engine::new(Span::Whole);
+        let mut engine = Engine::new([Schedule::Tumbling { span_ns: 1 }]);
+        engine.take(Input::Started(Started::default()));
         let mut decider = Decider::new(Learning::of(0));
         for (at_ns, connects, [abandoned, broken, unanswered_ns, in_flight, sum_ns, answered]) in windows {
             let mut record = EdgeRecord { connects, in_flight, unanswered_ns, ..client(7, 2) };
@@ -256,10 +257,9 @@ proptest! {
             (record.latency.sum_ns, record.latency.buckets[20]) = (sum_ns, answered as u32);
             engine.take(Input::Edge { slot: 11, record: &record });
             engine.take(Input::Tick { monotonic_ns: at_ns, unix_ns: at_ns });
-            for event in decider.window(at_ns, &engine.snapshot()).events {
+            for event in decider.window(at_ns, &engine.snapshot(WindowId::FIRST)).events {
                 prop_assert!(event.alert.text().chars().count() <= MAX_TEXT);
             }
-            engine.close_window();
         }
         prop_assert_eq!(decider.incidents().lost().rejected, [0; 8]);
     }
