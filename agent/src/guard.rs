@@ -6,6 +6,7 @@ use std::{os::fd::OwnedFd, time::Duration};
 
 use anyhow::Result;
 use aya::sys::{Stats, enable_stats};
+use weir_abi::ProbeName;
 use weir_engine::{Budget, CPU_STEPS, Degraded, MEMORY_STEPS, TICK_NS, Usage};
 
 use crate::{
@@ -112,7 +113,7 @@ impl Guard {
     fn step_cpu(&self, before: Degraded, reader: &mut Reader) -> Result<()> {
         let now = self.now;
         if now.times_queue_wait() != before.times_queue_wait() {
-            reader.switch("sk_data_ready", now.times_queue_wait())?;
+            reader.switch(ProbeName::SkDataReady, now.times_queue_wait())?;
         }
         reader.control().sample(now.sampling_shift())?;
         eprintln!(

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::{Ebpf, maps::Map, programs::Program};
-use weir_abi::Features;
+use weir_abi::{Features, ProbeName};
 use weir_engine::ProbeState;
 
 use super::{
@@ -36,12 +36,13 @@ pub struct Probes {
     /// The statics' map, which must stay open.
     statics: Option<OwnedFd>,
     /// What keeps the probes attached, by name.
-    links: BTreeMap<&'static str, Vec<Link>>,
+    links: BTreeMap<ProbeName, Vec<Link>>,
 }
 
 /// What became of a probe.
 #[derive(Debug)]
 pub(crate) struct Served {
+    probe: ProbeName,
     /// For the outputs.
     pub(crate) state: ProbeState,
     /// The entry that serves it; none when it is missing.
@@ -171,7 +172,7 @@ impl Probes {
         kernel: &Kernel,
         trial: Trial<'_>,
     ) -> Result<Option<ProgramSize>> {
-        let named = |name: &String| *name == probe.name || *name == entry.to_string();
+        let named = |name: &String| name == probe.name.as_str() || *name == entry.to_string();
         ensure!(!trial.refuse.iter().any(named), "refused on purpose (--refuse-probe)");
         let mut size = None;
         for (n, part) in wanted_parts(entry, kernel).enumerate() {
@@ -191,20 +192,20 @@ impl Probes {
         Ok(size)
     }
 
-    fn attach_entry(&mut self, name: &'static str, entry: &Entry, kernel: &Kernel) -> Result<()> {
+    fn attach_entry(&mut self, probe: ProbeName, entry: &Entry, kernel: &Kernel) -> Result<()> {
         if entry.parts[0].hook == Hook::Iterator {
             for phase in [Phase::Listening, Phase::Clients, Phase::Rest] {
                 scan::run(&mut self.ebpf, entry.parts[0].program, phase)?;
             }
             return Ok(());
         }
-        self.attach_parts(name, wanted_parts(entry, kernel))
+        self.attach_parts(probe, wanted_parts(entry, kernel))
     }
 
     /// All of them, or none.
-    fn attach_parts<'p>(&mut self, name: &'static str, parts: impl Iterator<Item = &'p Part>) -> Result<()> {
+    fn attach_parts<'p>(&mut self, probe: ProbeName, parts: impl Iterator<Item = &'p Part>) -> Result<()> {
         let links: Result<_> = parts.map(|part| program::attach(self.program(part.program)?, part)).collect();
-        self.links.insert(name, links?);
+        self.links.insert(probe, links?);
         Ok(())
     }
 
@@ -212,24 +213,24 @@ impl Probes {
         self.ebpf.program_mut(name).with_context(|| format!("weir's object has no program {name}: this is a bug"))
     }
 
-    fn entry_of(&self, name: &str) -> Option<&'static Entry> {
-        self.served.iter().find(|served| served.state.name == name)?.entry
+    fn entry_of(&self, probe: ProbeName) -> Option<&'static Entry> {
+        self.served.iter().find(|served| served.probe == probe)?.entry
     }
 
     /// Detaches a probe, or attaches it again. Nothing happens to one that could not run.
-    pub(crate) fn switch(&mut self, name: &'static str, on: bool) -> Result<()> {
+    pub(crate) fn switch(&mut self, probe: ProbeName, on: bool) -> Result<()> {
         if !on {
-            self.links.remove(name);
+            self.links.remove(&probe);
             return Ok(());
         }
-        let Some(entry) = self.entry_of(name).filter(|_| !self.links.contains_key(name)) else { return Ok(()) };
+        let Some(entry) = self.entry_of(probe).filter(|_| !self.links.contains_key(&probe)) else { return Ok(()) };
         let parts = entry.parts.iter().filter(|part| !part.where_present);
-        self.attach_parts(name, parts).with_context(|| format!("attach {name} again"))
+        self.attach_parts(probe, parts).with_context(|| format!("attach {probe} again"))
     }
 
     /// Settles idle rounds and takes up what no hook has seen.
     pub(crate) fn settle(&mut self) -> Result<()> {
-        match self.entry_of("iter_task_file") {
+        match self.entry_of(ProbeName::IterTaskFile) {
             Some(entry) => scan::run(&mut self.ebpf, entry.parts[0].program, Phase::Settle),
             None => Ok(()),
         }
@@ -272,7 +273,8 @@ impl Candidate {
         });
         let Probe { name, provides, .. } = *self.probe;
         Served {
-            state: ProbeState { name: name.into(), missing, provides: provides.into() },
+            probe: name,
+            state: ProbeState { name: name.as_str().into(), missing, provides: provides.into() },
             entry,
             passed_over: self.passed_over.clone(),
             size: self.size.clone().filter(|_| entry.is_some()),

@@ -1,5 +1,7 @@
 //! Every probe weir has, in attach order, and for each the hooks that can serve it, the best first.
 
+use weir_abi::ProbeName;
+
 /// How a program hooks into the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
@@ -46,8 +48,8 @@ pub struct Entry {
 /// One probe.
 #[derive(Clone, Copy, Debug)]
 pub struct Probe {
-    /// Probe and test share this name, and with the first entry the hook.
-    pub name: &'static str,
+    /// Also the name of its kernel file and of its test.
+    pub name: ProbeName,
     /// Ways to serve it, the best first.
     pub entries: &'static [Entry],
     /// What is unknown without it.
@@ -129,14 +131,14 @@ const SOCK: &str = "(struct sock *)";
 /// reason a function's return is attached before its entry.
 pub static PROBES: &[Probe] = &[
     Probe {
-        name: "tcp_destroy_sock",
+        name: ProbeName::TcpDestroySock,
         entries: &[Entry { since: "4.16", parts: &[tp_btf("tcp_destroy_sock", "(void *, struct sock *)")] }],
         provides: "the end of sockets",
         required: true,
         always: true,
     },
     Probe {
-        name: "inet_sock_set_state",
+        name: ProbeName::InetSockSetState,
         entries: &[Entry {
             since: "4.16",
             parts: &[tp_btf("inet_sock_set_state", "(void *, const struct sock *, const int, const int)")],
@@ -146,14 +148,14 @@ pub static PROBES: &[Probe] = &[
         always: true,
     },
     Probe {
-        name: "sys_exit_connect",
+        name: ProbeName::SysExitConnect,
         entries: &[Entry { since: "4.7", parts: &[on(Hook::SyscallExit, "connect", "sys_exit_connect", "")] }],
         provides: "connects that fail before a SYN is sent, such as for lack of a route",
         required: false,
         always: true,
     },
     Probe {
-        name: "sys_exit_accept",
+        name: ProbeName::SysExitAccept,
         entries: &[Entry {
             since: "4.7",
             parts: &[
@@ -166,7 +168,7 @@ pub static PROBES: &[Probe] = &[
         always: false,
     },
     Probe {
-        name: "tcp_retransmit_skb",
+        name: ProbeName::TcpRetransmitSkb,
         entries: &[Entry {
             since: "4.15",
             parts: &[tp_btf("tcp_retransmit_skb", "(void *, const struct sock *, const struct sk_buff *")],
@@ -176,7 +178,7 @@ pub static PROBES: &[Probe] = &[
         always: true,
     },
     Probe {
-        name: "tcp_retransmit_synack",
+        name: ProbeName::TcpRetransmitSynack,
         entries: &[Entry {
             since: "4.16",
             parts: &[tp_btf("tcp_retransmit_synack", "(void *, const struct sock *, const struct request_sock *)")],
@@ -186,14 +188,14 @@ pub static PROBES: &[Probe] = &[
         always: true,
     },
     Probe {
-        name: "tcp_receive_reset",
+        name: ProbeName::TcpReceiveReset,
         entries: &[Entry { since: "4.16", parts: &[tp_btf("tcp_receive_reset", "(void *, struct sock *)")] }],
         provides: "resets received",
         required: false,
         always: true,
     },
     Probe {
-        name: "tcp_send_reset",
+        name: ProbeName::TcpSendReset,
         entries: &[Entry {
             since: "4.15",
             parts: &[tp_btf("tcp_send_reset", "(void *, const struct sock *, const struct sk_buff *")],
@@ -203,7 +205,7 @@ pub static PROBES: &[Probe] = &[
         always: true,
     },
     Probe {
-        name: "inet_sk_error_report",
+        name: ProbeName::InetSkErrorReport,
         entries: &[
             Entry { since: "5.14", parts: &[tp_btf("inet_sk_error_report", "(void *, const struct sock *)")] },
             Entry { since: "5.5", parts: &[on(Hook::Fentry, "sock_def_error_report", "sock_error", SOCK)] },
@@ -214,7 +216,7 @@ pub static PROBES: &[Probe] = &[
         always: true,
     },
     Probe {
-        name: "cgroup_mkdir",
+        name: ProbeName::CgroupMkdir,
         entries: &[Entry {
             since: "4.19",
             parts: &[tp_btf("cgroup_mkdir", "(void *, struct cgroup *, const char *)")],
@@ -224,7 +226,7 @@ pub static PROBES: &[Probe] = &[
         always: true,
     },
     Probe {
-        name: "iter_task_file",
+        name: ProbeName::IterTaskFile,
         entries: &[
             Entry { since: "5.11", parts: &[on(Hook::Iterator, "task_file", "iter_task_file", "")] },
             // Without bpf_sock_from_file.
@@ -235,7 +237,7 @@ pub static PROBES: &[Probe] = &[
         always: true,
     },
     Probe {
-        name: "sk_data_ready",
+        name: ProbeName::SkDataReady,
         entries: &[
             Entry { since: "6.3", parts: &[tp_btf("sk_data_ready", "(void *, const struct sock *)")] },
             Entry { since: "5.5", parts: &[on(Hook::Fentry, "sock_def_readable", "sock_readable", SOCK)] },
@@ -246,7 +248,7 @@ pub static PROBES: &[Probe] = &[
         always: true,
     },
     Probe {
-        name: "sock_recv_length",
+        name: ProbeName::SockRecvLength,
         entries: &[
             Entry { since: "6.3", parts: &[tp_btf("sock_recv_length", "(void *, struct sock *, int, int)")] },
             // Not tcp_recvmsg: who waits inside when weir starts would never be seen to return.
@@ -257,7 +259,7 @@ pub static PROBES: &[Probe] = &[
         always: true,
     },
     Probe {
-        name: "sock_send_length",
+        name: ProbeName::SockSendLength,
         entries: &[
             Entry { since: "6.3", parts: &[tp_btf("sock_send_length", "(void *, struct sock *, int, int)")] },
             Entry {
@@ -282,3 +284,21 @@ pub static PROBES: &[Probe] = &[
         always: true,
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_probe_of_the_abi_has_one_row_in_order() {
+        assert_eq!(PROBES.iter().map(|probe| probe.name).collect::<Vec<_>>(), ProbeName::ALL);
+    }
+
+    #[test]
+    fn the_best_entry_of_a_tracepoint_is_the_tracepoint_of_its_name() {
+        for probe in PROBES {
+            let part = &probe.entries[0].parts[0];
+            assert!(part.hook != Hook::TpBtf || part.target == probe.name.as_str(), "{}: {part}", probe.name);
+        }
+    }
+}

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, MapData};
-use weir_abi::{Counter, EdgeRecord, FIRST_SLOT, N_COUNTERS};
+use weir_abi::{Counter, EdgeRecord, FIRST_SLOT, N_COUNTERS, ProbeName};
 use weir_engine::{Input, Started};
 use weir_names::{Identities, kubernetes};
 
@@ -182,7 +182,7 @@ impl Reader {
     }
 
     /// Detaches a probe, or attaches it again.
-    pub(crate) fn switch(&mut self, probe: &'static str, on: bool) -> Result<()> {
+    pub(crate) fn switch(&mut self, probe: ProbeName, on: bool) -> Result<()> {
         self.probes.switch(probe, on)
     }
 
