@@ -26,7 +26,7 @@ use crate::{
     source::{
         reader::{Reader, Reading},
         timer::Timer,
-        waker::Bell,
+        waker::RingWaker,
     },
 };
 
@@ -147,7 +147,7 @@ fn start(limits: Limits, plan: &Plan, silence: Duration) -> Result<Reader> {
     let probes = Probes::start(limits, Trial { refuse: &plan.refuse, measure: false })?;
     let mut reader = Reader::new(probes, limits, silence, plan.stats, &plan.cluster)?;
     if plan.polls {
-        reader.poll();
+        reader.start_polls();
     }
     release_start();
     Ok(reader)
@@ -183,7 +183,7 @@ impl Session<'_> {
             Until::Interrupted => {}
         }
         let ticks = Timer::every(self.tick)?;
-        let mut bell = Bell::new(self.reader.bell()?)?;
+        let mut bell = RingWaker::new(self.reader.ring_descriptor()?)?;
         let mut next_shown = every.map(|every| began + every);
         let mut code = ExitCode::SUCCESS;
         loop {
@@ -200,9 +200,9 @@ impl Session<'_> {
                     code = exited?;
                     break;
                 }
-                rung = bell.rung() => {
+                rung = bell.ready() => {
                     rung?;
-                    bell.heard(self.hear(is_due(next_shown))?)?;
+                    bell.rearm(self.hear(is_due(next_shown))?)?;
                 }
                 fired = ticks.fired() => {
                     fired?;
@@ -266,7 +266,7 @@ impl Session<'_> {
     fn hear(&mut self, shown: bool) -> Result<Option<Duration>> {
         let Self { reader, engine, also, .. } = self;
         let mut outcome = Ok(());
-        let again = reader.hear(&mut |input| pass(input, engine, also, &mut outcome))?;
+        let again = reader.read_ring(&mut |input| pass(input, engine, also, &mut outcome))?;
         outcome?;
         if self.reader.is_crowded() {
             self.read(shown)?;

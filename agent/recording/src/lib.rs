@@ -3,6 +3,7 @@
 //! Self-describing on purpose: a field that a later weir adds reads as its default in an older file, and `lz4 -dc` and
 //! `jq` are all that is needed to look inside.
 
+mod histogram;
 mod name;
 mod poll;
 mod queue;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use weir_abi::{AcceptQueue, COMM_LEN, FILL_BUCKETS, ListeningPort};
 use weir_engine::Input;
 
-use super::wire::Sparse;
+use super::histogram::Sparse;
 
 /// All of one: few change in a tick, so the line owns what it holds.
 #[derive(Debug, Default, Serialize, Deserialize)]

@@ -5,12 +5,15 @@
 use std::{borrow::Cow, net::SocketAddr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use weir_abi::{
-    BUCKETS, COMM_LEN, ConnectFailed, EXE_LEN, EdgeKey, EdgeRecord, Histogram, IDLE_BUCKETS, N_COUNTERS, SCALE,
-};
+use weir_abi::{COMM_LEN, ConnectFailed, EXE_LEN, EdgeKey, EdgeRecord, IDLE_BUCKETS, N_COUNTERS, SCALE};
 use weir_engine::{AgentCost, Backend, Degraded, Input, Naming, ProbeState, ProgramCost, Started};
 
-use super::{name::Name, poll::Poll, queue::Queue};
+use super::{
+    histogram::{Sparse, SparseRef},
+    name::Name,
+    poll::Poll,
+    queue::Queue,
+};
 
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -129,43 +132,6 @@ impl From<&Key> for EdgeKey {
     fn from(key: &Key) -> Self {
         let Key { address, tgid, peer_tgid, netns, port, listen_port, role } = *key;
         Self { address, tgid, peer_tgid, netns, port, listen_port, role, _pad: [0; 7] }
-    }
-}
-
-/// A histogram as it was read, its empty buckets left out.
-#[derive(Default, Deserialize)]
-pub(super) struct Sparse {
-    pub(super) sum_ns: u64,
-    pub(super) buckets: Vec<(usize, u32)>,
-}
-
-impl From<Sparse> for Histogram {
-    fn from(sparse: Sparse) -> Self {
-        let mut histogram = Self { sum_ns: sparse.sum_ns, buckets: [0; BUCKETS] };
-        for (i, n) in sparse.buckets {
-            if let Some(bucket) = histogram.buckets.get_mut(i) {
-                *bucket = n;
-            }
-        }
-        histogram
-    }
-}
-
-/// The same to write.
-#[derive(Serialize)]
-struct SparseRef<'a> {
-    sum_ns: u64,
-    #[serde(serialize_with = "full_buckets")]
-    buckets: &'a [u32; BUCKETS],
-}
-
-fn full_buckets<S: Serializer>(buckets: &[u32; BUCKETS], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(buckets.iter().enumerate().filter(|(_, n)| **n != 0))
-}
-
-impl<'a> From<&'a Histogram> for SparseRef<'a> {
-    fn from(histogram: &'a Histogram) -> Self {
-        Self { sum_ns: histogram.sum_ns, buckets: &histogram.buckets }
     }
 }
 

@@ -12,9 +12,9 @@ use std::{
 use weir_engine::{BusiestPoll, Busy};
 
 use super::{
+    file::read,
     misses::{Miss, Misses},
     table,
-    worker::read,
 };
 
 /// Processes looked at in one poll.

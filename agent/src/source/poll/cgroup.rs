@@ -9,7 +9,7 @@ use std::{
 use weir_engine::CgroupPoll;
 use weir_names::hierarchy::{Hierarchy, MountedAt, mounts};
 
-use super::{table, worker::read};
+use super::{file::read, table};
 
 /// Cgroups read in one poll: 10 us each.
 const MAX_CGROUPS: usize = 1024;

@@ -9,7 +9,7 @@ use std::{
 
 use weir_engine::Owner;
 
-use super::worker::read;
+use super::file::read;
 
 /// Descriptors looked at in one search: 20 ms.
 const MAX_DESCRIPTORS: usize = 20_000;

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use weir_engine::ProcessPoll;
 
-use super::{cgroup::Cgroups, misses::Miss, table, threads::Threads, worker::read};
+use super::{cgroup::Cgroups, file::read, misses::Miss, table, threads::Threads};
 
 pub(super) fn poll(
     proc: &Path,

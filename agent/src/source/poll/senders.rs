@@ -104,7 +104,7 @@ mod tests {
         };
         assert_eq!([look(10, false), look(FEW_SOCKETS + 1, false), look(FEW_SOCKETS + 1, true)], [1, 0, 1]);
         assert_ne!(held_up.port(), 0);
-        assert_eq!(misses.news(), None);
+        assert_eq!(misses.changed(), None);
     }
 
     fn listener_port(listener: &TcpListener) -> u16 {

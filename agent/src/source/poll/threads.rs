@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, fs, path::Path};
 
-use super::{misses::Miss, table, worker::read};
+use super::{file::read, misses::Miss, table};
 
 /// Threads looked at in one poll, of all processes: 10 ms.
 const MAX_THREADS: usize = 2_000;
