@@ -43,8 +43,8 @@ pub(crate) struct CannotRun(pub(crate) anyhow::Error);
 
 impl std::fmt::Display for CannotRun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match crate::doctor::obstacle() {
-            Some((cause, fix)) => write!(f, "cannot run here: {cause}\nfix: {fix}")?,
+        match crate::doctor::find_obstacle() {
+            Some(obstacle) => write!(f, "cannot run here: {obstacle}")?,
             None => write!(f, "cannot run here: {:#}", self.0)?,
         }
         write!(f, "\n`weir doctor` names every cause and its fix")

@@ -1,6 +1,6 @@
 //! The lines of a recording. Counters that are zero, and empty buckets, are left out.
 //!
-//! A line to write borrows what it tells: writing allocates nothing. A line that was read owns it.
+//! A line to be written borrows its values: writing allocates nothing. A line that was read owns them.
 
 use std::{borrow::Cow, net::SocketAddr};
 
@@ -38,7 +38,7 @@ pub(super) enum Line<'a> {
     End,
 }
 
-/// How far weir had stepped back.
+/// The steps of weir's budgets.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Steps {
@@ -82,7 +82,7 @@ pub(super) struct Header {
     histogram_scale: u32,
 }
 
-/// The largest `--max-edges`, and some.
+/// More slots than the largest `--max-edges` has.
 const MAX_SLOT: u32 = 1 << 17;
 
 const FORMAT: &str = "weir recording";
@@ -165,7 +165,7 @@ impl<'de> Deserialize<'de> for Record<'_> {
 
 macro_rules! fields {
     ({ $($field:ident: $type:ty,)* } histograms { $($histogram:ident,)* }) => {
-        /// An edge record as it was read: what is not there reads as nothing.
+        /// An edge record that was read: absent fields are zero.
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Fields {
@@ -177,7 +177,7 @@ macro_rules! fields {
             $($histogram: Sparse,)*
         }
 
-        /// The same to write. The two conversions do not compile when the ABI gains a field.
+        /// The same, to be written. The two conversions do not compile when the ABI gains a field.
         #[derive(Serialize)]
         struct FieldsRef<'a> {
             key: Key,
@@ -304,7 +304,7 @@ impl<'a> From<&'a Input<'_>> for Line<'a> {
 }
 
 impl Line<'_> {
-    /// Tells the engine what this line recorded; a header or an end is nothing to tell.
+    /// Passes the recorded input on; a header or an end is none.
     pub(super) fn tell(self, sink: &mut dyn FnMut(Input<'_>)) {
         sink(match self {
             Self::Header(_) | Self::End => return,
@@ -317,7 +317,7 @@ impl Line<'_> {
                 missing: missing.map(Cow::into_owned),
                 provides: provides.into_owned(),
             }),
-            // No weir has that many slots: a damaged line must not grow the engine's table.
+            // Beyond the slots of any weir: a damaged line must not grow the engine's table.
             Self::Edge { slot, .. } if slot > MAX_SLOT => return,
             Self::Edge { slot, record } => {
                 sink(Input::Edge { slot, record: record.get() });
@@ -335,7 +335,7 @@ impl Line<'_> {
                 Input::ConnectFailed(ConnectFailed { at_ns, after_ns, key, outcome, errno, syn_retransmits, _pad: 0 })
             }
             Self::Counters(recorded) => {
-                // An older weir knew fewer counters, a newer one more.
+                // An older weir has fewer counters, a newer one more.
                 let mut counters = [0; N_COUNTERS as usize];
                 for (counter, value) in counters.iter_mut().zip(recorded.iter()) {
                     *counter = *value;

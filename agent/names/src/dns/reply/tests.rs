@@ -42,7 +42,7 @@ pub(in super::super) fn chain() -> Vec<u8> {
     packet.answers.push(alias("www.example.com", 300, "edge.cdn.example.net"));
     packet.answers.push(alias("shop.example.com", 20, "WWW.example.com"));
     packet.answers.push(a("edge.cdn.example.net", 60, [192, 0, 2, 2]));
-    packet.answers.push(a("somebody.else.example", 5, [192, 0, 2, 99]));
+    packet.answers.push(a("unrelated.example", 5, [192, 0, 2, 99]));
     packet.additional_records.push(a("ns.example.com", 1, [192, 0, 2, 53]));
     bytes(&packet)
 }
