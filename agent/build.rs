@@ -1,4 +1,4 @@
-//! Builds the kernel half and leaves its object where `include_bytes_aligned!` finds it.
+//! Builds the kernel half, and puts its object where `include_bytes_aligned!` finds it.
 
 use std::{path::Path, process::Command};
 
@@ -8,7 +8,7 @@ use aya_build::{Package, Toolchain};
 fn main() -> anyhow::Result<()> {
     check_tools()?;
     // The BPF target needs `-Z build-std=core`; the bootstrap switch allows it on the stable toolchain.
-    // aya-build passes the inner cargo's words on as warnings: let it speak only when something is wrong.
+    // aya-build passes the inner cargo's output on as warnings: quiet, it prints only errors.
     for (name, value) in [("RUSTC_BOOTSTRAP", "1"), ("CARGO_TERM_QUIET", "true")] {
         // SAFETY: a build script's main thread is its only thread.
         unsafe { std::env::set_var(name, value) };
@@ -25,8 +25,8 @@ fn main() -> anyhow::Result<()> {
     strip_debug(&Path::new(&std::env::var("OUT_DIR")?).join("weir-probes"))
 }
 
-/// Takes out what only debuggers read: four fifths of the object, which the binary holds whole. The kernel wants BTF, which was
-/// made of it and stays.
+/// Removes debug information: four fifths of the object, which is embedded in the binary. The kernel needs BTF, which was made
+/// from it and stays.
 fn strip_debug(path: &Path) -> anyhow::Result<()> {
     let data = std::fs::read(path).with_context(|| path.display().to_string())?;
     let mut object = object::build::elf::Builder::read(data.as_slice()).context("read the kernel half's object")?;
@@ -35,7 +35,7 @@ fn strip_debug(path: &Path) -> anyhow::Result<()> {
         section.delete |= name.starts_with(b".debug_") || name.starts_with(b".rel.debug_");
     }
     object.delete_orphans();
-    // LLVM keeps names of sections among those of symbols; here they have a table of their own.
+    // LLVM keeps the names of sections in the table of symbol names; here they get a table of their own.
     let names = object.sections.add();
     names.name = b".shstrtab".as_slice().into();
     names.sh_type = object::elf::SHT_STRTAB;
@@ -45,7 +45,7 @@ fn strip_debug(path: &Path) -> anyhow::Result<()> {
     std::fs::write(path, stripped).with_context(|| path.display().to_string())
 }
 
-/// What is missing is better said here than by the linker's or the compiler's failure to find it.
+/// Missing tools are reported here, with the fix, before the compiler or the linker fails without them.
 fn check_tools() -> anyhow::Result<()> {
     let linker = Command::new("bpf-linker").arg("--version").output();
     ensure!(

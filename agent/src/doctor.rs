@@ -1,4 +1,4 @@
-//! What `weir doctor` looks at: each check tries the thing itself, and says the state, the cause and the fix.
+//! The checks of `weir doctor`: each tries the thing itself, and returns state, cause and fix.
 
 use std::{io, path::Path};
 
@@ -21,39 +21,39 @@ use crate::{
     source::reader::stats_enabled,
 };
 
-/// How a check came out.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
-    /// As it should be.
+    /// No problem.
     Ok,
-    /// weir runs, with less.
+    /// weir runs with reduced function.
     Warn,
     /// weir cannot run.
     Fail,
 }
 
-/// One finding.
+/// One check and its outcome.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Check {
     pub(crate) name: String,
     pub(crate) state: State,
     /// What was found.
     pub(crate) cause: String,
-    /// What to do about it; none when nothing needs doing.
+    /// What to do about it; none if nothing is needed.
     pub(crate) fix: Option<String>,
-    /// A probe's program, as the kernel took it.
+    /// The size of a probe's program.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) program: Option<ProgramSize>,
     /// The hook that serves a probe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) entry: Option<String>,
-    /// Better ones that do not.
+    /// Better hooks that failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) passed_over: Vec<PassedOver>,
 }
 
-/// A way to serve a probe that this kernel does not have.
+/// An entry of a probe that this kernel did not accept.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct PassedOver {
     pub(crate) entry: String,
@@ -78,7 +78,7 @@ impl Check {
     }
 }
 
-/// Every check, in the order in which one would look.
+/// Every check, in the order in which to look for a cause.
 pub(crate) fn examine(refuse: &[String]) -> Vec<Check> {
     let mut checks = vec![kernel(), kernel_types(), bpf_call(), tracepoints(), jit(), cgroups(), run_stats()];
     checks.extend(probes(refuse));
@@ -88,7 +88,7 @@ pub(crate) fn examine(refuse: &[String]) -> Vec<Check> {
 fn kernel() -> Check {
     let uname = rustix::system::uname();
     let release = uname.release().to_string_lossy().into_owned();
-    // The version is told, not judged: features decide, and stable updates and vendors move them.
+    // The version is reported, not judged: features decide, and stable updates and vendors backport them.
     Check::ok("kernel", format!("{release} on {}", uname.machine().to_string_lossy()))
 }
 
@@ -110,7 +110,7 @@ fn kernel_types() -> Check {
     }
 }
 
-/// Creating a map is the least that bpf() can be asked for.
+/// Creating a map is the simplest use of bpf().
 fn bpf_call() -> Check {
     let name = "bpf";
     match Array::<MapData, u32>::create(1, 0) {
@@ -132,21 +132,38 @@ fn bpf_call() -> Check {
     }
 }
 
-/// A locked-down kernel hides the helper that every kernel weir supports has. If it cannot be asked, loading will tell.
+/// Every supported kernel has the helper, unless it is locked down. If that cannot be found out, loading the probes will fail.
 fn reads_kernel_memory() -> bool {
     is_helper_supported(ProgramType::TracePoint, BpfHelper::BPF_FUNC_probe_read_kernel).unwrap_or(true)
 }
 
-/// The first thing that keeps weir from running on this machine, among those that a moment tells: what it is, and the fix.
-pub(crate) fn obstacle() -> Option<(String, String)> {
+/// Why weir cannot run on this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Obstacle {
+    pub(crate) cause: String,
+    pub(crate) fix: String,
+}
+
+/// The first obstacle that the quick checks find. Makes BPF system calls: to be called once, where the error is made, and not
+/// where it is shown.
+pub(crate) fn find_obstacle() -> Option<Obstacle> {
     let checks = [bpf_call, kernel_types].into_iter().map(|check| check());
-    checks.filter(|check| check.state == State::Fail).find_map(|check| Some((check.cause, check.fix?)))
+    checks
+        .filter(|check| check.state == State::Fail)
+        .find_map(|check| Some(Obstacle { cause: check.cause, fix: check.fix? }))
+}
+
+impl std::fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { cause, fix } = self;
+        write!(f, "{cause}\nfix: {fix}")
+    }
 }
 
 const PRIVILEGES_FIX: &str = "run as root, or grant CAP_BPF and CAP_PERFMON (setcap cap_bpf,cap_perfmon+ep weir; in Kubernetes: \
      securityContext.capabilities.add with runAsUser: 0)";
 
-/// What stands in the way of a privileged call: the capabilities this process lacks, or a kernel that is locked down.
+/// Why a privileged call failed: capabilities that this process lacks, or a kernel that is locked down.
 fn privileges(what: &str) -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
@@ -164,7 +181,9 @@ fn privileges(what: &str) -> String {
             format!("{what}: this process (uid {}) lacks {}", rustix::process::geteuid(), missing.join(" and "))
         }
         (true, true) => format!("{what}: the kernel is locked down (confidentiality)"),
-        (true, false) => format!("{what}, though the capabilities are there: seccomp or a security module forbids it"),
+        (true, false) => {
+            format!("{what}, although the process has the capabilities: seccomp or a security module forbids it")
+        }
     }
 }
 
@@ -172,7 +191,9 @@ fn tracepoints() -> Check {
     let name = "system-call tracepoints";
     let mounted = attach::MOUNT_POINTS.iter().find(|at| Path::new(at).join("events").exists());
     let tracefs = mounted
-        .map_or("tracefs is not mounted: weir opens its own, mounted nowhere".into(), |at| format!("tracefs at {at}"));
+        .map_or("tracefs is not mounted: weir opens an instance of its own, which is not mounted".into(), |at| {
+            format!("tracefs at {at}")
+        });
     match attach::syscall_exit_id("connect") {
         Ok(id) => Check::ok(name, format!("{tracefs}; sys_exit_connect has id {id}")),
         Err(error) => Check::warn(
@@ -224,7 +245,7 @@ fn run_stats() -> Check {
     }
 }
 
-/// Loads and attaches each probe, with maps of the smallest size.
+/// Loads and attaches each probe, with maps of minimal size.
 fn probes(refuse: &[String]) -> Vec<Check> {
     let limits = Limits { edges: 1, sockets: 1, kernel_log: false, samples: true, accept_queues: true };
     let probes = match Probes::try_all(limits, Trial { refuse, measure: true }) {
@@ -254,7 +275,7 @@ fn probe_check(probe: &Probe, served: &Served, kernel: Option<&Kernel>) -> Check
                 Some(part) => Check::warn(
                     &name,
                     format!("{cause}; this kernel's arguments are not {}", part.prototype),
-                    format!("doubt what depends on it: {}; report it with the kernel's name", probe.provides),
+                    format!("what depends on it may be wrong: {}; report it with the kernel's release", probe.provides),
                 ),
             }
         }
@@ -262,7 +283,7 @@ fn probe_check(probe: &Probe, served: &Served, kernel: Option<&Kernel>) -> Check
             let cause = missing.clone().unwrap_or_default();
             let since = probe.entries.iter().map(|entry| format!("{entry} (since {})", entry.since));
             let fix = format!(
-                "a kernel with one of these has it: {}; without it unknown: {}",
+                "run a kernel with one of these hooks: {}; unknown without it: {}",
                 since.collect::<Vec<_>>().join(", "),
                 probe.provides
             );

@@ -1,11 +1,12 @@
-//! Keeping weir within `--cpu-budget` and `--memory-limit`: the engine's `Budget` decides, this does it.
+//! Keeps weir within `--cpu-budget` and `--memory-limit`: the engine's `Budget` decides, the guard acts.
 //!
-//! Whatever is decided is told to the engine, and so is in every output and recording.
+//! Every decision is an input of the engine, and so is in every output and recording.
 
 use std::{os::fd::OwnedFd, time::Duration};
 
 use anyhow::Result;
 use aya::sys::{Stats, enable_stats};
+use weir_abi::ProbeName;
 use weir_engine::{Budget, CPU_STEPS, Degraded, MEMORY_STEPS, TICK_NS, Usage};
 
 use crate::{
@@ -14,45 +15,46 @@ use crate::{
     source::reader::{Reader, Reading},
 };
 
-/// What a followed socket takes in the kernel: its record with the storage element's head (a slab object of 192 bytes),
-/// and the list of storages that the kernel gives a socket with its first one (256).
+/// Kernel memory of a followed socket: its record with the header of the storage element (a slab object of 192 bytes), and the
+/// list of storages that a socket gets with its first one (256).
 const SOCKET_BYTES: u64 = 448;
-/// How long a silent edge is kept at the memory ladder's first step.
+/// How long a silent edge is kept at the first memory step: a choice.
 const SHORT_SILENCE: Duration = Duration::from_secs(10);
-/// Fewer would free nothing worth having: a limit that the maps alone exceed must not make weir blind.
+/// The fewest sockets with a record, a choice: fewer would hardly free memory, and a limit below the size of the maps must not
+/// stop observation.
 const FEWEST_SOCKETS: u32 = 64;
-/// Steps of the memory's ladder.
+/// Memory steps.
 const DROP_SILENT: u8 = 1;
 const NO_NEW_EDGES: u8 = 2;
 const FEWER_SOCKETS: u8 = 3;
 
-/// Watches over weir's own cost.
+/// Controls weir's own cost.
 pub(crate) struct Guard {
     budget: Budget,
-    /// What holds at step 0.
+    /// As configured: they hold at step 0.
     limits: Limits,
     silence: Duration,
-    /// Has the kernel time the programs, while it is open.
+    /// While it is open, the kernel times the programs.
     timing: Option<OwnedFd>,
-    /// The kernel does not let us.
+    /// The kernel has refused to time them.
     timing_refused: bool,
     last: Reading,
     now: Degraded,
 }
 
 impl Guard {
-    /// Begins with everything. `limits` and `silence` are what weir was started with, `first` what it has used so far.
+    /// Starts at step 0. `limits` and `silence` are those that weir was started with, `first` is what it has used so far.
     pub(crate) fn new(limits: Limits, silence: Duration, budget: weir_engine::Limits, first: Reading) -> Self {
         let mut budget = Budget::new(budget);
-        // Nothing to judge yet, but what memory there is.
+        // No processor time to judge yet, only memory.
         let usage = Usage { now_ns: first.monotonic_ns, memory_bytes: memory(&first), ..Usage::default() };
         let now = budget.weigh(&usage);
         let mut guard = Self { budget, limits, silence, timing: None, timing_refused: false, last: first, now };
         let used = memory(&first);
         if let Some(limit) = now.memory_limit_bytes.filter(|limit| used > *limit) {
             eprintln!(
-                "weir: the memory limit of {} KiB cannot be kept: {} KiB are in use before anything is observed (fewer \
-                 --max-edges make smaller maps)",
+                "weir: the memory limit of {} KiB cannot be kept: {} KiB are in use before anything is observed (a lower \
+                 --max-edges makes the maps smaller)",
                 limit >> 10,
                 used >> 10
             );
@@ -61,17 +63,17 @@ impl Guard {
         guard
     }
 
-    /// The steps now.
+    /// The present steps.
     pub(crate) fn degraded(&self) -> Degraded {
         self.now
     }
 
-    /// How often to read, when `usual` is how often weir would.
+    /// The interval of readings; `usual` is the interval without a budget.
     pub(crate) fn period(&self, usual: Duration) -> Duration {
         if self.now.cpu_step == 0 { usual } else { usual.max(Duration::from_nanos(TICK_NS.1)) }
     }
 
-    /// Weighs a reading, and steps back or forth.
+    /// Judges a reading, and changes the steps if necessary.
     pub(crate) fn weigh(&mut self, reading: Reading, reader: &mut Reader) -> Result<Degraded> {
         let timed = self.timing.is_some() || reading.spent.always_counted;
         let (spent, before) = (reading.spent, self.last.spent);
@@ -94,7 +96,7 @@ impl Guard {
         Ok(next)
     }
 
-    /// Has the kernel time the programs until the next reading, or not.
+    /// Turns the timing of programs on or off until the next reading.
     fn time_programs(&mut self, now_ns: u64) {
         if self.now.cpu_budget_ppm.is_none() || self.last.spent.always_counted || !self.budget.times_next(now_ns) {
             self.timing = None;
@@ -112,7 +114,7 @@ impl Guard {
     fn step_cpu(&self, before: Degraded, reader: &mut Reader) -> Result<()> {
         let now = self.now;
         if now.times_queue_wait() != before.times_queue_wait() {
-            reader.switch("sk_data_ready", now.times_queue_wait())?;
+            reader.switch(ProbeName::SkDataReady, now.times_queue_wait())?;
         }
         reader.control().sample(now.sampling_shift())?;
         eprintln!(

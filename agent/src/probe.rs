@@ -1,5 +1,5 @@
-//! Getting the kernel half into the kernel, and out again: everything is held by file descriptors, so the end of the
-//! process, however it comes, leaves nothing behind.
+//! Loads and attaches the kernel half. Everything in the kernel is held by file descriptors, so nothing remains after the end of
+//! the process, whatever ends it.
 
 pub(crate) mod attach;
 pub(crate) mod btf;

@@ -22,7 +22,7 @@ const MAY_BE_LONG: &[(&str, &str)] = &[];
 const LEFTOVERS: [&str; 3] = ["todo", "unimplemented", "dbg"];
 
 const PROBES: &str = "ebpf/src/probe";
-const PROBE_TABLE: &str = "agent/src/probe/table.rs";
+const PROBE_NAMES: &str = "ebpf/abi/src/probe.rs";
 const PROBE_TESTS: &str = "tests/tests";
 
 /// One thing to repair.
@@ -47,8 +47,8 @@ pub(crate) fn tidy() -> Result<()> {
         findings.extend(leftovers(&name, &text));
     }
 
-    let table = read(root, Path::new(PROBE_TABLE))?;
-    findings.extend(probes(&stems(&files, PROBES), &table_names(&table), &stems(&files, PROBE_TESTS)));
+    let names = probe_names(&read(root, Path::new(PROBE_NAMES))?);
+    findings.extend(probes(&stems(&files, PROBES), &names, &stems(&files, PROBE_TESTS)));
 
     let documented =
         |file: &Path| file.starts_with("docs") || ["README.md", "ARCHITECTURE.md"].map(Path::new).contains(&file);
@@ -127,28 +127,24 @@ fn calls(line: &str, name: &str) -> bool {
         .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
 }
 
-/// The probes in the text of the agent's table.
-fn table_names(table: &str) -> BTreeSet<String> {
-    let name = |line: &str| Some(line.trim().strip_prefix("name: \"")?.split_once('"')?.0.to_owned());
-    table.lines().filter_map(name).collect()
+/// The probes in the text of the ABI's enum: `Variant = "name",`. A test of the agent compares its table with the enum.
+fn probe_names(text: &str) -> BTreeSet<String> {
+    let name = |line: &str| Some(line.split_once(" = \"")?.1.strip_suffix("\",")?.to_owned());
+    text.lines().filter_map(name).collect()
 }
 
-/// A probe is a kernel file, a row of the agent's table and a test, all of the same name.
-fn probes(files: &BTreeSet<String>, rows: &BTreeSet<String>, tests: &BTreeSet<String>) -> Vec<Finding> {
+/// A probe is a kernel file, a name in the ABI's enum and a test, all of the same name.
+fn probes(files: &BTreeSet<String>, names: &BTreeSet<String>, tests: &BTreeSet<String>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut finding = |place: String, problem: &str, fix: String| {
         findings.push(Finding { place, problem: problem.into(), fix });
     };
-    for name in files.difference(rows) {
-        finding(
-            format!("{PROBES}/{name}.rs"),
-            "probe without a row",
-            format!("add `name: \"{name}\"` to {PROBE_TABLE}"),
-        );
+    for name in files.difference(names) {
+        finding(format!("{PROBES}/{name}.rs"), "probe without a name", format!("add \"{name}\" to {PROBE_NAMES}"));
     }
-    for name in rows.difference(files) {
-        let fix = format!("write {PROBES}/{name}.rs, or remove the row");
-        finding(PROBE_TABLE.into(), &format!("row \"{name}\" without a probe"), fix);
+    for name in names.difference(files) {
+        let fix = format!("write {PROBES}/{name}.rs, or remove the name");
+        finding(PROBE_NAMES.into(), &format!("name \"{name}\" without a probe"), fix);
     }
     for name in files.difference(tests) {
         finding(format!("{PROBES}/{name}.rs"), "probe without a test", format!("write {PROBE_TESTS}/{name}.rs"));
@@ -193,10 +189,9 @@ mod tests {
     }
 
     #[test]
-    fn the_table_gives_the_names_of_its_rows() {
-        let table =
-            "pub name: &'static str,\nProbe {\n    name: \"a\",\n    target: \"x\",\n},\nProbe { \n name: \"b\", }";
-        assert_eq!(table_names(table), set(&["a", "b"]));
+    fn the_enum_gives_its_names() {
+        let text = "probes! {\n    /// One.\n    First = \"a\",\n    Second = \"b\",\n}\nlet other = \"c\";\n";
+        assert_eq!(probe_names(text), set(&["a", "b"]));
     }
 
     #[test]
@@ -212,8 +207,8 @@ mod tests {
         assert_eq!(
             findings.iter().map(ToString::to_string).collect::<Vec<_>>(),
             [
-                "ebpf/src/probe/a.rs: probe without a row: add `name: \"a\"` to agent/src/probe/table.rs",
-                "agent/src/probe/table.rs: row \"c\" without a probe: write ebpf/src/probe/c.rs, or remove the row",
+                "ebpf/src/probe/a.rs: probe without a name: add \"a\" to ebpf/abi/src/probe.rs",
+                "ebpf/abi/src/probe.rs: name \"c\" without a probe: write ebpf/src/probe/c.rs, or remove the name",
                 "ebpf/src/probe/b.rs: probe without a test: write tests/tests/b.rs",
             ]
         );

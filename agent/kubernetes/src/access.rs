@@ -1,4 +1,4 @@
-//! Where the API is and who weir is to it.
+//! The address of the API, and the credentials for it.
 
 use std::{
     env,
@@ -12,26 +12,26 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 
-use super::Mode;
+use super::config::Mode;
 
 /// Where Kubernetes puts a pod's own credentials.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-/// A refused connection is told at once; this is for an address that does not answer.
+/// For an address that does not answer; a refused connection fails at once. A choice.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How the API is found.
+/// How to find the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// By what Kubernetes tells each pod.
+    /// By the pod's environment and service account.
     InCluster,
-    /// By the files that the variable `KUBECONFIG` lists.
+    /// By the files in the variable `KUBECONFIG`.
     KubeconfigVariable,
     /// By this file.
     Kubeconfig(PathBuf),
 }
 
 impl Access {
-    /// `None`: off, or nothing here is part of a cluster. What a user set comes before what Kubernetes did.
+    /// `None`: off, or no cluster was found. The user's settings have precedence over the pod's.
     pub(super) fn find(mode: &Mode) -> Option<Self> {
         let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
         match mode {
@@ -44,7 +44,7 @@ impl Access {
         }
     }
 
-    /// A client and the API's address. All files are read anew: after a failure they may be others.
+    /// A client and the API's address. All files are read again: they may have changed since a failure.
     pub(super) async fn client(&self) -> Result<(Client, String)> {
         let options = KubeConfigOptions::default();
         let mut config = match self {
@@ -60,7 +60,7 @@ impl Access {
             }
         };
         config.connect_timeout = Some(CONNECT_TIMEOUT);
-        // We have pauses of our own, and tell the reason meanwhile.
+        // The watch has pauses of its own, and reports the reason meanwhile.
         config.default_retry = false;
         let url = config.cluster_url.to_string();
         Ok((Client::try_from(config).context("cannot make a client")?, url))

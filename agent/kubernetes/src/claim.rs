@@ -1,4 +1,4 @@
-//! What an object says about addresses: which are its own, since when, until when.
+//! The addresses that an object claims, since when, until when.
 
 use std::net::IpAddr;
 
@@ -7,15 +7,15 @@ use super::{
     tenure::Held,
 };
 
-/// An address that an object claims; the better name first.
+/// A claim of an address, in the order of precedence of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Claim {
     /// A pod's own address.
     Pod(IpAddr),
     /// A pod's port on its node's address: a host port, or one of a pod in the node's network.
     HostPort(IpAddr, u16),
-    /// A service's port on an address that is not only its own: a load balancer's, an external one, one of an endpoint
-    /// that is no pod. Port 0: all of them.
+    /// A service's port on an address that may be shared: a load balancer's, an external one, or that of an endpoint that is no
+    /// pod. Port 0: all ports.
     Frontend(IpAddr, u16),
     /// A service's cluster address.
     Cluster(IpAddr),
@@ -25,13 +25,13 @@ pub(super) enum Claim {
     NodePort(u16),
 }
 
-/// All that one object claims.
+/// All claims of one object.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Claims {
     pub(super) claims: Vec<Claim>,
-    /// Unix time; `None` where the object does not tell.
+    /// Unix time; `None` where the object does not have it.
     pub(super) from_ns: Option<u64>,
-    /// It is over, since then if that is known.
+    /// The claims have ended, and when, if that is known.
     pub(super) ended: Option<Option<u64>>,
 }
 
@@ -97,7 +97,7 @@ fn unique(mut claims: Vec<Claim>) -> Vec<Claim> {
     claims
 }
 
-/// When the pod got its network: since Kubernetes 1.29 it says so, else it was soon after the kubelet took it up.
+/// When the pod got its network: a condition since Kubernetes 1.29; before, soon after the kubelet started it.
 fn began(pod: &Pod) -> Option<u64> {
     let ready = |kind: &str, status: &str| kind == "PodReadyToStartContainers" && status == "True";
     let networked = pod.status.conditions.iter().find(|condition| ready(&condition.kind, &condition.status));
@@ -106,7 +106,7 @@ fn began(pod: &Pod) -> Option<u64> {
         .or_else(|| unix_ns(pod.metadata.creation_timestamp.as_ref()))
 }
 
-/// When the last of its containers ended; `None` while one runs, or where that is not told.
+/// When the last of its containers ended; `None` while one runs, or if the time is missing.
 pub(super) fn ended(pod: &Pod) -> Option<u64> {
     let status = &pod.status;
     let finished = |container: &ContainerStatus| {

@@ -1,10 +1,10 @@
-//! Names that many objects share, kept once.
+//! Interned names: those that many objects share are kept once.
 
 use std::{collections::HashSet, sync::Arc};
 
-/// The first clean-up comes at this many.
+/// The first clean-up is at this many names: a choice.
 const SMALL: usize = 1024;
-/// Longer than any name that the API accepts (253) or a sensible image's. Beyond, the end is cut off.
+/// Longer than any name that the API accepts (253), and than usual names of images. Longer names are cut.
 const LONGEST: usize = 512;
 
 /// Namespaces, workloads, images.
@@ -29,7 +29,7 @@ impl Names {
         new
     }
 
-    /// `None` for what is empty.
+    /// `None` for an empty name.
     pub(super) fn some(&mut self, name: &str) -> Option<Arc<str>> {
         (!name.is_empty()).then(|| self.get(name))
     }
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_nobody_has_do_not_pile_up() {
+    fn names_without_an_object_do_not_accumulate() {
         let mut names = Names::default();
         let held = names.get("held");
         for number in 0..100_000 {

@@ -1,17 +1,17 @@
-//! The API's objects, as much of them as weir reads. k8s-openapi's own types hold an object whole: some 8 KiB for a pod,
-//! of which a name needs 500 bytes.
+//! The parts of the API's objects that weir reads. k8s-openapi's own types hold whole objects: some 8 KiB for a pod, of which a
+//! name needs 500 bytes.
 
 use std::net::IpAddr;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
-/// One of the kinds that weir watches.
+/// A kind of object that weir watches.
 pub(super) trait Object: Clone + DeserializeOwned {
     fn meta(&self) -> &Meta;
 }
 
-/// What every object has.
+/// Metadata that every object has.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Meta {
@@ -31,13 +31,13 @@ pub(super) struct Meta {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Labels {
-    /// Put by the Deployment's controller on its ReplicaSets and their pods.
+    /// Set by the Deployment controller on its ReplicaSets and their pods.
     #[serde(rename = "pod-template-hash")]
     pub(super) template_hash: Option<String>,
-    /// The same by Argo's Rollout.
+    /// The same, set by Argo Rollouts.
     #[serde(rename = "rollouts-pod-template-hash")]
     pub(super) rollout_hash: Option<String>,
-    /// Whose addresses an EndpointSlice holds.
+    /// The service whose addresses an EndpointSlice has.
     #[serde(rename = "kubernetes.io/service-name")]
     pub(super) service_name: Option<String>,
 }
@@ -45,7 +45,7 @@ pub(super) struct Labels {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Annotations {
-    /// The uid that the kubelet itself gives a static pod, and so the one in its cgroups' paths.
+    /// The uid that the kubelet gives a static pod: the one in its cgroups' paths.
     #[serde(rename = "kubernetes.io/config.hash")]
     pub(super) config_hash: Option<String>,
 }
@@ -143,7 +143,7 @@ pub(super) struct ContainerStatus {
     #[serde(rename = "containerID")]
     pub(super) container_id: String,
     pub(super) state: ContainerState,
-    /// Before its last restart.
+    /// The state before its last restart.
     pub(super) last_state: ContainerState,
 }
 
@@ -281,7 +281,7 @@ pub(super) struct PageMeta {
     pub(super) r#continue: String,
 }
 
-/// Go leaves out what is empty, or writes null.
+/// Go omits empty values, or writes null.
 fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
@@ -296,11 +296,11 @@ pub(super) fn unix_ns(time: Option<&Time>) -> Option<u64> {
     u64::try_from(time?.0.as_nanosecond()).ok()
 }
 
-/// Kubernetes' uids are UUIDs, and a static pod's hash is as long; half the size of their text.
+/// Kubernetes' uids are UUIDs, and a static pod's hash is as long. A number takes half the memory of the text.
 pub(super) fn uid(text: &str) -> Option<u128> {
     let mut digits = 0;
     let mut value = 0;
-    // systemd's unit names have `_` for `-`, because that means a slice below.
+    // systemd's unit names have `_` in place of `-`, which separates slices.
     for digit in text.chars().filter(|c| !matches!(c, '-' | '_')) {
         value = value << 4 | u128::from(digit.to_digit(16)?);
         digits += 1;
@@ -308,12 +308,12 @@ pub(super) fn uid(text: &str) -> Option<u128> {
     (digits == 32).then_some(value)
 }
 
-/// `None` is in services what has no address, and empty what has none yet.
+/// Services have the text `None` if they have no address, and an empty text before they get one.
 pub(super) fn address(text: &str) -> Option<IpAddr> {
     text.parse().ok().map(|address: IpAddr| address.to_canonical())
 }
 
-/// The addresses that are written once as the first and then as all of them.
+/// All addresses of a pair of fields: one with the first of them, and one with all.
 pub(super) fn addresses<'a>(first: &'a str, all: impl Iterator<Item = &'a str>) -> Vec<IpAddr> {
     let mut found: Vec<_> = all.chain([first]).filter_map(address).collect();
     found.sort_unstable();

@@ -1,4 +1,5 @@
-//! What the watching thread and the asking ones share. Each holds a lock for one object or one question: microseconds.
+//! State shared by the watching thread and the threads that look names up. Each holds a lock for one object or one lookup:
+//! microseconds.
 
 use std::{
     sync::{
@@ -11,16 +12,16 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    entered::{Entered, What},
     status::{Status, Watches},
     table::Table,
+    watched::{ObjectKind, WatchedObject},
 };
 
 pub(super) struct Shared {
     table: RwLock<Table>,
     watches: Mutex<Watches>,
     generation: AtomicU64,
-    /// Nodes tell which pods are this machine's.
+    /// Notified once the nodes are known, which show which pods are this machine's.
     pub(super) nodes_listed: Notify,
 }
 
@@ -46,25 +47,25 @@ impl Shared {
         self.generation.load(Ordering::Acquire)
     }
 
-    pub(super) fn list_begins(&self, what: What) {
-        self.table_mut().list_begins(what);
+    pub(super) fn list_begins(&self, kind: ObjectKind) {
+        self.table_mut().list_begins(kind);
     }
 
-    pub(super) fn list_ends(&self, what: What, last_news_ns: u64) {
-        self.table_mut().list_ends(what, last_news_ns, now_ns());
+    pub(super) fn list_ends(&self, kind: ObjectKind, last_update_ns: u64) {
+        self.table_mut().list_ends(kind, last_update_ns, now_ns());
         self.changed();
-        if what == What::Node {
+        if kind == ObjectKind::Node {
             self.nodes_listed.notify_one();
         }
     }
 
-    pub(super) fn enter<T: Entered>(&self, object: &T) {
+    pub(super) fn enter<T: WatchedObject>(&self, object: &T) {
         if self.table_mut().enter(object, now_ns()) {
             self.changed();
         }
     }
 
-    pub(super) fn remove<T: Entered>(&self, object: &T) {
+    pub(super) fn remove<T: WatchedObject>(&self, object: &T) {
         self.table_mut().remove(object, now_ns());
         self.changed();
     }
@@ -73,19 +74,19 @@ impl Shared {
         self.table_mut().forget(now_ns());
     }
 
-    /// News come in.
-    pub(super) fn works(&self, what: What) {
-        self.watches().works(what, now_ns());
-        if what == What::Pod {
-            self.table_mut().deaf(None);
+    /// The watch receives updates.
+    pub(super) fn works(&self, kind: ObjectKind) {
+        self.watches().works(kind, now_ns());
+        if kind == ObjectKind::Pod {
+            self.table_mut().set_watch_stale_since(None);
         }
     }
 
-    /// None come in, since `last_news_ns`.
-    pub(super) fn fails(&self, what: What, cause: Arc<str>, last_news_ns: u64) {
-        self.watches().fails(what, cause, now_ns());
-        if what == What::Pod {
-            self.table_mut().deaf(Some(last_news_ns));
+    /// The watch has not received updates since `last_update_ns`.
+    pub(super) fn fails(&self, kind: ObjectKind, cause: Arc<str>, last_update_ns: u64) {
+        self.watches().fails(kind, cause, now_ns());
+        if kind == ObjectKind::Pod {
+            self.table_mut().set_watch_stale_since(Some(last_update_ns));
         }
     }
 
@@ -102,7 +103,7 @@ impl Shared {
     }
 }
 
-/// Unix time, as objects tell theirs.
+/// Unix time, like the times in objects.
 pub(super) fn now_ns() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)

@@ -1,24 +1,24 @@
-//! How it stands with the API: connected, or what keeps us from it.
+//! State of the connection to the API: connected, or the reason why not.
 
 use std::{fmt, sync::Arc};
 
-use super::entered::What;
+use super::watched::ObjectKind;
 
-/// How it stands with the Kubernetes API.
+/// State of the connection to the Kubernetes API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Nobody asked for it, and nothing here is part of a cluster.
+    /// No cluster is configured, and none was found.
     Off,
-    /// The first lists are on their way.
+    /// The first lists are being fetched.
     Starting,
-    /// All that is watched is known.
+    /// All watched objects are known.
     Connected {
         /// Since when, unix time.
         since_unix_ns: u64,
     },
-    /// Names come from what was known before, if anything was.
+    /// Updates are not arriving. Names come from what was known before.
     Failing {
-        /// In full.
+        /// The reason, as a full sentence.
         cause: Arc<str>,
         /// Since when, unix time.
         since_unix_ns: u64,
@@ -36,14 +36,14 @@ impl fmt::Display for Status {
     }
 }
 
-/// How each watch stands.
+/// State of each watch.
 #[derive(Debug)]
 pub(super) struct Watches([Watch; 4]);
 
 #[derive(Clone, Debug, Default)]
 struct Watch {
     listed: bool,
-    /// When it was listed, or has been failing since.
+    /// When its list was complete, or since when it has been failing.
     since_ns: u64,
     failure: Option<Arc<str>>,
 }
@@ -53,8 +53,8 @@ impl Watches {
         Self(Default::default())
     }
 
-    pub(super) fn works(&mut self, what: What, now_ns: u64) {
-        let watch = &mut self.0[what as usize];
+    pub(super) fn works(&mut self, kind: ObjectKind, now_ns: u64) {
+        let watch = &mut self.0[kind as usize];
         let failed = watch.failure.take().is_some();
         if failed || !watch.listed {
             watch.since_ns = now_ns;
@@ -62,15 +62,15 @@ impl Watches {
         watch.listed = true;
     }
 
-    /// A failure is as old as the first of its row.
-    pub(super) fn fails(&mut self, what: What, cause: Arc<str>, now_ns: u64) {
-        let watch = &mut self.0[what as usize];
+    /// A failure is as old as the first of an uninterrupted series.
+    pub(super) fn fails(&mut self, kind: ObjectKind, cause: Arc<str>, now_ns: u64) {
+        let watch = &mut self.0[kind as usize];
         if watch.failure.replace(cause).is_none() {
             watch.since_ns = now_ns;
         }
     }
 
-    /// The whole of it: the failure that is oldest, else whether all is there.
+    /// Combined: the oldest failure, else whether all lists are complete.
     pub(super) fn status(&self) -> Status {
         let failing = self.0.iter().filter_map(|watch| Some((watch.failure.clone()?, watch.since_ns)));
         if let Some((cause, since_unix_ns)) = failing.min_by_key(|(_, since)| *since) {
@@ -88,33 +88,33 @@ impl Watches {
 mod tests {
     use super::*;
 
-    const ALL: [What; 4] = [What::Node, What::Pod, What::Service, What::EndpointSlice];
+    const ALL: [ObjectKind; 4] = [ObjectKind::Node, ObjectKind::Pod, ObjectKind::Service, ObjectKind::EndpointSlice];
 
     #[test]
     fn it_is_connected_when_all_is_listed() {
         let mut watches = Watches::new();
         assert_eq!(watches.status(), Status::Starting);
-        watches.fails(What::Pod, "not there yet".into(), 0);
-        watches.works(What::Pod, 0);
-        for (at, what) in ALL.into_iter().enumerate() {
+        watches.fails(ObjectKind::Pod, "not there yet".into(), 0);
+        watches.works(ObjectKind::Pod, 0);
+        for (at, kind) in ALL.into_iter().enumerate() {
             assert_eq!(watches.status(), Status::Starting, "{at}");
-            watches.works(what, at as u64 + 1);
+            watches.works(kind, at as u64 + 1);
         }
         assert_eq!(watches.status(), Status::Connected { since_unix_ns: 4 });
-        watches.works(What::Pod, 9);
+        watches.works(ObjectKind::Pod, 9);
         assert_eq!(watches.status(), Status::Connected { since_unix_ns: 4 });
     }
 
     #[test]
     fn one_failure_is_the_whole_of_it_since_its_first() {
         let mut watches = Watches::new();
-        ALL.into_iter().for_each(|what| watches.works(what, 1));
-        watches.fails(What::Pod, "refused".into(), 5);
-        watches.fails(What::Node, "other".into(), 6);
-        watches.fails(What::Pod, "timed out".into(), 7);
+        ALL.into_iter().for_each(|kind| watches.works(kind, 1));
+        watches.fails(ObjectKind::Pod, "refused".into(), 5);
+        watches.fails(ObjectKind::Node, "other".into(), 6);
+        watches.fails(ObjectKind::Pod, "timed out".into(), 7);
         assert_eq!(watches.status(), Status::Failing { cause: "timed out".into(), since_unix_ns: 5 });
-        watches.works(What::Pod, 8);
-        watches.works(What::Node, 8);
+        watches.works(ObjectKind::Pod, 8);
+        watches.works(ObjectKind::Node, 8);
         assert_eq!(watches.status(), Status::Connected { since_unix_ns: 8 });
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that is known of the cluster, and the two questions to it: whose container, and whose address.
+//! What is known of the cluster, and the two lookups in it: by container, and by address.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,33 +9,54 @@ use std::{
 use weir_engine::Identity;
 
 use super::{
-    Counts,
     claim::Claim,
-    entered::{Entered, Locality, Naming, What},
     object::uid,
     tenure::{REMEMBERED_NS, Tenures},
+    watched::{Locality, Naming, ObjectKind, WatchedObject},
 };
 
-/// A pod's address is believed this long after the last news: a node that is cut off from the API does not hear that
-/// an address has been given to another pod. Where the whole API is down, nothing is given to anybody; but the two
-/// look the same from here.
-const BELIEVED_NS: u64 = 600_000_000_000;
+/// A pod's address is trusted this long after the last update: a node that is cut off from the API does not learn that the
+/// address has been reassigned. If the whole API is down, no address is reassigned; the two cases cannot be distinguished here.
+/// A choice.
+const TRUSTED_NS: u64 = 600_000_000_000;
 
+/// The size of the table, and its losses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Pods, including finished ones that are still in the API.
+    pub pods: usize,
+    /// Services.
+    pub services: usize,
+    /// Nodes.
+    pub nodes: usize,
+    /// Endpoint slices with addresses that are not pods'.
+    pub endpoint_slices: usize,
+    /// Containers of this machine, including those that ended in the last ten minutes.
+    pub containers: usize,
+    /// Updates of objects beyond `max_objects`.
+    pub over_limit: u64,
+    /// Objects that could not be decoded.
+    pub unreadable: u64,
+    /// Former holders of addresses that were forgotten within ten minutes, because of the limits.
+    pub forgotten_early: u64,
+}
+
+/// What is known of the cluster.
 #[derive(Debug)]
 pub(super) struct Table {
     objects: HashMap<u128, Entry>,
     tenures: Tenures<Claim>,
-    /// By container id, of this machine's nodes.
+    /// By container id, for the nodes that are this machine.
     containers: HashMap<Box<str>, Arc<Identity>>,
     /// From the uid that the kubelet gives a static pod to the API's.
     aliases: HashMap<u128, u128>,
-    /// Local pods that are gone, and when.
+    /// Local pods that have been deleted, and when.
     departed: VecDeque<(u64, u128)>,
     naming: Naming,
-    /// Which list a kind's objects were last seen in.
+    /// The number of the latest list of each kind.
     rounds: [u32; 4],
-    /// Since when no news of pods can come.
-    deaf_since_ns: Option<u64>,
+    /// Since when the watch of pods has not been receiving updates; none while it is.
+    watch_stale_since_ns: Option<u64>,
     limit: usize,
     over_limit: u64,
     unreadable: u64,
@@ -43,7 +64,7 @@ pub(super) struct Table {
 
 #[derive(Debug)]
 struct Entry {
-    what: What,
+    kind: ObjectKind,
     round: u32,
     identity: Arc<Identity>,
     claims: Box<[Claim]>,
@@ -62,31 +83,31 @@ impl Table {
             departed: VecDeque::new(),
             naming: Naming::new(locality),
             rounds: [0; 4],
-            deaf_since_ns: None,
+            watch_stale_since_ns: None,
             limit,
             over_limit: 0,
             unreadable: 0,
         }
     }
 
-    /// Who runs in this container, or at least in this pod.
+    /// The identity of this container, or at least of this pod.
     pub(super) fn local(&self, pod: Option<&str>, container: Option<&str>) -> Option<Arc<Identity>> {
         if let Some(found) = container.and_then(|id| self.containers.get(id)) {
             return Some(found.clone());
         }
         let uid = uid(pod?)?;
         let entry = self.objects.get(self.aliases.get(&uid).unwrap_or(&uid))?;
-        (entry.what == What::Pod).then(|| entry.identity.clone())
+        (entry.kind == ObjectKind::Pod).then(|| entry.identity.clone())
     }
 
-    /// Whose address and port this was at that time.
+    /// The identity behind this address and port at that time.
     pub(super) fn address(&self, ip: IpAddr, port: u16, unix_ns: u64) -> Option<Arc<Identity>> {
         let ip = ip.to_canonical();
         let of_a_pod = [Claim::Pod(ip), Claim::HostPort(ip, port)];
         let of_a_service = [Claim::Frontend(ip, port), Claim::Frontend(ip, 0), Claim::Cluster(ip)];
-        let believed = self.deaf_since_ns.is_none_or(|since| unix_ns < since.saturating_add(BELIEVED_NS));
+        let trusted = self.watch_stale_since_ns.is_none_or(|since| unix_ns < since.saturating_add(TRUSTED_NS));
         let found = |claims: &[Claim]| claims.iter().find_map(|claim| self.tenures.at(claim, unix_ns)).cloned();
-        if let Some(pod) = found(&of_a_pod).filter(|_| believed) {
+        if let Some(pod) = found(&of_a_pod).filter(|_| trusted) {
             return Some(pod);
         }
         if let Some(service) = found(&of_a_service) {
@@ -97,25 +118,24 @@ impl Table {
     }
 
     /// A list of all objects of a kind begins.
-    pub(super) fn list_begins(&mut self, what: What) {
-        let round = &mut self.rounds[what as usize];
+    pub(super) fn list_begins(&mut self, kind: ObjectKind) {
+        let round = &mut self.rounds[kind as usize];
         *round = round.wrapping_add(1);
     }
 
-    /// It has ended: what was not in it went while nobody told, at some time after `last_news_ns`.
-    pub(super) fn list_ends(&mut self, what: What, last_news_ns: u64, now_ns: u64) {
-        let round = self.rounds[what as usize];
+    /// The list is complete: objects that are not in it were deleted without an event, at some time after `last_update_ns`.
+    pub(super) fn list_ends(&mut self, kind: ObjectKind, last_update_ns: u64, now_ns: u64) {
+        let round = self.rounds[kind as usize];
         let gone =
-            self.objects.iter().filter(|(_, entry)| entry.what == what && entry.round != round && !entry.departed);
+            self.objects.iter().filter(|(_, entry)| entry.kind == kind && entry.round != round && !entry.departed);
         let gone: Vec<_> = gone.map(|(uid, _)| *uid).collect();
         for uid in gone {
-            self.leave(uid, last_news_ns.min(now_ns), false, now_ns);
+            self.leave(uid, last_update_ns.min(now_ns), false, now_ns);
         }
     }
 
-    /// An object is new, or has changed, or is in a list.
-    /// Whether that makes a difference.
-    pub(super) fn enter<T: Entered>(&mut self, object: &T, now_ns: u64) -> bool {
+    /// An object is new, has changed, or is in a list. Returns whether that changes the table.
+    pub(super) fn enter<T: WatchedObject>(&mut self, object: &T, now_ns: u64) -> bool {
         let Some(uid) = uid(&object.meta().uid) else {
             self.unreadable += 1;
             return false;
@@ -133,7 +153,7 @@ impl Table {
             Some(old) if old.identity == identity => old.identity.clone(),
             _ => identity,
         };
-        // A finished pod's addresses are free again.
+        // The addresses of a finished pod may be reassigned.
         let held = if claims.ended.is_some() { &[] } else { claims.claims.as_slice() };
         let end = claims.ended.flatten().map(|end| end.min(now_ns));
         for claim in old.iter().flat_map(|old| &old.claims).filter(|claim| !held.contains(claim)) {
@@ -159,19 +179,19 @@ impl Table {
         if let Some(alias) = alias {
             self.aliases.insert(alias, uid);
         }
-        let round = self.rounds[T::WHAT as usize];
-        let entry = Entry { what: T::WHAT, round, identity, claims, containers, alias, departed: false };
+        let round = self.rounds[T::KIND as usize];
+        let entry = Entry { kind: T::KIND, round, identity, claims, containers, alias, departed: false };
         self.objects.insert(uid, entry);
         !same
     }
 
     /// An object was deleted.
-    pub(super) fn remove<T: Entered>(&mut self, object: &T, now_ns: u64) {
+    pub(super) fn remove<T: WatchedObject>(&mut self, object: &T, now_ns: u64) {
         let Some(uid) = uid(&object.meta().uid) else {
             self.unreadable += 1;
             return;
         };
-        // Its last words may be the first that we hear of its containers.
+        // The deletion may be the first event that has its containers.
         if self.objects.contains_key(&uid) {
             self.enter(object, now_ns);
         }
@@ -179,11 +199,11 @@ impl Table {
         self.leave(uid, end.unwrap_or(now_ns).min(now_ns), end.is_some(), now_ns);
     }
 
-    /// Forgets what has been gone for long.
+    /// Forgets objects that were deleted long ago.
     pub(super) fn forget(&mut self, now_ns: u64) {
         let before = now_ns.saturating_sub(REMEMBERED_NS);
         self.tenures.forget(before);
-        // As many as may be known are remembered: a crash loop must not fill the table with its dead.
+        // A quarter of the limit at most: a crash loop must not fill the table with deleted pods.
         while self.departed.front().is_some_and(|(at, _)| *at < before) || self.departed.len() > self.limit / 4 {
             let Some((_, uid)) = self.departed.pop_front() else {
                 return;
@@ -194,18 +214,18 @@ impl Table {
         }
     }
 
-    /// News of pods can come again, or none since then.
-    pub(super) fn deaf(&mut self, since_ns: Option<u64>) {
-        self.deaf_since_ns = since_ns;
+    /// The watch of pods has not been receiving updates since then; none: it is receiving them.
+    pub(super) fn set_watch_stale_since(&mut self, since_ns: Option<u64>) {
+        self.watch_stale_since_ns = since_ns;
     }
 
     pub(super) fn counts(&self) -> Counts {
-        let of = |what: What| self.objects.values().filter(|entry| entry.what == what && !entry.departed).count();
+        let of = |kind: ObjectKind| self.objects.values().filter(|entry| entry.kind == kind && !entry.departed).count();
         Counts {
-            pods: of(What::Pod),
-            services: of(What::Service),
-            nodes: of(What::Node),
-            endpoint_slices: of(What::EndpointSlice),
+            pods: of(ObjectKind::Pod),
+            services: of(ObjectKind::Service),
+            nodes: of(ObjectKind::Node),
+            endpoint_slices: of(ObjectKind::EndpointSlice),
             containers: self.containers.len(),
             over_limit: self.over_limit,
             unreadable: self.unreadable,
@@ -213,7 +233,7 @@ impl Table {
         }
     }
 
-    fn enter_containers<T: Entered>(
+    fn enter_containers<T: WatchedObject>(
         &mut self,
         object: &T,
         identity: &Arc<Identity>,
@@ -228,8 +248,8 @@ impl Table {
         ids
     }
 
-    /// Ends all that it held. A local pod stays known by its uid and containers: nobody gets those again, and its last
-    /// connections are yet to be named.
+    /// Ends all of its claims. A local pod stays known by its uid and containers: those are never reused, and its last
+    /// connections have not been named yet.
     fn leave(&mut self, uid: u128, to_ns: u64, exact: bool, now_ns: u64) -> bool {
         let Some(entry) = self.objects.get_mut(&uid) else {
             return false;

@@ -1,14 +1,14 @@
-//! Objects go in, names come out.
+//! Names of containers and addresses, from objects.
 
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
 use super::{
-    entered::{Entered, Locality},
     object::{EndpointSlice, Node, Pod, Service},
     table::Table,
     tenure::REMEMBERED_NS,
+    watched::{Locality, WatchedObject},
 };
 
 const S: u64 = 1_000_000_000;
@@ -24,7 +24,7 @@ fn uid(number: u32) -> String {
     format!("5f1d4c7a-7b6e-4c40-8b5e-{number:012x}")
 }
 
-fn enter<T: Entered>(table: &mut Table, object: Value) {
+fn enter<T: WatchedObject>(table: &mut Table, object: Value) {
     table.enter::<T>(&serde_json::from_value(object).expect("an object"), NOW);
 }
 
@@ -141,7 +141,7 @@ fn slices_name_what_is_no_pod() {
     enter::<EndpointSlice>(&mut table, slice(5, Value::Null, "192.0.2.7", Value::Null, json!(80)));
     assert_eq!(name(&table, "192.0.2.5", 5432), "db", "two slices agree");
     assert_eq!(name(&table, "192.0.2.5", 5433), "");
-    assert_eq!(name(&table, "10.244.1.7", 80), "", "the pod itself says that");
+    assert_eq!(name(&table, "10.244.1.7", 80), "", "the pod itself claims it");
     assert_eq!(name(&table, "192.0.2.6", 7), "any", "all ports");
     assert_eq!(name(&table, "192.0.2.7", 80), "");
     assert_eq!(table.counts().endpoint_slices, 3, "the others are not kept");
@@ -160,7 +160,7 @@ fn a_finished_pods_address_is_free() {
     assert_eq!(at(&table, 300), "");
     assert_eq!(table.local(Some(&uid(1)), None).expect("still known").name, "job".into());
 
-    // The same in one look, after a start of weir.
+    // The same from its final state alone, after a start of weir.
     let mut late = self::table();
     enter::<Pod>(&mut late, job);
     assert_eq!((at(&late, 299), at(&late, 300)), ("job".into(), String::new()));
@@ -223,12 +223,12 @@ fn what_has_gone_is_forgotten_in_the_end() {
 }
 
 #[test]
-fn what_a_list_no_longer_has_went_when_news_ended() {
+fn objects_missing_from_a_list_ended_at_the_last_update() {
     let mut table = table();
-    let list = |table: &mut Table, pods: &[Value], last_news: u64| {
-        table.list_begins(Pod::WHAT);
+    let list = |table: &mut Table, pods: &[Value], last_update: u64| {
+        table.list_begins(Pod::KIND);
         pods.iter().for_each(|pod| enter::<Pod>(table, pod.clone()));
-        table.list_ends(Pod::WHAT, last_news, NOW);
+        table.list_ends(Pod::KIND, last_update, NOW);
     };
     enter::<Service>(&mut table, json!({"metadata": {"name": "other", "uid": uid(7)}}));
     list(&mut table, &[pod(1, "old", "10.244.1.7"), pod(2, "stays", "10.244.1.8")], NOW);
@@ -240,20 +240,20 @@ fn what_a_list_no_longer_has_went_when_news_ended() {
 }
 
 #[test]
-fn pods_are_not_believed_for_long_without_news_but_services_are() {
+fn pods_are_not_trusted_for_long_without_updates_but_services_are() {
     let mut table = table();
     enter::<Pod>(&mut table, pod(1, "web", "10.244.1.7"));
     enter::<Service>(
         &mut table,
         json!({"metadata": {"name": "shop", "uid": uid(2)}, "spec": {"clusterIP": "10.96.0.10"}}),
     );
-    table.deaf(Some(NOW));
+    table.set_watch_stale_since(Some(NOW));
     let late = NOW + 3600 * S;
     assert_eq!(name_at(&table, "10.244.1.7", 80, NOW + S), "web");
     assert_eq!(name_at(&table, "10.244.1.7", 80, late), "");
     assert_eq!(name_at(&table, "10.96.0.10", 80, late), "shop");
-    assert!(table.local(None, Some("web")).is_some(), "nobody gets its container's id");
-    table.deaf(None);
+    assert!(table.local(None, Some("web")).is_some(), "a container's id is never reused");
+    table.set_watch_stale_since(None);
     assert_eq!(name_at(&table, "10.244.1.7", 80, late), "web");
 }
 
@@ -266,7 +266,7 @@ fn more_than_the_limit_is_counted() {
     enter::<Pod>(&mut table, json!({"metadata": {"uid": "not a uid"}}));
     let counts = table.counts();
     assert_eq!((counts.pods, counts.over_limit, counts.unreadable), (10, 20, 1));
-    // Those that fail and come again must not leave their dead behind.
+    // A crash loop must not accumulate deleted pods.
     for number in 100..10_000 {
         let web = pod(number, &format!("pod-{number}"), "10.244.9.9");
         table.remove::<Pod>(&serde_json::from_value(pod(number - 1, "x", "10.244.9.9")).expect("a pod"), NOW);

@@ -1,4 +1,4 @@
-//! Who held an address, and from when to when: addresses are used again, names must not be.
+//! The holders of an address over time: addresses are reused, and a name must not be carried over.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -8,33 +8,34 @@ use std::{
 
 use weir_engine::Identity;
 
-/// What ended is remembered this long: an edge is named seconds after its first packet, a quiet one at its next.
+/// Ended tenures are remembered this long: an edge is named seconds after its first packet, an idle one at its next. A choice.
 pub(super) const REMEMBERED_NS: u64 = 600_000_000_000;
-/// Holders of one address that are remembered at once. A pod that fails every ten seconds keeps its address or not,
-/// by its network; 16 hold for the names of two minutes of that.
+/// Holders remembered of one address. A pod that restarts every ten seconds may get a new address each time, depending on the
+/// network plugin; 16 cover two minutes of that.
 const HOLDERS: usize = 16;
-/// Tenures that have ended and are remembered at once, 2 MiB of them.
+/// Ended tenures remembered: 2 MiB.
 const ENDED: usize = 16_384;
-/// How much a node's clock may differ from ours, and the kubelet's seconds from the kernel's nanoseconds.
+/// How much a node's clock may differ from this one, and the kubelet's seconds from the kernel's nanoseconds: a choice.
 const SKEW_NS: u64 = 2_000_000_000;
 
-/// One holder's time with an address.
+/// The time during which one holder has an address.
 #[derive(Clone, Debug)]
 struct Tenure {
-    /// Whose it is.
+    /// The holder.
     uid: u128,
     /// Unix time.
     from_ns: u64,
     /// `u64::MAX` while it lasts.
     to_ns: u64,
-    /// The end is when it happened, not when we heard.
+    /// The end is the time of the event, not of its arrival here.
     exact: bool,
     who: Arc<Identity>,
 }
 
-/// What can be held.
+/// A key that can be held.
 pub(super) trait Held: Copy + Eq + Hash {
-    /// One holder at a time: who comes ends the tenure of who was there. Of others several may claim, and none is named.
+    /// Has one holder at a time: a new holder ends the tenure of the former one. Other keys may have several holders, which are
+    /// named only if they agree.
     fn exclusive(&self) -> bool;
 }
 
@@ -42,7 +43,7 @@ pub(super) trait Held: Copy + Eq + Hash {
 #[derive(Debug)]
 pub(super) struct Tenures<K> {
     by_key: HashMap<K, Vec<Tenure>>,
-    /// In the order in which we heard of it: when, of what, whose.
+    /// Ended tenures in order of arrival: end, key, holder.
     ended: VecDeque<(u64, K, u128)>,
     forgotten_early: u64,
 }
@@ -52,7 +53,7 @@ impl<K: Held> Tenures<K> {
         Self { by_key: HashMap::new(), ended: VecDeque::new(), forgotten_early: 0 }
     }
 
-    /// `uid` has it since `from_ns`. Again with another identity: it is called that now.
+    /// `uid` has held it since `from_ns`. If it holds it already, only its identity is replaced.
     pub(super) fn begin(&mut self, key: K, uid: u128, from_ns: u64, who: Arc<Identity>) {
         let holders = self.by_key.get_mut(&key);
         if let Some(own) = holders.and_then(|all| all.iter_mut().find(|own| own.uid == uid && own.lasts())) {
@@ -62,12 +63,12 @@ impl<K: Held> Tenures<K> {
         self.insert(key, Tenure { uid, from_ns, to_ns: u64::MAX, exact: false, who });
     }
 
-    /// `uid` had it in the past, and we hear of it only now.
+    /// `uid` held it in the past, which became known only now.
     pub(super) fn past(&mut self, key: K, uid: u128, from_ns: u64, to_ns: u64, who: Arc<Identity>) {
         self.insert(key, Tenure { uid, from_ns, to_ns, exact: true, who });
     }
 
-    /// `uid` has it no longer. `exact`: the time is when that happened, not when we heard.
+    /// `uid` does not hold it any more. `exact`: the time is that of the event, not of its arrival here.
     pub(super) fn end(&mut self, key: K, uid: u128, to_ns: u64, exact: bool) {
         let holders = self.by_key.get_mut(&key);
         let own = holders.and_then(|holders| holders.iter_mut().find(|own| own.uid == uid && own.lasts()));
@@ -80,31 +81,31 @@ impl<K: Held> Tenures<K> {
         self.bound();
     }
 
-    /// Who had it at that time; the clock of the node that said so may be a little ahead.
+    /// The holder at that time; the clock of the node that reported it may be a little ahead.
     pub(super) fn at(&self, key: &K, unix_ns: u64) -> Option<&Arc<Identity>> {
         let holders = self.by_key.get(key)?;
         let held = |at: u64| holders.iter().filter(move |tenure| tenure.from_ns <= at && at < tenure.to_ns);
         let at = if held(unix_ns).next().is_some() { unix_ns } else { unix_ns.saturating_add(SKEW_NS) };
         let mut found = held(at);
         let first = found.next()?;
-        // Several that agree: two slices of a service's endpoints.
+        // Several may agree: two slices of one service's endpoints.
         found.all(|other| other.who == first.who).then_some(&first.who)
     }
 
-    /// Forgets what ended before.
+    /// Forgets tenures that ended before.
     pub(super) fn forget(&mut self, before_ns: u64) {
         while self.ended.front().is_some_and(|(ended, ..)| *ended < before_ns) {
             self.forget_first();
         }
     }
 
-    /// Ended tenures that were forgotten before their time, for want of room.
+    /// Ended tenures that were forgotten early, because of the limits.
     pub(super) fn forgotten_early(&self) -> u64 {
         self.forgotten_early
     }
 
     fn insert(&mut self, key: K, mut new: Tenure) {
-        // Most addresses have one holder all their time; a vector would make room for four.
+        // Most addresses only ever have one holder; a vector would allocate four by default.
         let holders = self.by_key.entry(key).or_insert_with(|| Vec::with_capacity(1));
         if key.exclusive() {
             for known in holders.iter_mut() {
@@ -119,7 +120,7 @@ impl<K: Held> Tenures<K> {
             self.ended.push_back((new.to_ns, key, new.uid));
         }
         if holders.len() >= HOLDERS {
-            // What ended first; it is not the one that lasts, unless all do.
+            // The one that ended first: a lasting one only if all last.
             let first = (0..holders.len()).min_by_key(|&at| holders[at].to_ns).unwrap_or(0);
             holders.remove(first);
             self.forgotten_early += 1;
@@ -149,19 +150,19 @@ impl<K: Held> Tenures<K> {
     }
 }
 
-/// Sets the bound between who is known and who comes.
+/// Sets the boundary between a known holder and a new one.
 fn hand_over(known: &mut Tenure, new: &mut Tenure) {
     if known.to_ns > new.to_ns {
-        // Who comes has been gone before the other began.
+        // The new holder had ended before the known one began.
         known.from_ns = known.from_ns.max(new.to_ns);
     } else if known.from_ns > new.from_ns {
-        // Who comes was there first: news of it is late.
+        // The new holder began first: its event is late.
         new.to_ns = new.to_ns.min(known.from_ns);
     } else if !known.exact {
-        // News of the end is late: the new holder's beginning is the better bound.
+        // The known holder's end is a late estimate: the new one's beginning is the better boundary.
         known.to_ns = known.to_ns.min(new.from_ns);
     } else {
-        // The new one was waiting for the address.
+        // The new holder was waiting for the address.
         new.from_ns = new.from_ns.max(known.to_ns);
     }
 }
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_ends_who_was_there_and_late_news_of_it_changes_nothing() {
+    fn a_new_holder_ends_the_former_one_and_a_late_event_changes_nothing() {
         let mut tenures = Tenures::new();
         tenures.begin(IP, 1, 100 * S, who("old"));
         tenures.begin(IP, 2, 300 * S, who("new"));
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_was_only_heard_of_gives_way_to_the_beginning() {
+    fn an_inexact_end_yields_to_the_next_beginning() {
         let mut tenures = Tenures::new();
         tenures.begin(IP, 1, 100 * S, who("old"));
         tenures.end(IP, 1, 310 * S, false);
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn late_news_of_who_was_there_before_takes_nothing() {
+    fn a_late_event_of_a_former_holder_takes_nothing() {
         let mut tenures = Tenures::new();
         tenures.begin(IP, 2, 300 * S, who("new"));
         tenures.begin(IP, 1, 100 * S, who("old"));
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn late_news_of_a_past_holder_moves_the_one_that_waited() {
+    fn a_late_event_of_a_past_holder_moves_the_one_that_waited() {
         let mut tenures = Tenures::new();
         tenures.begin(IP, 2, 150 * S, who("new"));
         tenures.past(IP, 1, 100 * S, 200 * S, who("old"));
@@ -317,7 +318,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes in whatever order: at no time has an address of one holder two.
+        /// In whatever order events arrive, an exclusive address never has two holders at one time.
         #[test]
         fn never_two_holders(events in prop::collection::vec((0u8..2, 0u128..6, 0u64..50, 0u64..50, any::<[bool; 2]>()), 0..60)) {
             let mut tenures = Tenures::new();

@@ -1,7 +1,7 @@
-//! One kind of objects, listed and then watched, for as long as weir runs.
+//! Lists and then watches one kind of object, as long as weir runs.
 //!
-//! Not kube's own watcher: that keeps each object's metadata whole, collects a page's text twice, and does not say what
-//! went wrong while it tries again.
+//! Not kube's own watcher: that keeps the whole metadata of each object, holds the text of a page twice, and does not report
+//! errors while it retries.
 
 use std::{
     convert::Infallible,
@@ -23,80 +23,81 @@ use tokio::time::{sleep, timeout, timeout_at};
 
 use super::{
     access::Access,
-    entered::Entered,
     object::Page,
     shared::{Shared, now_ns},
+    watched::WatchedObject,
 };
 
-/// Objects in a page. A pod is some 8 KiB of JSON: a page of 200 is 1.6 MiB for a moment. All at once, as a watch cache
-/// would give them without pages, would be 40 MiB for 5,000 pods.
+/// Objects in a page. A pod is some 8 KiB of JSON: a page of 200 takes 1.6 MiB for a moment. All at once, as a watch cache
+/// returns them without paging, would be 40 MiB for 5,000 pods.
 const PAGE: u32 = 200;
-/// A page of the largest objects that etcd takes (1.5 MiB each) would be larger; then something is wrong.
+/// A page of the largest objects that etcd stores (1.5 MiB each) would be larger; that does not happen in practice.
 const LARGEST_PAGE: usize = 64 << 20;
 const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long the server is asked to keep a watch open, at least: it ends them at different times for different clients.
+/// How long the server is asked to keep a watch open, at least; up to 60 s are added at random, so that agents do not
+/// reconnect at once.
 const WATCH_S: u32 = 240;
-/// A watch that is still open so long after that has lost its server without a word.
+/// A watch that is still open this long after that has lost its server unnoticed.
 const WATCH_GRACE: Duration = Duration::from_secs(15);
-/// A watch that ends sooner has not worked.
+/// A watch that ends sooner counts as failed.
 const SHORT: Duration = Duration::from_secs(1);
-/// A watch that lasted so long has worked: the next failure is a new one.
+/// A watch that lasted this long has worked: the next failure starts a new series.
 const LONG: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// A version that so many watches could not go on from is given up, whatever the reason.
+/// After this many failures the version is given up and a list is made, whatever the reason.
 const TRIES: u32 = 8;
 
-/// What is asked of the API.
+/// A resource of the API.
 pub(super) struct Resource {
-    /// As in the API's own messages.
+    /// Its name in the API's messages.
     pub(super) name: &'static str,
-    /// The newest first; a server that does not know it is asked for the next.
+    /// Paths, the newest version first; a server that does not have it is asked for the next.
     pub(super) paths: &'static [&'static str],
     pub(super) labels: Option<&'static str>,
 }
 
-/// What is carried from one attempt to the next.
+/// State kept from one attempt to the next.
 struct Progress {
-    /// Which of the resource's paths the server knows.
+    /// Which of the resource's paths the server has.
     path: usize,
-    /// Up to where we know everything; `None` when a list has to come first.
+    /// The resource version up to which all is known; `None` if a list must come first.
     version: Option<String>,
-    last_news_ns: u64,
+    last_update_ns: u64,
     /// Failures since the last watch that worked.
     failures: u32,
 }
 
-/// Why there is no news.
+/// Why no updates arrive.
 #[derive(Debug)]
 enum Failure {
-    /// Nobody answers, or not to us.
+    /// No answer, or no connection.
     Unreachable(String),
-    /// The API says no.
+    /// An error of the API.
     Refused(Box<Status>),
-    /// The answer is none of Kubernetes'.
+    /// The answer could not be decoded.
     Unreadable(String),
 }
 
-/// Keeps the table's `T`s up to date. Never ends.
-pub(super) async fn keep<T: Entered>(access: &Access, shared: &Shared, resource: &Resource) -> Infallible {
-    let mut progress = Progress { path: 0, version: None, last_news_ns: now_ns(), failures: 0 };
+/// Keeps the table's objects of this kind up to date. Never ends.
+pub(super) async fn keep<T: WatchedObject>(access: &Access, shared: &Shared, resource: &Resource) -> Infallible {
+    let mut progress = Progress { path: 0, version: None, last_update_ns: now_ns(), failures: 0 };
     loop {
         let Err(failure) = attempt::<T>(access, shared, resource, &mut progress).await;
         progress.failures += 1;
         if failure.needs_list() || progress.failures.is_multiple_of(TRIES) {
             progress.version = None;
         }
-        // That a version is too old is Kubernetes' way to ask for a list.
+        // A version that is too old is no failure, but Kubernetes' way to request a list.
         if !failure.is_gone() {
-            shared.fails(T::WHAT, failure.told(resource), progress.last_news_ns);
+            shared.fails(T::KIND, failure.message(resource), progress.last_update_ns);
         }
         sleep(pause(progress.failures)).await;
     }
 }
 
-/// Lists if need be, and watches until something fails.
-async fn attempt<T: Entered>(
+/// Lists if necessary, and watches until a failure.
+async fn attempt<T: WatchedObject>(
     access: &Access,
     shared: &Shared,
     resource: &Resource,
@@ -121,13 +122,13 @@ async fn attempt<T: Entered>(
     }
 }
 
-/// A connection that was cut looks like a watch that has ended. The version is still good.
+/// A connection that was cut looks like a watch that has ended. The version is still valid.
 fn ended_at_once() -> Failure {
     Failure::Unreachable("the watch ended as soon as it began".into())
 }
 
-/// Brings in all objects, and returns the version that they are of.
-async fn list<T: Entered>(
+/// Enters all objects, and returns the resource version of the list.
+async fn list<T: WatchedObject>(
     client: &Client,
     shared: &Shared,
     resource: &Resource,
@@ -135,7 +136,7 @@ async fn list<T: Entered>(
 ) -> Result<String, Failure> {
     let mut params = ListParams { label_selector: resource.labels.map(Into::into), ..ListParams::default() };
     params.limit = Some(PAGE);
-    shared.list_begins(T::WHAT);
+    shared.list_begins(T::KIND);
     loop {
         let page = match page::<T>(client, resource.paths[progress.path], &params).await {
             Err(failure) if failure.is_unknown() && progress.path + 1 < resource.paths.len() => {
@@ -148,15 +149,15 @@ async fn list<T: Entered>(
             shared.enter(object);
         }
         if page.metadata.r#continue.is_empty() {
-            shared.list_ends(T::WHAT, progress.last_news_ns);
-            progress.last_news_ns = now_ns();
+            shared.list_ends(T::KIND, progress.last_update_ns);
+            progress.last_update_ns = now_ns();
             return Ok(page.metadata.resource_version);
         }
         params.continue_token = Some(page.metadata.r#continue);
     }
 }
 
-async fn page<T: Entered>(client: &Client, path: &str, params: &ListParams) -> Result<Page<T>, Failure> {
+async fn page<T: WatchedObject>(client: &Client, path: &str, params: &ListParams) -> Result<Page<T>, Failure> {
     let request = Request::new(path).list(params).map_err(Error::BuildRequest)?;
     let read = async {
         let mut body = pin!(client.request_stream(request).await?);
@@ -176,23 +177,23 @@ async fn page<T: Entered>(client: &Client, path: &str, params: &ListParams) -> R
     serde_json::from_slice(&text).map_err(|error| Failure::Unreadable(error.to_string()))
 }
 
-/// Follows what changes after `version`, until the server ends the watch as it was asked to.
-async fn watch<T: Entered>(
+/// Follows changes after `version`, until the server ends the watch at the requested time.
+async fn watch<T: WatchedObject>(
     client: &Client,
     shared: &Shared,
     resource: &Resource,
     progress: &mut Progress,
     version: String,
 ) -> Result<(), Failure> {
-    let seconds = WATCH_S + chance(60);
+    let seconds = WATCH_S + random_below(60);
     let params = WatchParams { label_selector: resource.labels.map(Into::into), ..WatchParams::default() };
     let params = params.timeout(seconds);
     let request = Request::new(resource.paths[progress.path]).watch(&params, &version).map_err(Error::BuildRequest)?;
-    let silent = || Failure::Unreachable("the watch has fallen silent".into());
+    let silent = || Failure::Unreachable("the watch does not answer any more".into());
     let deadline = tokio::time::Instant::now() + Duration::from_secs(seconds.into()) + WATCH_GRACE;
     let events = timeout(PAGE_TIMEOUT, client.request_events::<T>(request)).await.map_err(|_| silent())??;
-    // What we missed since `version` comes first, and before anybody asks.
-    shared.works(T::WHAT);
+    // Changes since `version` that were missed arrive first, at once.
+    shared.works(T::KIND);
     let mut events = pin!(events);
     while let Some(event) = timeout_at(deadline, events.try_next()).await.map_err(|_| silent())?? {
         let version = match event {
@@ -208,19 +209,19 @@ async fn watch<T: Entered>(
             WatchEvent::Error(status) => return Err(Failure::Refused(status)),
         };
         progress.version = Some(version);
-        progress.last_news_ns = now_ns();
+        progress.last_update_ns = now_ns();
     }
     Ok(())
 }
 
-/// Twice as long after each failure, and at different times for different agents.
+/// Doubles with each failure, with a random part so that agents do not retry at once.
 fn pause(failures: u32) -> Duration {
     let full = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_PAUSE);
-    full / 2 + full.mul_f64(f64::from(chance(1000)) / 2000.0)
+    full / 2 + full.mul_f64(f64::from(random_below(1000)) / 2000.0)
 }
 
-/// Below `bound`, another each time: the keys of hash maps are.
-fn chance(bound: u32) -> u32 {
+/// A random number below `bound`, from the random keys of hash maps.
+fn random_below(bound: u32) -> u32 {
     (RandomState::new().hash_one(bound) % u64::from(bound)) as u32
 }
 
@@ -232,7 +233,7 @@ impl From<Error> for Failure {
             Error::Api(status) => Self::Refused(status),
             Error::SerdeError(error) => Self::Unreadable(error.to_string()),
             error => {
-                // What it says first is what the program tried; the last is what happened.
+                // The outer errors are what was attempted; the innermost is what happened.
                 let mut cause: &dyn std::error::Error = &error;
                 while let Some(deeper) = cause.source() {
                     cause = deeper;
@@ -256,12 +257,12 @@ impl Failure {
         matches!(self, Self::Refused(status) if status.code == 410)
     }
 
-    /// The server does not know this path.
+    /// The server does not have this path.
     fn is_unknown(&self) -> bool {
         matches!(self, Self::Refused(status) if status.code == 404)
     }
 
-    /// Going on from where we were would fail again: too old, of a time before a restored backup, or garbage.
+    /// Continuing from the version would fail again: it is too old, from before a restored backup, or garbage.
     fn needs_list(&self) -> bool {
         match self {
             Self::Unreachable(_) => false,
@@ -270,7 +271,7 @@ impl Failure {
         }
     }
 
-    fn told(&self, resource: &Resource) -> Arc<str> {
+    fn message(&self, resource: &Resource) -> Arc<str> {
         let name = resource.name;
         match self {
             Self::Unreachable(cause) => format!("Kubernetes API unreachable: {cause}").into(),
@@ -278,7 +279,7 @@ impl Failure {
                 format!("Kubernetes API refuses {name}: status {} {}", status.code, status.reason).into()
             }
             Self::Refused(status) => format!("Kubernetes API refuses {name}: {}", status.message).into(),
-            Self::Unreadable(cause) => format!("Kubernetes API does not make sense about {name}: {cause}").into(),
+            Self::Unreadable(cause) => format!("Kubernetes API sent {name} that cannot be decoded: {cause}").into(),
         }
     }
 }

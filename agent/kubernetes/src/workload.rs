@@ -1,4 +1,4 @@
-//! What an engineer calls a pod: the thing that was deployed, not the replica.
+//! The workload of a pod: what was deployed, not the replica.
 
 use super::object::{Meta, Pod};
 
@@ -11,8 +11,8 @@ pub(super) struct Workload {
 
 /// The workload that a pod belongs to.
 ///
-/// The pod names only its direct owner. What owns that is told by how Kubernetes' controllers name what they make:
-/// looking it up would need two more watches, and the right to read every Deployment and CronJob.
+/// The pod names only its direct owner. The owner of that follows from the names that Kubernetes' controllers give: a lookup
+/// would need two more watches, and permission to read every Deployment and CronJob.
 pub(super) fn workload(pod: &Pod) -> Workload {
     let meta = &pod.metadata;
     let owner = meta.owner_references.iter().find(|owner| owner.controller).or(meta.owner_references.first());
@@ -26,7 +26,7 @@ pub(super) fn workload(pod: &Pod) -> Workload {
             None => of("replicaset", &owner.name),
         },
         "Job" => cron_job(&owner.name).map_or_else(|| of("job", &owner.name), |name| of("cronjob", name)),
-        // A static pod: the kubelet adds its node to the name that is in the manifest.
+        // A static pod: the kubelet appends the node to the name in the manifest.
         "Node" => {
             let node = meta.name.strip_suffix(&pod.spec.node_name).and_then(|name| name.strip_suffix('-'));
             of("pod", node.unwrap_or(&meta.name))
@@ -35,18 +35,18 @@ pub(super) fn workload(pod: &Pod) -> Workload {
     }
 }
 
-/// `checkout-6d4cf56db6` with the template's hash `6d4cf56db6` is the Deployment `checkout`.
+/// `checkout-6d4cf56db6` with the template hash `6d4cf56db6` belongs to the Deployment `checkout`.
 fn replicated<'a>(meta: &Meta, name: &'a str) -> Option<(&'static str, &'a str)> {
     let without =
         |hash: &Option<String>| name.strip_suffix(hash.as_deref()?)?.strip_suffix('-').filter(|n| !n.is_empty());
-    // Argo's controller puts both where a Deployment was taken over; its own names the ReplicaSet.
+    // Argo's controller sets both labels where it took over a Deployment; the ReplicaSet is named by its own hash.
     if let Some(name) = without(&meta.labels.rollout_hash) {
         return Some(("rollout", name));
     }
     without(&meta.labels.template_hash).map(|name| ("deployment", name))
 }
 
-/// A CronJob's jobs are called by its name and the time they were due: in minutes since 1970 (eight digits until 2160),
+/// A CronJob's jobs are named by its name and the time they were due: in minutes since 1970 (eight digits until 2160),
 /// before Kubernetes 1.21 in seconds (ten digits).
 fn cron_job(job: &str) -> Option<&str> {
     let (name, due) = job.rsplit_once('-')?;
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_nobody_made_is_itself() {
+    fn a_replica_set_without_an_owner_is_itself() {
         let bare = pod("checkout-x2x9p", Some(("ReplicaSet", "checkout")), None);
         assert_eq!(named(&bare), "replicaset/checkout");
         let misleading = pod("web-x2x9p", Some(("ReplicaSet", "web-6d4cf56db6")), Some("other"));
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollout_is_told_by_its_own_hash() {
+    fn a_rollout_is_recognised_by_its_own_hash() {
         let mut replica = pod("web-abc-1", Some(("ReplicaSet", "web-abc")), None);
         replica.metadata.labels.rollout_hash = Some("abc".into());
         assert_eq!(named(&replica), "rollout/web");
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_called_as_their_owner() {
+    fn others_are_named_by_their_owner() {
         assert_eq!(named(&pod("db-0", Some(("StatefulSet", "db")), None)), "statefulset/db");
         assert_eq!(named(&pod("log-x2x9p", Some(("DaemonSet", "log")), None)), "daemonset/log");
         assert_eq!(named(&pod("kafka-0", Some(("StrimziPodSet", "kafka")), None)), "strimzipodset/kafka");

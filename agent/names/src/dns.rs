@@ -1,9 +1,9 @@
-//! The names that processes asked for when they got the addresses they connect to: from the replies of name servers, as
-//! the processes read them.
+//! The names that processes looked up to get the addresses they connect to: from name servers' replies, as the processes
+//! read them.
 //!
-//! A name holds for the process that asked. Others get it only where everybody who asked got that address by the same
-//! name, for a wrong name is worse than an address. Whoever can send a process a reply can name the addresses in it, as
-//! he can towards the process itself.
+//! A name holds for the process that looked it up. Other processes get it only where all lookups that returned the address
+//! were for the same name, since a wrong name is worse than an address. A sender of forged replies can name the addresses in
+//! them, just as it can mislead the process that reads them.
 
 mod reply;
 
@@ -11,83 +11,96 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use reply::{Answer, Unread};
 
-/// Names of addresses that are remembered: 3 MiB at worst, when all names are as long as can be.
+/// Lookups remembered: 3 MiB at worst, when all names have the maximum length.
 const MAX_HELD: usize = 8192;
-/// So many of them for one address: the resolvers of a host with many containers all ask for the same few names.
+/// Lookups remembered for one address: the resolvers of a host with many containers all look up the same few names.
 const MAX_ASKERS: usize = 64;
-/// Programs keep addresses for longer than they may: the JVM for 30 s, browsers for a minute, pools until they are
-/// next empty. Within ten minutes of its question, an address is still the answer to it.
+/// Programs keep addresses beyond their time to live: the JVM for 30 s, browsers for a minute, pools until they are next
+/// empty. For ten minutes after its lookup, a name holds whatever the time to live: a choice.
 const GRACE_NS: u64 = 600 * 1_000_000_000;
-/// Nobody's answer holds for longer, whatever it says.
+/// No answer holds for longer, whatever its time to live: a choice.
 const MAX_TTL_S: u32 = 86_400;
-/// A message before this many bytes is none.
+/// A DNS header: a shorter message is none.
 const SHORTEST: usize = 12;
 
-/// A process that asks.
+/// A process that looks up names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asker {
     /// The process.
     pub tgid: u32,
-    /// When it began: ids come again.
+    /// When it began: process ids are reused.
     pub start_ns: u64,
-    /// Its cgroup in the v2 hierarchy; 0 if it is not known.
+    /// Its cgroup in the v2 hierarchy; 0 if unknown.
     pub cgroup_id: u64,
 }
 
-/// Where a reply's bytes come from.
+/// How a reply's bytes were transported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// A message.
+    /// One message.
     Udp,
-    /// A piece of a stream: messages with their length before each, or one without it where that was read before.
+    /// A piece of a stream: messages with their length before each, or one without it where the length was read before.
     Tcp,
 }
 
-/// What a process read from its name server, or the head of it.
+/// A name server's reply as a process read it, or the first bytes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// The process.
+pub struct DnsReply {
+    /// The process that read it.
     pub asker: Asker,
-    /// How it came.
+    /// How it arrived.
     pub transport: Transport,
     /// When the process read it: monotonic nanoseconds.
     pub at_ns: u64,
-    /// Anybody's bytes.
+    /// Not trusted: the sender may be any host.
     pub bytes: Box<[u8]>,
 }
 
-/// Whose question a name is known from, the surest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Known {
-    /// The process's own.
-    ByProcess,
-    /// That of another process in its cgroup.
-    InCgroup,
-    /// Somebody's on this host.
-    OnHost,
+impl<const N: usize> From<&weir_abi::DnsReply<N>> for DnsReply {
+    /// Drops the bytes behind the reply's end.
+    fn from(reply: &weir_abi::DnsReply<N>) -> Self {
+        let weir_abi::DnsReply { at_ns, process_start_ns, cgroup_id, tgid, length, stream, ref bytes } = *reply;
+        Self {
+            asker: Asker { tgid, start_ns: process_start_ns, cgroup_id },
+            transport: if stream == 0 { Transport::Udp } else { Transport::Tcp },
+            at_ns,
+            bytes: bytes[..usize::from(length).min(N)].into(),
+        }
+    }
 }
 
-/// What became of the replies: every way to lose a name is counted.
+/// Whose lookup a name is known from, the surest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AskedBy {
+    /// The process's own.
+    SameProcess,
+    /// Another process's in the same cgroup.
+    SameCgroup,
+    /// Another process's on this host.
+    SameHost,
+}
+
+/// Replies by outcome: every way to lose a name is counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DnsCounts {
     /// Replies that gave a name to addresses.
     pub learnt: u64,
-    /// Replies without addresses: to other questions, or of names that are not there.
+    /// Replies without addresses: to other types of questions, or for names that do not exist.
     pub without_address: u64,
-    /// No replies, or against the rules.
+    /// Messages that are no replies, or violate the protocol.
     pub malformed: u64,
-    /// Replies that the server cut: whoever asked asks again.
+    /// Replies that the server truncated: the resolver asks again by TCP.
     pub truncated: u64,
-    /// Replies whose end was not seen: names of the addresses there are missing.
+    /// Replies whose end was not copied: the addresses in it have no names.
     pub cut: u64,
-    /// Addresses left out of replies that have too many.
+    /// Addresses beyond the limit of one reply.
     pub too_many_addresses: u64,
-    /// Names forgotten before their time, for lack of room.
+    /// Names forgotten before they expired, because of the limits.
     pub forgotten: u64,
 }
 
 impl DnsCounts {
-    /// What was lost or not understood, by name.
+    /// Losses, by name.
     pub fn losses(&self) -> [(&'static str, u64); 4] {
         let Self { learnt: _, without_address: _, malformed, truncated: _, cut, too_many_addresses, forgotten } = *self;
         [
@@ -99,32 +112,32 @@ impl DnsCounts {
     }
 }
 
-/// Names of addresses, by who asked for them. Bounded; time is an input.
+/// Names of addresses, by the process that looked them up. Bounded; time is an input.
 #[derive(Debug, Default)]
 pub struct DnsNames {
-    by_address: HashMap<IpAddr, Vec<Asked>>,
+    by_address: HashMap<IpAddr, Vec<Lookup>>,
     held: usize,
     counts: DnsCounts,
 }
 
-/// A process's question and one address of the answer.
+/// A process's question and one address of its answer.
 #[derive(Clone, Debug)]
-struct Asked {
+struct Lookup {
     asker: Asker,
     name: Arc<str>,
-    /// Of the first reply and of the last.
+    /// When the first and the last reply were read.
     first_ns: u64,
     last_ns: u64,
     until_ns: u64,
 }
 
 impl DnsNames {
-    /// Learns from what a process was told.
-    pub fn hear(&mut self, told: &Told) {
-        self.learn(told.asker, told.transport, &told.bytes, told.at_ns);
+    /// Learns from a reply that a process read.
+    pub fn reply(&mut self, reply: &DnsReply) {
+        self.learn(reply.asker, reply.transport, &reply.bytes, reply.at_ns);
     }
 
-    /// Learns what a reply says that the process read at `at_ns` (the monotonic clock).
+    /// Learns from a reply that the process read at `at_ns` (the monotonic clock).
     pub fn learn(&mut self, asker: Asker, transport: Transport, bytes: &[u8], at_ns: u64) {
         match transport {
             Transport::Udp => self.learn_message(asker, bytes, at_ns),
@@ -132,32 +145,32 @@ impl DnsNames {
         }
     }
 
-    /// The name under which the process got the address that it used at `at_ns`.
-    pub fn name(&self, asker: Asker, address: IpAddr, at_ns: u64) -> Option<(Arc<str>, Known)> {
+    /// The name that the process looked up to get the address that it used at `at_ns`.
+    pub fn name(&self, asker: Asker, address: IpAddr, at_ns: u64) -> Option<(Arc<str>, AskedBy)> {
         let address = address.to_canonical();
         let held = self.by_address.get(&address)?;
         let valid = || held.iter().filter(move |asked| asked.holds_at(at_ns));
         let own = valid().filter(|asked| asked.asker.is_process(asker)).max_by_key(|asked| asked.asked_before(at_ns));
         if let Some(own) = own {
-            return Some((Arc::clone(&own.name), Known::ByProcess));
+            return Some((Arc::clone(&own.name), AskedBy::SameProcess));
         }
-        // Everybody's own machine is another one.
+        // A loopback address means another machine, or namespace, to each process.
         if address.is_loopback() {
             return None;
         }
         let neighbours = || valid().filter(move |asked| asked.asker.is_neighbour(asker));
         if neighbours().next().is_some() {
-            return Some((agreed(neighbours())?, Known::InCgroup));
+            return Some((agreed(neighbours())?, AskedBy::SameCgroup));
         }
-        Some((agreed(valid())?, Known::OnHost))
+        Some((agreed(valid())?, AskedBy::SameHost))
     }
 
-    /// What became of the replies.
+    /// Replies by outcome.
     pub fn counts(&self) -> DnsCounts {
         self.counts
     }
 
-    /// Names of addresses held.
+    /// Lookups held.
     pub fn held(&self) -> usize {
         self.held
     }
@@ -171,7 +184,7 @@ impl DnsNames {
         }
     }
 
-    /// Only the beginning of a message can be read; a read that begins in the midst of one is a part not seen.
+    /// Only a message that is read from its beginning can be decoded; a read that begins inside one counts as cut.
     fn learn_stream(&mut self, asker: Asker, mut stream: &[u8], at_ns: u64) {
         while stream.len() > 2 {
             let length = usize::from(u16::from_be_bytes([stream[0], stream[1]]));
@@ -200,11 +213,11 @@ impl DnsNames {
         let name: Arc<str> = name.into();
         for address in addresses {
             let name = Arc::clone(&name);
-            self.hold(address, Asked { asker, name, first_ns: at_ns, last_ns: at_ns, until_ns });
+            self.hold(address, Lookup { asker, name, first_ns: at_ns, last_ns: at_ns, until_ns });
         }
     }
 
-    fn hold(&mut self, address: IpAddr, new: Asked) {
+    fn hold(&mut self, address: IpAddr, new: Lookup) {
         let known =
             self.by_address.get_mut(&address).and_then(|held| held.iter_mut().find(|known| known.is_like(&new)));
         if let Some(known) = known {
@@ -213,7 +226,7 @@ impl DnsNames {
             return;
         }
         if self.held >= MAX_HELD {
-            self.make_room(new.last_ns);
+            self.evict(new.last_ns);
         }
         let held = self.by_address.entry(address).or_default();
         if held.len() >= MAX_ASKERS
@@ -227,9 +240,9 @@ impl DnsNames {
         self.held += 1;
     }
 
-    /// Forgets what is out of date, and if that is not an eighth, the oldest: whoever asks a lot pays for a look at all of
-    /// them once in a thousand times.
-    fn make_room(&mut self, now_ns: u64) {
+    /// Forgets expired lookups, and if they are less than an eighth, the oldest: a full pass is due at most once in a thousand
+    /// replies.
+    fn evict(&mut self, now_ns: u64) {
         self.keep(|asked| asked.until_ns >= now_ns);
         let most = MAX_HELD / 8 * 7;
         if self.held <= most {
@@ -243,7 +256,7 @@ impl DnsNames {
         self.counts.forgotten += (before - self.held) as u64;
     }
 
-    fn keep(&mut self, wanted: impl Fn(&Asked) -> bool) {
+    fn keep(&mut self, wanted: impl Fn(&Lookup) -> bool) {
         self.by_address.retain(|_, held| {
             held.retain(&wanted);
             !held.is_empty()
@@ -252,15 +265,15 @@ impl DnsNames {
     }
 }
 
-/// The name on which all agree.
-fn agreed<'a>(mut asked: impl Iterator<Item = &'a Asked>) -> Option<Arc<str>> {
+/// The name, if it is the same in all lookups.
+fn agreed<'a>(mut asked: impl Iterator<Item = &'a Lookup>) -> Option<Arc<str>> {
     let first = asked.next()?;
     asked.all(|other| other.name == first.name).then(|| Arc::clone(&first.name))
 }
 
 // === impl Asker ===
 
-/// The root of the v2 hierarchy: where that is not used, everybody's.
+/// The root of the v2 hierarchy: the cgroup of every process where v2 is not used.
 const ROOT_CGROUP: u64 = 1;
 
 impl Asker {
@@ -273,9 +286,9 @@ impl Asker {
     }
 }
 
-// === impl Asked ===
+// === impl Lookup ===
 
-impl Asked {
+impl Lookup {
     fn is_like(&self, other: &Self) -> bool {
         self.asker.is_process(other.asker) && self.name == other.name
     }
@@ -284,7 +297,7 @@ impl Asked {
         self.first_ns <= at_ns && at_ns <= self.until_ns
     }
 
-    /// Its last reply before then, as far as is known.
+    /// When its last reply before that time was read, as far as that is kept.
     fn asked_before(&self, at_ns: u64) -> u64 {
         if self.last_ns <= at_ns { self.last_ns } else { self.first_ns }
     }

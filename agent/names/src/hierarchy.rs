@@ -1,12 +1,13 @@
-//! Hierarchies of cgroups: which one of version 1 tells processes apart where version 2's does not, and where both are mounted.
+//! Hierarchies of cgroups: which one of version 1 distinguishes processes where version 2's does not, and where both are
+//! mounted.
 //!
-//! Hosts of version 1, and hybrid ones, leave every process of a container in version 2's root. Each controller of
-//! version 1 may have a hierarchy of its own; one of them is enough.
+//! On hosts with version 1, and on hybrid ones, every process of a container is in version 2's root. Each controller of version
+//! 1 may have a hierarchy of its own; one of them is enough.
 
 use weir_abi::CGROUP_V1;
 
-/// Controllers by how surely a container, or a unit of systemd, has a cgroup of its own there: systemd counts tasks for
-/// every unit unless told otherwise, then memory; container runtimes make one for each.
+/// Controllers by how surely a container, or a unit of systemd, has a cgroup of its own there: by default systemd counts tasks
+/// for every unit, then memory; container runtimes make a cgroup in each.
 const CONTROLLERS: [&str; 6] = ["pids", "memory", "cpu", "cpuacct", "devices", "cpuset"];
 
 /// A hierarchy of version 1.
@@ -14,12 +15,12 @@ const CONTROLLERS: [&str; 6] = ["pids", "memory", "cpu", "cpuacct", "devices", "
 pub struct Hierarchy {
     /// A controller that is on it.
     pub controller: &'static str,
-    /// Its number while it is mounted; 0 is version 2's.
+    /// Its id while it is mounted; 0 is version 2's.
     pub id: u32,
 }
 
 impl Hierarchy {
-    /// The one to ask, by the text of `/proc/cgroups`: name, hierarchy, number of cgroups, whether enabled.
+    /// The one to use, by the text of `/proc/cgroups`: name, hierarchy, number of cgroups, whether enabled.
     pub fn of_version_1(cgroups: &str) -> Option<Self> {
         CONTROLLERS.iter().find_map(|controller| {
             let mut lines = cgroups.lines().map(str::split_ascii_whitespace);
@@ -31,19 +32,19 @@ impl Hierarchy {
     }
 }
 
-/// Where a hierarchy is mounted.
+/// A mount of a hierarchy.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Mount {
     pub(crate) at: String,
-    /// The cgroup that is there: `/` but in a cgroup namespace.
+    /// The cgroup at the mount point: `/` except in a cgroup namespace.
     pub(crate) cgroup: String,
     pub(crate) mark: u64,
 }
 
-/// Where a hierarchy is mounted, and which cgroup is there.
+/// The mount point of a hierarchy, and the cgroup there.
 pub type MountedAt = (String, String);
 
-/// The hierarchy of version 1 and that of version 2.
+/// The mounts of the hierarchy of version 1 and of version 2.
 pub fn mounts(mountinfo: &str, v1: Hierarchy) -> (Option<MountedAt>, Option<MountedAt>) {
     let mounts = mounts_of(mountinfo, Some(v1));
     let of =
@@ -51,7 +52,7 @@ pub fn mounts(mountinfo: &str, v1: Hierarchy) -> (Option<MountedAt>, Option<Moun
     (of(CGROUP_V1), of(0))
 }
 
-/// Version 2's hierarchy and the one of version 1, by the text of `/proc/PID/mountinfo`; each once.
+/// The mounts of version 2's hierarchy and of the one of version 1, by the text of `/proc/PID/mountinfo`; each once.
 pub(crate) fn mounts_of(mountinfo: &str, v1: Option<Hierarchy>) -> Vec<Mount> {
     let mut found: Vec<Mount> = Vec::new();
     for line in mountinfo.lines() {

@@ -1,4 +1,4 @@
-//! The cluster, where weir is built with it: without the feature `kubernetes` no name comes from there.
+//! Names from Kubernetes, where weir is built with the feature `kubernetes`; without it, none.
 
 #[cfg(not(feature = "kubernetes"))]
 pub use off::{Config, Counts, Kubernetes, Mode, Status};

@@ -1,7 +1,7 @@
-//! Who is at the ends of an edge: what procfs, cgroups, DNS, connection tracking and Kubernetes tell, put together.
+//! Names for the ends of edges: procfs, cgroups, DNS, connection tracking and Kubernetes, put together.
 //!
-//! An edge is named when it is met, while its process lives; what becomes known later names it again. The engine is told
-//! only what is news.
+//! An edge is named when it is first seen, while its process lives, and named again when more becomes known. The engine gets
+//! a name only when it has changed.
 
 pub mod conntrack;
 pub mod dns;
@@ -22,43 +22,44 @@ use weir_abi::{CgroupMade, EdgeKey, EdgeRecord, ROLE_CLIENT, ROLE_SERVER};
 use weir_engine::{Backend, Identity, Input, Kind, Named, NamedEnd};
 
 use conntrack::{Conntrack, Question};
-use dns::{Asker, DnsNames, Told};
+use dns::{Asker, DnsNames, DnsReply};
 use kubernetes::{Kubernetes, Status};
 use local::{LocalNames, ProcessFacts};
 use naming::{Reasons, Tally};
 
-/// Names that became known late are given to those who were met before at most this often.
+/// Known edges are named again at most this often, when a source of names has learnt something: a choice.
 const RENAME_SPACING_NS: u64 = 1_000_000_000;
 /// A connection of an edge is looked up in the kernel's connection tracking at most this often: a service has several
-/// backends.
+/// backends, and each lookup finds one.
 const FIRST_ASK_SPACING_NS: u64 = 1_000_000_000;
-/// After so many times, this often: they change.
+/// After this many lookups they are `ASK_SPACING_NS` apart: backends change. Both are choices.
 const FIRST_ASKS: u8 = 8;
 const ASK_SPACING_NS: u64 = 30_000_000_000;
-/// How long the last answers of a window are waited for: a question takes 10 us, and waits for its turn.
+/// How long the end of a window waits for outstanding lookups: one takes 10 us, after those queued before it.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Names the ends of edges.
 pub struct Identities {
-    /// None where the host's root cannot be opened: then names are what the kernel half told.
+    /// An error where the host's root cannot be opened: then names are what the kernel half reports.
     local: Result<LocalNames, Arc<str>>,
     dns: DnsNames,
     conntrack: Conntrack,
     kubernetes: Kubernetes,
-    met: BTreeMap<u32, Met>,
-    /// What the namers knew when all that had been met was last named.
-    known: Generations,
+    /// By slot.
+    edges: BTreeMap<u32, KnownEdge>,
+    /// What the sources of names knew when all edges were last named.
+    named_with: Generations,
     reasons: Reasons,
     renamed_ns: u64,
     /// Unix time less monotonic time.
     unix_offset_ns: u64,
-    /// As last told.
+    /// As last emitted.
     tally: Tally,
     /// All names are news with the next tick.
     is_repeated: bool,
 }
 
-/// Changes when somebody may have another name.
+/// Changes when an end of an edge may have another name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Generations {
     containers: u64,
@@ -66,32 +67,32 @@ struct Generations {
     dns: u64,
 }
 
-/// An edge that was met.
-struct Met {
+/// An edge that has been seen and not retired.
+struct KnownEdge {
     facts: ProcessFacts,
     key: EdgeKey,
     since_ns: u64,
     own: Option<Arc<Identity>>,
     far: Option<Arc<Identity>>,
     unknown: Option<Arc<str>>,
-    /// The local port that connection tracking was last asked with, and when.
+    /// The local port of the last connection tracking lookup, and when it was made.
     asked: Option<(u32, u64)>,
-    /// How many times.
+    /// Lookups made.
     asks: u8,
-    /// It is known whether connections to this address are translated.
+    /// Whether a lookup has found out if connections to this address are translated.
     answered: bool,
 }
 
 impl Identities {
-    /// Starts the namers, `cluster` among them. `unix_offset_ns`: unix time less monotonic time.
+    /// Starts the sources of names, the watch of `cluster` among them. `unix_offset_ns`: unix time less monotonic time.
     pub fn new(cluster: &kubernetes::Config, unix_offset_ns: u64) -> Self {
         Self {
             local: LocalNames::of_host().map_err(|error| error.to_string().into()),
             dns: DnsNames::default(),
             conntrack: Conntrack::start(),
             kubernetes: Kubernetes::start(cluster),
-            met: BTreeMap::new(),
-            known: Generations::default(),
+            edges: BTreeMap::new(),
+            named_with: Generations::default(),
             reasons: Reasons::with(Status::Off),
             renamed_ns: 0,
             unix_offset_ns,
@@ -100,41 +101,41 @@ impl Identities {
         }
     }
 
-    /// An edge is there. The first time is the best to ask who it is.
-    pub fn meet(&mut self, slot: u32, record: &EdgeRecord, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) {
-        if let Entry::Vacant(entry) = self.met.entry(slot) {
-            entry.insert(Met::of(record, now_ns));
+    /// An edge was read. The first time is the best to look at its process: it is most likely to be alive.
+    pub fn edge_seen(&mut self, slot: u32, record: &EdgeRecord, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) {
+        if let Entry::Vacant(entry) = self.edges.entry(slot) {
+            entry.insert(KnownEdge::of(record, now_ns));
             self.name(slot, now_ns, sink);
         }
         self.ask(slot, record, now_ns);
     }
 
     /// An edge is retired.
-    pub fn part(&mut self, slot: u32) {
-        let met = self.met.remove(&slot);
-        if let (Some(met), Ok(local)) = (met, &mut self.local) {
-            local.forget(&met.facts);
+    pub fn edge_retired(&mut self, slot: u32) {
+        let edge = self.edges.remove(&slot);
+        if let (Some(edge), Ok(local)) = (edge, &mut self.local) {
+            local.forget(&edge.facts);
         }
     }
 
-    /// A name server told a process something.
-    pub fn hear(&mut self, told: &Told) {
-        self.dns.hear(told);
+    /// A process has read a name server's reply.
+    pub fn dns_reply(&mut self, reply: &DnsReply) {
+        self.dns.reply(reply);
     }
 
-    /// A cgroup is there, and with it perhaps a container.
+    /// A cgroup was made, perhaps for a container.
     pub fn cgroup_made(&mut self, made: &CgroupMade, now_ns: u64) {
         if let Ok(local) = &mut self.local {
             local.cgroup_made(made, now_ns);
         }
     }
 
-    /// When to look for files that are still to come, where some are.
+    /// When to look again for container files that are expected; none where none are.
     pub fn due_ns(&self) -> Option<u64> {
         self.local.as_ref().ok()?.due_ns()
     }
 
-    /// Waits for answers that are on their way, where a window ends.
+    /// Waits for outstanding lookups, at the end of a window.
     pub fn wait(&self) {
         let until = Instant::now() + PATIENCE;
         while !self.conntrack.has_answered() && Instant::now() < until {
@@ -142,21 +143,21 @@ impl Identities {
         }
     }
 
-    /// With the next tick, all names are news again: a consumer has missed some.
+    /// With the next tick, all names are emitted again: a consumer has missed some.
     pub fn repeat(&mut self) {
-        for met in self.met.values_mut() {
-            (met.own, met.far, met.unknown, met.answered) = (None, None, None, false);
+        for edge in self.edges.values_mut() {
+            (edge.own, edge.far, edge.unknown, edge.answered) = (None, None, None, false);
         }
         (self.is_repeated, self.renamed_ns, self.tally) = (true, 0, Tally::default());
     }
 
-    /// What has become known since.
+    /// Emits what has become known since the last call.
     pub fn tick(&mut self, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) {
         for answer in self.conntrack.answers() {
-            let Some(met) = self.met.get_mut(&answer.slot).filter(|met| met.dialled() == answer.dialled) else {
+            let Some(edge) = self.edges.get_mut(&answer.slot).filter(|edge| edge.dialled() == answer.dialled) else {
                 continue;
             };
-            met.answered = true;
+            edge.answered = true;
             if let Some(address) = answer.backend {
                 sink(Input::Backend(Backend { slot: answer.slot, address }));
             }
@@ -165,13 +166,14 @@ impl Identities {
             local.look_again(now_ns);
         }
         let known = self.generations();
-        if (known != self.known || self.is_repeated) && now_ns.saturating_sub(self.renamed_ns) >= RENAME_SPACING_NS {
-            (self.known, self.is_repeated) = (known, false);
+        let is_due = now_ns.saturating_sub(self.renamed_ns) >= RENAME_SPACING_NS;
+        if (known != self.named_with || self.is_repeated) && is_due {
+            (self.named_with, self.is_repeated) = (known, false);
             self.renamed_ns = now_ns;
-            let slots: Vec<u32> = self.met.keys().copied().collect();
+            let slots: Vec<u32> = self.edges.keys().copied().collect();
             slots.into_iter().for_each(|slot| self.name(slot, now_ns, sink));
         }
-        self.tell_naming(sink);
+        self.emit_naming(sink);
     }
 
     fn generations(&self) -> Generations {
@@ -182,38 +184,38 @@ impl Identities {
         }
     }
 
-    /// Says what is news of the names of both ends.
+    /// Emits the names of both ends that have changed.
     fn name(&mut self, slot: u32, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) {
-        let Some(met) = self.met.get(&slot) else { return };
-        let (facts, key, since_ns) = (met.facts, met.key, met.since_ns);
+        let Some(edge) = self.edges.get(&slot) else { return };
+        let (facts, key, since_ns) = (edge.facts, edge.key, edge.since_ns);
         let own = self.own(&facts);
         self.reasons.update(self.kubernetes.status());
-        let has_far_end = Met::has_far_end(&key);
+        let has_far_end = KnownEdge::has_far_end(&key);
         let first = has_far_end.then(|| self.far(&facts, &key, since_ns));
         let now = (has_far_end && now_ns != since_ns).then(|| self.far(&facts, &key, now_ns));
-        let Some(met) = self.met.get_mut(&slot) else { return };
-        if let Some(own) = own.filter(|own| met.own.as_ref() != Some(own)) {
-            // It was the same process before, whatever was known of it.
+        let Some(edge) = self.edges.get_mut(&slot) else { return };
+        if let Some(own) = own.filter(|own| edge.own.as_ref() != Some(own)) {
+            // It was the same process from the beginning on, so the name holds for all that was counted.
             let identity = Ok(Arc::clone(&own));
             sink(Input::Named(Named { slot, end: NamedEnd::Own, since_ns: 0, identity }));
-            met.own = Some(own);
+            edge.own = Some(own);
         }
-        // An address may have changed hands since the edge began: what came before stays with whoever had it then.
+        // The address may have a new holder since the edge began: what was counted before stays with the former one.
         for (since_ns, far) in [(0, first), (now_ns, now)] {
             let Some(far) = far else { continue };
-            if let Some(identity) = met.hear_of_far(since_ns, far) {
+            if let Some(identity) = edge.update_far(since_ns, far) {
                 sink(Input::Named(Named { slot, end: NamedEnd::Far, since_ns, identity }));
             }
         }
     }
 
-    /// Who a process of this host is; none where there is no more than the kernel half told.
+    /// The identity of a process of this host; none where only the kernel half's facts are known.
     fn own(&mut self, facts: &ProcessFacts) -> Option<Arc<Identity>> {
         let local = self.local.as_mut().ok()?.name(facts);
         let (pod, container) = (local.pod_uid.as_deref(), local.container_id.as_deref());
         let workload = self.kubernetes.local(pod, container);
         Some(match workload {
-            // It says its own name; where it runs is known besides.
+            // The process declares its name; the workload adds where it runs.
             Some(workload) if local.identity.kind == Kind::Declared => Arc::new(Identity {
                 kind: Kind::Declared,
                 name: Arc::clone(&local.identity.name),
@@ -225,7 +227,7 @@ impl Identities {
         })
     }
 
-    /// Who was behind an edge's address at that time.
+    /// The identity behind an edge's address at that time.
     fn far(&self, facts: &ProcessFacts, key: &EdgeKey, at_ns: u64) -> Result<Arc<Identity>, Arc<str>> {
         let address = Ipv6Addr::from(key.address).to_canonical();
         let asker = Asker { tgid: facts.pid, start_ns: facts.start_ns, cgroup_id: facts.cgroup_id };
@@ -246,29 +248,29 @@ impl Identities {
         }
     }
 
-    /// Has connection tracking asked where connections to the address go, by an example of one.
+    /// Looks up in connection tracking where one of the edge's connections really goes.
     fn ask(&mut self, slot: u32, record: &EdgeRecord, now_ns: u64) {
-        let Some(met) = self.met.get_mut(&slot) else { return };
-        let dialled = met.dialled();
+        let Some(edge) = self.edges.get_mut(&slot) else { return };
+        let dialled = edge.dialled();
         if record.key.role != ROLE_CLIENT || record.local_port == 0 || dialled.ip().is_loopback() {
             return;
         }
-        let spacing_ns = if met.asks < FIRST_ASKS { FIRST_ASK_SPACING_NS } else { ASK_SPACING_NS };
+        let spacing_ns = if edge.asks < FIRST_ASKS { FIRST_ASK_SPACING_NS } else { ASK_SPACING_NS };
         let is_due = |(port, at_ns): (u32, u64)| {
-            now_ns.saturating_sub(at_ns) >= spacing_ns && (!met.answered || port != record.local_port)
+            now_ns.saturating_sub(at_ns) >= spacing_ns && (!edge.answered || port != record.local_port)
         };
         let Ok(port) = u16::try_from(record.local_port) else { return };
-        if met.asked.is_none_or(is_due) {
-            met.asks = met.asks.saturating_add(1);
-            met.asked = Some((record.local_port, now_ns));
+        if edge.asked.is_none_or(is_due) {
+            edge.asks = edge.asks.saturating_add(1);
+            edge.asked = Some((record.local_port, now_ns));
             let client = SocketAddr::new(Ipv6Addr::from(record.local_address).to_canonical(), port);
             let question = Question { slot, pid: record.key.tgid, netns: record.key.netns, client, dialled };
-            // Where too many wait, it is counted there, and asked again.
+            // A question beyond the queue is counted there, and asked again later.
             let _ = self.conntrack.ask(question);
         }
     }
 
-    fn tell_naming(&mut self, sink: &mut dyn FnMut(Input<'_>)) {
+    fn emit_naming(&mut self, sink: &mut dyn FnMut(Input<'_>)) {
         let tally = Tally::of(self.local.as_ref(), &self.dns, &self.conntrack, &self.kubernetes);
         if tally != self.tally {
             sink(Input::Naming(tally.naming(self.local.as_ref().err())));
@@ -277,7 +279,7 @@ impl Identities {
     }
 }
 
-impl Met {
+impl KnownEdge {
     fn of(record: &EdgeRecord, now_ns: u64) -> Self {
         let EdgeRecord { key, comm, exe, process_start_ns, cgroup_id, .. } = record;
         let facts =
@@ -295,23 +297,23 @@ impl Met {
         }
     }
 
-    /// Whether anybody but a process of this host may be there.
+    /// Whether the far end may be something other than a process of this host.
     fn has_far_end(key: &EdgeKey) -> bool {
         key.role != ROLE_SERVER || key.peer_tgid == 0
     }
 
-    /// What is news of whoever is behind the address.
-    fn hear_of_far(
+    /// Takes the identity behind the address, or why there is none, since that time. Returns it if it is new.
+    fn update_far(
         &mut self,
         since_ns: u64,
         far: Result<Arc<Identity>, Arc<str>>,
     ) -> Option<Result<Arc<Identity>, Arc<str>>> {
         match &far {
-            // Known to begin with, and now by another name: only the present one can tell of a change.
+            // Known from the beginning, and now by another name: only the present identity shows a change.
             Ok(_) if since_ns == 0 && self.far.is_some() => return None,
             Ok(identity) if self.far.as_ref() == Some(identity) => return None,
             Ok(identity) => self.far = Some(Arc::clone(identity)),
-            // A name that was known stays until somebody else has the address.
+            // A known name stays until another holder of the address is known.
             Err(_) if self.far.is_some() => return None,
             Err(reason) if self.unknown.as_ref() == Some(reason) => return None,
             Err(reason) => self.unknown = Some(Arc::clone(reason)),

@@ -1,7 +1,7 @@
-//! Who a process of this host is: from its number, its cgroup and what the kernel calls it to a name.
+//! The name of a process of this host, from its id, its cgroup and the kernel's name for it.
 //!
-//! Nothing here waits for anybody: a few small files are read once for each process that has a new edge, and what was
-//! found is kept, so that a process that ends, or a container whose files go with it, keeps its name.
+//! Nothing here waits for another process: a few small files are read once for each process with a new edge. What was found is
+//! kept, so that a process that ends, or a container whose files are removed with it, keeps its name.
 
 mod cgroup;
 mod cgroups;
@@ -32,23 +32,23 @@ use text::clean_bytes;
 
 /// Processes remembered, 600 bytes each.
 const REMEMBERED: usize = 4096;
-/// New cgroups whose container has not been written down yet.
+/// New cgroups whose container files do not exist yet: a choice.
 const MAX_AWAITED: usize = 256;
-/// Each of them is looked for after this long, then after twice as long, and so on: runtimes write within milliseconds.
-/// Late looks are for all of them together: each is a wake-up.
+/// The container files of a new cgroup are looked for after this long, then after twice as long, and so on: runtimes write
+/// them within milliseconds. Later attempts are aligned, so that one wake-up serves all cgroups.
 const FIRST_LOOK_NS: u64 = 25_000_000;
 const LATE_LOOKS_NS: u64 = 200_000_000;
-/// So often: six seconds in all. A runtime that is slower has failed.
+/// Attempts: six seconds in all. A slower runtime has failed.
 const LOOKS: u32 = 8;
-/// `/proc/cgroups`.
+/// Bytes read of `/proc/cgroups`.
 const MAX_CGROUPS: usize = 64 << 10;
 
-/// What the kernel half knows of an edge's process.
+/// What the kernel half records of an edge's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ProcessFacts {
     /// Thread group id in the initial pid namespace.
     pub pid: u32,
-    /// Nanoseconds since boot; 0 if not known.
+    /// Nanoseconds since boot; 0 if unknown.
     pub start_ns: u64,
     /// As in an edge's record, `CGROUP_V1` included.
     pub cgroup_id: u64,
@@ -58,10 +58,10 @@ pub struct ProcessFacts {
     pub exe: [u8; EXE_LEN],
 }
 
-/// Who a process is, as far as its own host tells.
+/// The identity of a process, from its own host alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Local {
-    /// Never a Kubernetes kind: whoever knows the cluster makes that of the ids below.
+    /// Never a Kubernetes kind: the cluster is asked with the ids below.
     pub identity: Arc<Identity>,
     /// The innermost container's id, as its runtime writes it.
     pub container_id: Option<Arc<str>>,
@@ -69,30 +69,30 @@ pub struct Local {
     pub pod_uid: Option<Arc<str>>,
 }
 
-/// What was not to be had, and how often.
+/// What could not be read, and how often.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LocalLosses {
-    /// Processes that had ended before they were looked at.
+    /// Processes that had ended before they were read.
     pub gone: u64,
-    /// Of these, those whose number another process has now.
+    /// Of these, those whose id another process has now.
     pub reused: u64,
     /// Processes that had executed another program by then: their arguments and environment were not read.
     pub replaced: u64,
-    /// Processes that were gone, with a cgroup of which nothing is known.
+    /// Processes that had ended, in a cgroup whose path is unknown.
     pub unknown_cgroups: u64,
-    /// `OTEL_RESOURCE_ATTRIBUTES` that are not as specified.
+    /// Values of `OTEL_RESOURCE_ATTRIBUTES` that violate the specification.
     pub malformed_attributes: u64,
-    /// Environments longer than what is read.
+    /// Environments longer than the bytes read.
     pub environments_cut: u64,
-    /// New cgroups whose path was longer than what the kernel half tells, or could not be read.
+    /// New cgroups whose path was longer than the kernel half reports, or could not be read.
     pub long_paths: u64,
-    /// New cgroups that found no room to wait for their container's files.
+    /// New cgroups beyond the limit of those whose container files are awaited.
     pub not_awaited: u64,
-    /// Of containers.
+    /// Losses of containers.
     pub containers: ContainerLosses,
 }
 
-/// A new cgroup whose container has not been written down yet.
+/// A new cgroup whose container files do not exist yet.
 struct Awaited {
     path: Arc<str>,
     looks: u32,
@@ -107,7 +107,7 @@ pub struct LocalNames {
     containers: Containers,
     known: Recent<ProcessFacts, Local>,
     awaited: VecDeque<Awaited>,
-    /// Containers found after they had been awaited.
+    /// Containers whose files were found later than their cgroup.
     found_late: u64,
     losses: LocalLosses,
 }
@@ -143,14 +143,14 @@ impl LocalNames {
         Ok(names)
     }
 
-    /// Learns all cgroups there are, and says whether all were visited: at the start, and from time to time where the
-    /// kernel does not tell of new ones (30 us for each).
+    /// Learns all existing cgroups, and returns whether all were visited: at the start, and from time to time where the kernel
+    /// does not report new ones (30 us for each).
     pub fn walk_cgroups(&mut self) -> bool {
         self.cgroups.walk(&self.root)
     }
 
-    /// A cgroup was made just now. Its container is looked up at once, since the files of one that is removed when it ends
-    /// (`podman run --rm`) may be gone by the time its first edge is heard of.
+    /// A cgroup was made just now. Its container is looked up at once: the files of one that is removed when it ends
+    /// (`podman run --rm`) may be gone by the time its first edge is read.
     pub fn cgroup_made(&mut self, made: &CgroupMade, now_ns: u64) {
         let Some(path) = made.path() else {
             self.losses.long_paths += 1;
@@ -170,7 +170,7 @@ impl LocalNames {
         }
     }
 
-    /// Looks again for the containers of new cgroups: runtimes make the cgroup first, and write some of their files later.
+    /// Looks again for the container files of new cgroups: runtimes make the cgroup first, and some of the files later.
     pub fn look_again(&mut self, now_ns: u64) {
         for _ in 0..self.awaited.len() {
             let Some(awaited) = self.awaited.pop_front() else { return };
@@ -189,17 +189,17 @@ impl LocalNames {
         }
     }
 
-    /// When to look again, where some new cgroup's container has not been written down yet.
+    /// When to look again; none where no container files are awaited.
     pub fn due_ns(&self) -> Option<u64> {
         self.awaited.iter().map(|awaited| awaited.due_ns).min()
     }
 
-    /// Containers found after they had been awaited: whoever was named before may have a better name now.
+    /// Containers whose files were found later than their cgroup: processes named before may have a better name now.
     pub fn found_late(&self) -> u64 {
         self.found_late
     }
 
-    /// Who the process of an edge is. Best first: what it says itself (OpenTelemetry's variables), its container, its
+    /// The identity of an edge's process. Best first: the name it declares (OpenTelemetry's variables), its container, its
     /// systemd unit, the script or the executable that it runs, its thread's name.
     pub fn name(&mut self, process: &ProcessFacts) -> Local {
         if let Some(known) = self.known.get(process) {
@@ -212,17 +212,17 @@ impl LocalNames {
         local
     }
 
-    /// A process of which an edge is retired: it may have ended, and if not, is asked again at its next edge.
+    /// An edge of this process is retired: it may have ended; if not, it is read again at its next edge.
     pub fn forget(&mut self, process: &ProcessFacts) {
         self.known.remove(process);
     }
 
-    /// What was not to be had so far.
+    /// What could not be read so far.
     pub fn losses(&self) -> LocalLosses {
         LocalLosses { containers: self.containers.losses, ..self.losses }
     }
 
-    /// The name, and whether it will be the same later.
+    /// The name, and whether it is final.
     fn look_up(&mut self, process: &ProcessFacts) -> (Local, bool) {
         let seen = match self.processes.see(process.pid, process.start_ns, &process.exe) {
             Ok(seen) => Some(seen),
@@ -240,7 +240,7 @@ impl LocalNames {
         let path = self.path(process, seen.as_ref());
         let place = cgroup::parse(&path);
         let found = self.container_of(&place, &path);
-        // A container without a name yet may get one: its runtime may be about to write it.
+        // A container without a name may get one later: its runtime may not have written it yet.
         let lasting = found.is_some() || place.container.is_none();
         if !lasting {
             self.containers.losses.unknown += 1;
@@ -248,17 +248,17 @@ impl LocalNames {
         (local(process, seen.unwrap_or_default(), &place, found.as_deref()), lasting)
     }
 
-    /// The path of the process's cgroup: as it was when the kernel half saw it, unless what it is in now says more, as on
-    /// hybrid hosts, where one hierarchy has its container and another the unit of the container's daemon.
+    /// The path of the process's cgroup: the one that the kernel half recorded, unless its present one says more, as on hybrid
+    /// hosts, where one hierarchy has its container and another the unit of the container's daemon.
     fn path(&mut self, process: &ProcessFacts, seen: Option<&Seen>) -> Arc<str> {
         let then =
             if process.cgroup_id == CGROUP_ROOT { Some("/".into()) } else { self.cgroups.path(process.cgroup_id) };
-        let now = seen.and_then(|seen| cgroup::telling_path(&seen.cgroup));
+        let now = seen.and_then(|seen| cgroup::most_specific_path(&seen.cgroup));
         match (then, now) {
             (Some(then), Some(now)) if cgroup::parse(now).weight() > cgroup::parse(&then).weight() => now.into(),
             (Some(then), _) => then,
             (None, Some(now)) => {
-                // For others of its cgroup that end before they are looked at.
+                // For other processes of the cgroup, which may end before they are read.
                 if process.cgroup_id != 0 {
                     self.cgroups.insert(process.cgroup_id, now);
                 }
@@ -271,7 +271,7 @@ impl LocalNames {
         }
     }
 
-    /// What the runtime says of a place's container; of the one around it, where the inner one's files are out of sight.
+    /// The names of a place's container; those of the container around it, where the inner one's files cannot be reached.
     fn container_of(&mut self, place: &Place<'_>, path: &str) -> Option<Arc<ContainerNames>> {
         let user = user_of(path);
         let inner = place.container.and_then(|container| self.containers.names(container, user));
@@ -280,13 +280,13 @@ impl LocalNames {
     }
 }
 
-/// Whether a new cgroup may be a container's whose files are still to come.
+/// Whether a new cgroup may be that of a container whose files do not exist yet.
 fn is_awaited(path: &str) -> bool {
     let place = cgroup::parse(path);
     place.container.is_some() || place.leaf.is_some()
 }
 
-/// Whose slice it is: `/user.slice/user-1000.slice/…`.
+/// The user of the slice: `/user.slice/user-1000.slice/…`.
 fn user_of(path: &str) -> Option<u32> {
     path.split("/user-").nth(1)?.split(".slice").next()?.parse().ok()
 }
@@ -312,7 +312,7 @@ fn local(process: &ProcessFacts, seen: Seen, place: &Place<'_>, found: Option<&C
     let mut identity = Identity::new(kind, name);
     identity.namespace = seen.declared.namespace.map(Into::into).or(namespace);
     identity.pod = pod;
-    // Without a name it still tells two containers apart.
+    // Without a name, the id still distinguishes two containers.
     identity.container = container.or_else(short_id);
     identity.image = image;
     identity.unit = unit.map(|unit| text::clean(unit.name).into());

@@ -1,4 +1,4 @@
-//! What the asking for names has come to, in numbers and words.
+//! How well naming works: why addresses have no names, and counts of what was lost.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::{
     local::{ContainerLosses, LocalLosses, LocalNames},
 };
 
-/// Why addresses have no names: kept, since all of whom as little is known share it.
+/// Why addresses have no names. Each text is shared by all addresses that it applies to.
 pub(super) struct Reasons {
     kubernetes: Status,
     dialled: Arc<str>,
@@ -34,20 +34,20 @@ impl Reasons {
         }
     }
 
-    /// As it stands with the Kubernetes API now.
+    /// Follows the state of the Kubernetes API.
     pub(super) fn update(&mut self, kubernetes: Status) {
         if kubernetes != self.kubernetes {
             *self = Self::with(kubernetes);
         }
     }
 
-    /// Of an address that a process of this host dialled, or of one that connected to it.
+    /// For an address that a process of this host connected to (`dialled`), or for the address of a client.
     pub(super) fn of(&self, dialled: bool) -> Arc<str> {
         Arc::clone(if dialled { &self.dialled } else { &self.accepted })
     }
 }
 
-/// All that is counted. Compared on every tick, so without allocation.
+/// All counts. Compared on every tick, so without allocation.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tally {
     local: LocalLosses,
@@ -88,7 +88,7 @@ impl Tally {
         }
     }
 
-    /// For the engine. `unreadable`: why processes cannot be looked at.
+    /// The counts as an input. `unreadable`: why processes cannot be read.
     pub(super) fn naming(&self, unreadable: Option<&Arc<str>>) -> Naming {
         let mut unavailable = Vec::new();
         if let Some(why) = unreadable {

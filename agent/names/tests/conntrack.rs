@@ -1,5 +1,5 @@
-//! The real backend behind a translated address, as this kernel's connection tracking tells it: nft translates, in
-//! namespaces of the test's own; one of those stands for the initial one, whose rules are the host's.
+//! The real back end behind a translated address, from this kernel's connection tracking: nft translates, in network
+//! namespaces of the test's own, one of which stands for the initial one, whose rules are the host's.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -18,11 +18,11 @@ use weir_tests::{Lab, Netns, process::Process, wait_until};
 
 /// The client's port, everywhere.
 const PORT: u16 = 40_000;
-/// An answer takes 0.1 ms at most; the machine may be busy.
+/// An answer takes 0.1 ms at most; a loaded machine is slower.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn lab() -> Lab {
-    // Nothing here runs the helper.
+    // These tests do not run the traffic helper.
     Lab::enter("")
 }
 
@@ -37,7 +37,7 @@ fn address(text: &str) -> SocketAddr {
     text.parse().unwrap_or_else(|error| panic!("{text:?}: {error}"))
 }
 
-/// Dials from this address of the namespace, waiting for nothing.
+/// Connects from this address of the namespace, without waiting.
 fn dial(netns: &Netns, from: SocketAddr, to: SocketAddr) -> OwnedFd {
     netns.within(|| {
         let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
@@ -50,7 +50,7 @@ fn dial(netns: &Netns, from: SocketAddr, to: SocketAddr) -> OwnedFd {
     })
 }
 
-/// What stands for the initial namespace, and an own list of zones.
+/// Lookups with another initial namespace and list of zones.
 fn asking(initial: &Netns, zones: &[u16]) -> Conntrack {
     Conntrack::start_with(Options { initial: initial.path(), zones: zones.to_vec(), ..Options::default() })
 }
@@ -58,7 +58,7 @@ fn asking(initial: &Netns, zones: &[u16]) -> Conntrack {
 /// Asks all and waits for the answers.
 fn ask(conntrack: &mut Conntrack, questions: &[Question]) -> Vec<Answer> {
     for question in questions {
-        assert!(conntrack.ask(*question), "room for {question:?}");
+        assert!(conntrack.ask(*question), "the queue is full: {question:?}");
     }
     let mut answers = Vec::new();
     let start = Instant::now();
@@ -87,7 +87,7 @@ table ip t { chain c { type nat hook output priority -100;
 table ip6 t { chain c { type nat hook output priority -100;
     ip6 daddr fd77::99 tcp dport 9000 dnat to [fd77::2]:7000; }; }";
 
-/// A client in this namespace that dials an address translated there, and the question about it.
+/// A client in this namespace that connects to an address translated there, and the question about it.
 fn dial_translated(near: &Netns) -> (Process, OwnedFd, Question) {
     near.nft(BY_THE_CLIENT);
     let process = resident(near);
@@ -114,13 +114,13 @@ fn in_the_clients_namespace() {
         let _listener = far.within(|| TcpListener::bind(real).expect("listen"));
         let _connection = dial(near, client, dialled);
         assert_eq!(backend(&mut conntrack, asked), Some(address(real)));
-        // A socket of both families has its IPv4 addresses so.
+        // A dual-stack socket has IPv4 addresses in this form.
         if let [SocketAddr::V4(client), SocketAddr::V4(dialled)] = [client, dialled] {
             let mapped = |v4: std::net::SocketAddrV4| SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port()));
             let asked = question(near, &process, mapped(client), mapped(dialled));
             assert_eq!(backend(&mut conntrack, asked), Some(address(real)));
         }
-        // The answering direction is no connection from there.
+        // The reply direction is no connection of its own.
         assert_eq!(backend(&mut conntrack, question(near, &process, address(real), client)), None);
     }
     assert_eq!(conntrack.counts(), Counts { asked: 7, translated: 3, untracked: 4, ..Counts::default() });
@@ -140,7 +140,7 @@ fn row() -> [Netns; 3] {
     row
 }
 
-/// As kube-proxy does it: the client's namespace knows nothing.
+/// As kube-proxy does it: the client's namespace does not translate.
 #[test]
 #[ignore = "makes network namespaces, which needs root: cargo xtask test runs it"]
 fn in_the_initial_namespace() {
@@ -163,10 +163,10 @@ fn in_the_initial_namespace() {
         let _connection = dial(near, client, dialled);
         let asked = question(near, &process, client, dialled);
         wait_until(PATIENCE, "the first packet to be routed", || backend(&mut conntrack, asked) == Some(address(real)));
-        // A client in the initial namespace itself is asked for there, once.
+        // A client in the initial namespace itself is looked up there, once.
         let there = Question { pid: std::process::id(), netns: router.inode(), ..asked };
         assert_eq!(backend(&mut conntrack, there), Some(address(real)));
-        // Its process has ended: the initial namespace still knows.
+        // Its process has ended: the initial namespace still tracks the connection.
         let gone = Question { pid: u32::MAX >> 1, netns: 1, ..asked };
         assert_eq!(backend(&mut conntrack, gone), Some(address(real)));
     }
@@ -198,7 +198,7 @@ fn twice_on_the_way() {
     });
 }
 
-/// Nobody answers: the connect hangs, and the edge is to be named all the same.
+/// The back end does not answer: the connect hangs, and the edge is named all the same.
 #[test]
 #[ignore = "makes network namespaces, which needs root: cargo xtask test runs it"]
 fn a_backend_that_is_silent() {
@@ -214,7 +214,7 @@ fn a_backend_that_is_silent() {
 fn what_is_not_translated() {
     let _lab = lab();
     let (near, far) = &Netns::pair();
-    // A rule for others has everything tracked.
+    // A rule for another address turns on tracking.
     near.nft(BY_THE_CLIENT);
     let _listener = far.within(|| TcpListener::bind("10.77.0.2:7000").expect("listen"));
     let process = resident(near);
@@ -238,7 +238,7 @@ fn in_a_zone() {
     assert_eq!(backend(&mut asking(far, &[0, 7]), asked), Some(address("10.77.0.2:7000")));
 }
 
-/// More namespaces than sockets are kept for, each with the same addresses and another backend.
+/// More namespaces than sockets are kept, each with the same addresses and another back end.
 #[test]
 #[ignore = "makes network namespaces, which needs root: cargo xtask test runs it"]
 fn the_same_addresses_in_forty_namespaces() {
@@ -255,7 +255,7 @@ fn the_same_addresses_in_forty_namespaces() {
              tcp dport 9000 dnat to 127.0.0.1:{}; }}; }}",
             7000 + slot
         ));
-        // Tracking forgets a connection that is refused.
+        // A refused connection is not tracked any more.
         let listener = netns.within(|| TcpListener::bind(("127.0.0.1", 7000 + slot as u16)).expect("listen"));
         let (process, connection) = (resident(&netns), dial(&netns, client, dialled));
         questions.push(Question { slot, ..question(&netns, &process, client, dialled) });
@@ -268,7 +268,7 @@ fn the_same_addresses_in_forty_namespaces() {
     }
 }
 
-/// A namespace ends with its last process, not with weir.
+/// A namespace ends with its last process: weir does not keep it alive.
 #[test]
 #[ignore = "makes network namespaces, which needs root: cargo xtask test runs it"]
 fn no_namespace_is_kept_alive() {
@@ -281,11 +281,11 @@ fn no_namespace_is_kept_alive() {
     assert_eq!(conntrack.counts().untracked, 1);
     drop(process);
     drop(near);
-    // One end of a cable goes with the other.
+    // One end of a veth pair is removed with the other.
     wait_until(PATIENCE, "the namespace to be gone", || !far.run("ip", &["link"]).contains("eth0"));
 }
 
-/// Asks in a thread that lacks a capability, which a thread hands on to those that it starts.
+/// Asks in a thread that lacks a capability: threads inherit the capabilities of the one that starts them.
 fn obstacle_without(capability: CapabilitySet, netns: &Netns, asked: Question) -> (Option<Obstacle>, Counts) {
     let ask_without = || {
         let mut sets = capabilities(None).expect("the capabilities of this thread");
@@ -296,7 +296,7 @@ fn obstacle_without(capability: CapabilitySet, netns: &Netns, asked: Question) -
         assert_eq!(backend(&mut conntrack, asked), None);
         (conntrack.obstacle(), conntrack.counts())
     };
-    thread::scope(|scope| scope.spawn(ask_without).join().expect("a thread with less power"))
+    thread::scope(|scope| scope.spawn(ask_without).join().expect("a thread without the capability"))
 }
 
 #[test]
@@ -312,7 +312,7 @@ fn what_is_not_allowed_is_said() {
     assert_eq!(may_not_enter, (Some(Obstacle::MayNotEnter), unanswered));
 }
 
-/// What a question costs, with 10,000 connections tracked.
+/// The cost of a question, with 10,000 connections tracked.
 #[test]
 #[ignore = "makes network namespaces, which needs root: cargo xtask test runs it"]
 fn ten_thousand_questions() {
@@ -325,7 +325,7 @@ fn ten_thousand_questions() {
     let mut conntrack = asking(far, &[0]);
     let dialled = address("10.77.0.99:9000");
     let clients: Vec<SocketAddr> = (0..QUESTIONS).map(|n| (([10, 77, 0, 1]), 20_000 + n).into()).collect();
-    // Closed at once: tracking remembers.
+    // Closed at once: tracking keeps closed connections for a while.
     clients.iter().for_each(|client| drop(dial(near, *client, dialled)));
     let questions: Vec<Question> = clients.iter().map(|client| question(near, &process, *client, dialled)).collect();
 

@@ -1,8 +1,9 @@
 //! Recordings: the engine's input stream, one JSON object a line, in an LZ4 frame with checksums.
 //!
-//! Self-describing on purpose: a field that a later weir adds reads as its default in an older file, and `lz4 -dc` and
-//! `jq` are all that is needed to look inside.
+//! Self-describing on purpose: a field that a later weir adds reads as its default in an older file, and `lz4 -dc` and `jq` are
+//! enough to inspect one.
 
+mod histogram;
 mod name;
 mod poll;
 mod queue;
@@ -23,14 +24,13 @@ use weir_engine::Input;
 pub use tap::{Tap, WhenFull};
 use wire::{Header, Line};
 
-/// Raised when a file of the new kind would mislead an old weir.
-/// 2: what was polled of the host.
+/// Raised when an older weir would misread a new file. 2 adds polls of the host.
 const VERSION: u32 = 2;
 /// Every LZ4 frame starts with this.
 const LZ4_MAGIC: [u8; 4] = 0x184D_2204_u32.to_le_bytes();
-/// Room for an edge whose every bucket is full: lines grow with their numbers, the buffer does not.
+/// Buffer for a line: an edge with no empty bucket fits, so the buffer does not grow.
 const LONGEST_WRITTEN: usize = 16 << 10;
-/// No input is near this long; a longer line is not ours.
+/// Far longer than any input: a longer line is damage.
 const MAX_LINE: u64 = 1 << 20;
 
 /// Writes a recording, in the caller's own time.
@@ -110,10 +110,10 @@ impl Compressor {
     }
 }
 
-/// Tells `sink` all that a file recorded.
+/// Passes all inputs of a recording to `sink`.
 ///
 /// # Errors
-/// When the file is not a recording, is of a newer version, is damaged or cut off: each says so.
+/// When the file is not a recording, is of a newer version, is damaged or cut off: the message says which.
 pub fn play(path: &Path, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
     let name = path.display();
     let mut file = BufReader::new(File::open(path).with_context(|| format!("cannot read {name}"))?);
@@ -145,8 +145,8 @@ pub fn play(path: &Path, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
     Ok(())
 }
 
-/// Whether the frame ends as it should, with an end mark (four zeroes) and a checksum: the decoder takes a file that
-/// stops before them for a whole one, and would not compare the checksum.
+/// Whether the frame has its end mark (four zeroes) and checksum. The decoder accepts a file that ends before them as complete,
+/// without comparing the checksum.
 fn is_closed(path: &Path) -> Result<bool> {
     let mut file = File::open(path)?;
     let mut end = [1; 8];

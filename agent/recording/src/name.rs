@@ -1,11 +1,11 @@
-//! Names in a recording: what does not apply is left out.
+//! Names in a recording: absent parts are left out.
 
 use std::{borrow::Cow, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use weir_engine::{Identity, Kind, Named, NamedEnd};
 
-/// Who an end of an edge is.
+/// The identity of an end of an edge.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Name<'a> {
     slot: u32,
@@ -77,7 +77,7 @@ impl From<Name<'_>> for Named {
         } = line;
         let end = if far { NamedEnd::Far } else { NamedEnd::Own };
         let text = |field: Option<Cow<'_, str>>| field.map(Arc::from);
-        // A kind that a later weir knows is some kind of name still.
+        // A kind of a later weir is still a name: it is read as an executable.
         let kind = kind.map(|kind| Kind::named(&kind).unwrap_or(Kind::Executable));
         let identity = match (kind, name) {
             (Some(kind), Some(name)) => Ok(Arc::new(Identity {

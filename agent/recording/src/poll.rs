@@ -1,5 +1,5 @@
-//! What was polled, in a recording. The shapes are the engine's; these do not compile when one of them gains a field, which
-//! is then marked `#[serde(default)]` here: older recordings lack it.
+//! Polls in a recording. The types are the engine's; this file does not compile when one of them gains a field, which then is
+//! `#[serde(default)]` here, since older recordings lack it.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -12,7 +12,7 @@ use weir_engine::{
     Polled, PortUse, PortsPoll, Pressure, ProcessPoll, ReadAt, Sender, SendersPoll, Throttle, UnixListener,
 };
 
-/// Something that was polled.
+/// The result of a poll.
 #[derive(Debug)]
 pub(super) enum Poll<'a> {
     ToWrite(&'a Polled),
@@ -247,7 +247,7 @@ lines! {
     }
 }
 
-/// Something of the engine's that has a shape in recordings.
+/// A type of the engine with a format in recordings.
 trait Wire: Sized {
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use weir_abi::{AcceptQueue, COMM_LEN, FILL_BUCKETS, ListeningPort};
 use weir_engine::Input;
 
-use super::wire::Sparse;
+use super::histogram::Sparse;
 
-/// All of one: few change in a tick, so the line owns what it holds.
+/// All fields of an accept queue. Few queues change in a tick, so the line owns its values.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Queue {
@@ -43,7 +43,7 @@ impl Queue {
         }
     }
 
-    /// Tells the engine.
+    /// Passes it on as an input.
     pub(super) fn tell(self, sink: &mut dyn FnMut(Input<'_>)) {
         let Self { netns, port, tgid, limit, depth, comm, enqueued, depth_sum, fill, wait_sum_ns, wait } = self;
         let wait = Sparse { sum_ns: wait_sum_ns, buckets: wait }.into();

@@ -66,7 +66,7 @@ fn play_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 #[test]
-fn what_was_recorded_is_told_again() {
+fn recorded_inputs_are_played_back() {
     let scratch = Scratch::new("roundtrip");
     recorded(&scratch.0);
     let record = a_record();
@@ -85,7 +85,7 @@ fn what_was_recorded_is_told_again() {
     assert_eq!(again.snapshot(WindowId::FIRST), direct.snapshot(WindowId::FIRST));
 }
 
-/// Allocations, if there were any, would be one a line.
+/// If writing allocated, it would be at least once a line.
 #[test]
 fn recording_a_line_allocates_nothing() {
     let scratch = Scratch::new("allocations");
@@ -106,7 +106,7 @@ fn the_longest_line_fits_its_buffer() {
     assert!(line.len() < LONGEST_WRITTEN, "{} bytes", line.len());
 }
 
-/// What weir 0.1 wrote, line by line, is read as it was meant. A new kind of line or field has no place in this file.
+/// Lines that weir 0.1 wrote are read with their meaning. New kinds of lines or fields do not belong in this file.
 #[test]
 fn the_first_format_is_read_for_ever() {
     let record = a_record();

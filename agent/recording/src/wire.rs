@@ -1,16 +1,19 @@
 //! The lines of a recording. Counters that are zero, and empty buckets, are left out.
 //!
-//! A line to write borrows what it tells: writing allocates nothing. A line that was read owns it.
+//! A line to be written borrows its values: writing allocates nothing. A line that was read owns them.
 
 use std::{borrow::Cow, net::SocketAddr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use weir_abi::{
-    BUCKETS, COMM_LEN, ConnectFailed, EXE_LEN, EdgeKey, EdgeRecord, Histogram, IDLE_BUCKETS, N_COUNTERS, SCALE,
-};
+use weir_abi::{COMM_LEN, ConnectFailed, EXE_LEN, EdgeKey, EdgeRecord, IDLE_BUCKETS, N_COUNTERS, SCALE};
 use weir_engine::{AgentCost, Backend, Degraded, Input, Naming, ProbeState, ProgramCost, Started};
 
-use super::{name::Name, poll::Poll, queue::Queue};
+use super::{
+    histogram::{Sparse, SparseRef},
+    name::Name,
+    poll::Poll,
+    queue::Queue,
+};
 
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -77,7 +80,7 @@ pub(super) enum Line<'a> {
     End,
 }
 
-/// How far weir had stepped back.
+/// The steps of weir's budgets.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Steps {
@@ -121,7 +124,7 @@ pub(super) struct Header {
     histogram_scale: u32,
 }
 
-/// The largest `--max-edges`, and some.
+/// More slots than the largest `--max-edges` has.
 const MAX_SLOT: u32 = 1 << 17;
 
 const FORMAT: &str = "weir recording";
@@ -174,43 +177,6 @@ impl From<&Key> for EdgeKey {
     }
 }
 
-/// A histogram as it was read, its empty buckets left out.
-#[derive(Default, Deserialize)]
-pub(super) struct Sparse {
-    pub(super) sum_ns: u64,
-    pub(super) buckets: Vec<(usize, u32)>,
-}
-
-impl From<Sparse> for Histogram {
-    fn from(sparse: Sparse) -> Self {
-        let mut histogram = Self { sum_ns: sparse.sum_ns, buckets: [0; BUCKETS] };
-        for (i, n) in sparse.buckets {
-            if let Some(bucket) = histogram.buckets.get_mut(i) {
-                *bucket = n;
-            }
-        }
-        histogram
-    }
-}
-
-/// The same to write.
-#[derive(Serialize)]
-struct SparseRef<'a> {
-    sum_ns: u64,
-    #[serde(serialize_with = "full_buckets")]
-    buckets: &'a [u32; BUCKETS],
-}
-
-fn full_buckets<S: Serializer>(buckets: &[u32; BUCKETS], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(buckets.iter().enumerate().filter(|(_, n)| **n != 0))
-}
-
-impl<'a> From<&'a Histogram> for SparseRef<'a> {
-    fn from(histogram: &'a Histogram) -> Self {
-        Self { sum_ns: histogram.sum_ns, buckets: &histogram.buckets }
-    }
-}
-
 /// An edge record.
 #[derive(Debug)]
 pub(super) enum Record<'a> {
@@ -241,7 +207,7 @@ impl<'de> Deserialize<'de> for Record<'_> {
 
 macro_rules! fields {
     ({ $($field:ident: $type:ty,)* } histograms { $($histogram:ident,)* }) => {
-        /// An edge record as it was read: what is not there reads as nothing.
+        /// An edge record that was read: absent fields are zero.
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Fields {
@@ -253,7 +219,7 @@ macro_rules! fields {
             $($histogram: Sparse,)*
         }
 
-        /// The same to write. The two conversions do not compile when the ABI gains a field.
+        /// The same, to be written. The two conversions do not compile when the ABI gains a field.
         #[derive(Serialize)]
         struct FieldsRef<'a> {
             key: Key,
@@ -381,7 +347,7 @@ impl<'a> From<&'a Input<'_>> for Line<'a> {
 }
 
 impl Line<'_> {
-    /// Tells the engine what this line recorded; a header or an end is nothing to tell.
+    /// Passes the recorded input on; a header or an end is none.
     pub(super) fn tell(self, sink: &mut dyn FnMut(Input<'_>)) {
         sink(match self {
             Self::Header(_) | Self::End => return,
@@ -394,7 +360,7 @@ impl Line<'_> {
                 missing: missing.map(Cow::into_owned),
                 provides: provides.into_owned(),
             }),
-            // No weir has that many slots: a damaged line must not grow the engine's table.
+            // Beyond the slots of any weir: a damaged line must not grow the engine's table.
             Self::Edge { slot, .. } if slot > MAX_SLOT => return,
             Self::Edge { slot, record } => {
                 sink(Input::Edge { slot, record: record.get() });
@@ -412,7 +378,7 @@ impl Line<'_> {
                 Input::ConnectFailed(ConnectFailed { at_ns, after_ns, key, outcome, errno, syn_retransmits, _pad: 0 })
             }
             Self::Counters(recorded) => {
-                // An older weir knew fewer counters, a newer one more.
+                // An older weir has fewer counters, a newer one more.
                 let mut counters = [0; N_COUNTERS as usize];
                 for (counter, value) in counters.iter_mut().zip(recorded.iter()) {
                     *counter = *value;

@@ -1,13 +1,13 @@
 //! Byte offsets of kernel structure members, from the kernel's own type information (BTF).
 //!
-//! Only positions of types are kept, not the types: 0.6 MiB beside the 5 MiB file, both dropped once the offsets are
-//! known. Any input is possible; nothing here panics.
+//! Only positions of types are kept, not the types: 0.6 MiB beside the 5 MiB file, both dropped once the offsets are known. The
+//! input is not trusted: no bytes make it panic.
 
 use std::{collections::HashMap, path::Path};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// Where kernels since 5.4 with CONFIG_DEBUG_INFO_BTF keep it.
+/// The file of kernels since 5.4 with CONFIG_DEBUG_INFO_BTF.
 pub(crate) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 const KIND_PTR: u32 = 2;
@@ -19,11 +19,11 @@ const KIND_FUNC: u32 = 12;
 const KIND_FUNC_PROTO: u32 = 13;
 /// typedef, volatile, const, restrict, type tag: names for another type.
 const ALIASES: [u32; 5] = [KIND_TYPEDEF, 9, 10, 11, 18];
-/// How the type of a tracepoint's prototype begins.
+/// The prefix of the type of a tracepoint's prototype.
 const TRACEPOINT: &str = "btf_trace_";
-/// Bytes of every type, before what its kind adds.
+/// Bytes of the header that every type has.
 const HEADER: usize = 12;
-/// Nested aliases and anonymous members end well before this in any real kernel.
+/// Aliases and anonymous members of real kernels nest far less deeply.
 const MAX_DEPTH: u32 = 32;
 
 /// A parsed BTF blob.
@@ -36,11 +36,11 @@ pub(crate) struct Btf {
     typedefs: HashMap<String, u32>,
 }
 
-/// A function that the kernel has.
+/// A function of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Function {
     id: u32,
-    /// How many it takes.
+    /// Number of its parameters.
     pub(crate) parameters: usize,
 }
 
@@ -55,7 +55,7 @@ struct Type {
 }
 
 impl Btf {
-    /// The running kernel's.
+    /// Reads the running kernel's.
     pub(crate) fn of_kernel(path: &Path) -> Result<Self> {
         let data = std::fs::read(path).with_context(|| format!("cannot read the kernel's BTF, {}", path.display()))?;
         Self::parse(data).with_context(|| format!("the kernel's BTF, {}", path.display()))
@@ -73,7 +73,7 @@ impl Btf {
         while at < end {
             let id = btf.types.len() as u32;
             let found = btf.header(at)?;
-            // Only types that lookups start from are worth an owned name.
+            // Only types that lookups start from have an owned name.
             match found.kind {
                 KIND_STRUCT => drop(btf.structs.entry(btf.name(found.name)?.to_owned()).or_insert(id)),
                 KIND_TYPEDEF => {
@@ -118,8 +118,8 @@ impl Btf {
         Ok(Some(at.members))
     }
 
-    /// Each of these functions that the kernel has: those that were inlined everywhere, or that the compiler changed, are
-    /// not there.
+    /// Those of these functions that the kernel has. Functions that were inlined everywhere, or cloned by the compiler, are
+    /// missing.
     pub(crate) fn functions(&self, wanted: &[&str]) -> Result<HashMap<String, Function>> {
         let mut found = HashMap::new();
         for (id, &at) in self.types.iter().enumerate().skip(1) {
@@ -138,15 +138,15 @@ impl Btf {
         Ok(found)
     }
 
-    /// A blob with nothing in it but these functions and these tracepoints' prototypes, each at its own id: enough for who
-    /// looks for ids by name, and a fraction of the work of reading all types.
+    /// A blob of only these functions and these tracepoints' prototypes, each at its own id: enough to look ids up by name, and
+    /// a fraction of the work of parsing all types.
     pub(crate) fn index(&self, functions: &HashMap<String, Function>, tracepoints: &[&str]) -> Vec<u8> {
         let typedefs = tracepoints.iter().map(|tracepoint| format!("{TRACEPOINT}{tracepoint}"));
         let typedefs = typedefs.filter_map(|name| self.typedefs.get(&name).map(|&id| (KIND_TYPEDEF, id, name)));
         let functions = functions.iter().map(|(name, function)| (KIND_FUNC, function.id, name.clone()));
         let (mut types, mut strings) = (Vec::new(), vec![0]);
         for (kind, id, name) in functions.chain(typedefs) {
-            // The first is 1. All zeroes is a type of no kind.
+            // The first id is 1. A header of zeroes is a type of no kind.
             let at = HEADER * (id as usize - 1);
             types.resize(types.len().max(at + HEADER), 0);
             types[at..at + 4].copy_from_slice(&(strings.len() as u32).to_ne_bytes());
@@ -174,7 +174,7 @@ impl Btf {
         })
     }
 
-    /// The value that a name has in an enumeration.
+    /// The value of a name in an enumeration.
     pub(crate) fn enumerator(&self, enumeration: &str, wanted: &str) -> Option<u32> {
         let of_that_name = |at: &&u32| {
             let found = self.header(**at as usize).ok();
@@ -247,7 +247,7 @@ impl Btf {
     fn name(&self, offset: u32) -> Result<&str> {
         let rest = self.data.get(self.strings + offset as usize..).context("BTF name out of bounds")?;
         let end = rest.iter().position(|b| *b == 0).context("BTF name without end")?;
-        std::str::from_utf8(&rest[..end]).context("BTF name is no text")
+        std::str::from_utf8(&rest[..end]).context("BTF name is not UTF-8")
     }
 }
 

@@ -1,4 +1,4 @@
-//! What weir changes in the kernel half while it runs.
+//! Settings of the kernel half that change while it runs.
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -16,14 +16,14 @@ struct Value(Control);
 // SAFETY: repr(C) integers without implicit padding (asserted in the ABI).
 unsafe impl aya::Pod for Value {}
 
-/// The kernel half's `CONTROL`, and what is in it.
+/// The kernel half's `CONTROL`, and its present value.
 pub(crate) struct ControlMap {
     map: Array<MapData, Value>,
     now: Control,
 }
 
 impl ControlMap {
-    /// Takes it over before any program is attached: up to then no socket gets a record.
+    /// Takes the map before any program is attached. Until then no socket gets a record.
     pub(crate) fn take(ebpf: &mut Ebpf, max_sockets: u32) -> Result<Self> {
         let map = ebpf.take_map("CONTROL").context("the object has no map CONTROL")?;
         let mut control = Self { map: Array::try_from(map)?, now: Control { max_sockets, ..Control::default() } };
@@ -42,13 +42,13 @@ impl ControlMap {
         self.write()
     }
 
-    /// From now on so many sockets may have a record.
+    /// From now on at most this many sockets may have a record.
     pub(crate) fn limit_sockets(&mut self, most: u32) -> Result<()> {
         self.now.max_sockets = most;
         self.write()
     }
 
     fn write(&mut self) -> Result<()> {
-        self.map.set(0, Value(self.now), 0).context("tell the kernel half what is changed")
+        self.map.set(0, Value(self.now), 0).context("write the settings of the kernel half")
     }
 }

@@ -1,5 +1,5 @@
-//! What the running kernel has, as its own type information tells: fields, functions, tracepoints. Its version is never
-//! asked: stable updates and vendors move features both ways.
+//! The features of the running kernel, from its type information: fields, functions, tracepoints. Its version does not matter:
+//! stable updates and vendors backport and remove features.
 
 use std::{collections::HashMap, path::Path};
 
@@ -13,9 +13,9 @@ use super::{
     table::{Hook, PROBES, Part},
 };
 
-/// `bpf_sk_storage_get` for tracing programs (since 5.11), as the kernel names it inside.
+/// `bpf_sk_storage_get` for tracing programs (since 5.11), by the name of its function in the kernel.
 const STORAGE_IN_TRACING: &str = "bpf_sk_storage_get_tracing";
-/// A helper that tells a system call's registers (since 5.15).
+/// A helper that returns a system call's registers (since 5.15).
 const TASK_PT_REGS: &str = "bpf_task_pt_regs";
 
 /// `THREAD_SIZE`.
@@ -24,9 +24,9 @@ const STACK_SIZE: u32 = 16 << 10;
 /// The running kernel.
 pub(crate) struct Kernel {
     types: btf::Btf,
-    /// What programs attach to, for aya, which looks for its ids.
+    /// Types of the attachment targets, in which aya looks their ids up.
     pub(crate) attach_types: Btf,
-    /// Each function that an entry or a feature depends on, where the kernel has it.
+    /// The functions that entries and features depend on, as far as the kernel has them.
     functions: HashMap<String, btf::Function>,
 }
 
@@ -39,7 +39,7 @@ impl Kernel {
             let parts = PROBES.iter().flat_map(|probe| probe.entries).flat_map(|entry| entry.parts);
             parts.filter(move |part| wanted(part.hook)).map(|part| part.target)
         };
-        // aya attaches an iterator to the function that it is known by.
+        // aya attaches an iterator by the name of its function.
         let iterators: Vec<_> =
             targets(|hook| hook == Hook::Iterator).map(|target| format!("bpf_iter_{target}")).collect();
         let wanted: Vec<&str> = targets(is_function)
@@ -48,23 +48,23 @@ impl Kernel {
             .collect();
         let functions = types.functions(&wanted)?;
         let tracepoints: Vec<&str> = targets(|hook| hook == Hook::TpBtf).collect();
-        // Of all types aya would make 150,000 allocations, and go through them for each program.
+        // For all types, aya would make 150,000 allocations, and search them for each program.
         let index = types.index(&functions, &tracepoints);
         let attach_types = Btf::parse(&index, Endianness::default()).context("cannot read the kernel's BTF")?;
         Ok(Self { types, attach_types, functions })
     }
 
-    /// Every offset the kernel half needs.
+    /// Every offset that the kernel half needs.
     ///
     /// # Errors
-    /// The first field that this kernel does not have.
+    /// Names the first field that this kernel does not have.
     pub(crate) fn offsets(&self) -> Result<Offsets> {
         Offsets::resolve(|path| self.types.offset(path))
     }
 
-    /// What the programs differ by.
+    /// The features by which the programs differ.
     pub(crate) fn features(&self) -> Features {
-        // Without the file there are no hierarchies of version 1.
+        // Without the file, the kernel has no hierarchies of version 1.
         let v1 = Hierarchy::of_version_1(&std::fs::read_to_string("/proc/cgroups").unwrap_or_default());
         let v1 = v1.and_then(|v1| Some((v1.id, self.css_of(v1)?)));
         Features {
@@ -72,39 +72,40 @@ impl Kernel {
             cgroup_v1_hierarchy: v1.map_or(0, |(id, _)| id),
             registers_in_stack: if self.functions.contains_key(TASK_PT_REGS) { 0 } else { self.registers_in_stack() },
             table_pad: self.table_pad(),
-            accept_queues: 0, // nobody has asked for them yet
+            accept_queues: 0, // set by the caller
             spill_in_map: u32::from(!self.functions.contains_key(STORAGE_IN_TRACING)),
         }
     }
 
-    /// From the first byte of a static, which the kernel keeps behind the head of an array map that begins a page, to the next
-    /// pair of cache lines: what processors fetch together.
+    /// Bytes from the first byte of a static to the next pair of cache lines, which processors fetch together. The kernel places
+    /// statics behind the header of an array map, which begins at a page.
     fn table_pad(&self) -> u32 {
         const PAIR: u32 = 128;
         let head = self.types.offset("bpf_array.value").unwrap_or(0);
         head.next_multiple_of(PAIR) - head
     }
 
-    /// Where a `css_set` keeps the pointer for a controller.
+    /// The offset of a controller's pointer in a `css_set`.
     fn css_of(&self, hierarchy: Hierarchy) -> Option<u32> {
         let controller = self.types.enumerator("cgroup_subsys_id", &format!("{}_cgrp_id", hierarchy.controller))?;
         let first = self.types.offset("css_set.subsys").ok()?;
         controller.checked_mul(size_of::<u64>() as u32)?.checked_add(first)
     }
 
-    /// They are the last thing on the stack. Its size is in no type, but has been the same since 4.x on both architectures,
-    /// unless the kernel is built to find its own faults (KASAN): then weir reads nothing that looks like a call.
+    /// The offset of a system call's registers, which are at the end of the stack. The size of the stack is in no type, but has
+    /// been the same since 4.x on both architectures, except in kernels with KASAN: there, weir reads nothing that looks like a
+    /// system call.
     fn registers_in_stack(&self) -> u32 {
         let thread_size = STACK_SIZE.max(rustix::param::page_size() as u32);
         self.types.size_of("pt_regs").map_or(0, |size| thread_size.saturating_sub(size))
     }
 
-    /// Whether the part's function or tracepoint is there.
+    /// Whether the kernel has the part's function or tracepoint.
     pub(crate) fn has(&self, part: &Part) -> bool {
         matches!(part.hook, Hook::SyscallExit | Hook::Iterator) || self.parameters(part).is_some()
     }
 
-    /// Whether it is there with other arguments than the program was written for.
+    /// Whether the kernel has it with other arguments than the program was written for.
     pub(crate) fn differs(&self, part: &Part) -> bool {
         self.parameters(part).is_some_and(|parameters| !part.fits(parameters))
     }
@@ -119,12 +120,12 @@ impl Kernel {
         }
     }
 
-    /// Why the part cannot be had, if types alone can tell.
+    /// Why the part cannot be used, as far as types show it.
     pub(crate) fn obstacle(&self, part: &Part) -> Option<String> {
         match part.hook {
             Hook::TpBtf if !self.has(part) => Some("this kernel has no such tracepoint".into()),
             _ if !self.has(part) => Some("this kernel has no such function".into()),
-            // A typed tracepoint's arguments are checked by the verifier; a function's result lies behind the last.
+            // The verifier checks a typed tracepoint's arguments. A function's result is read behind its last argument.
             hook if is_function(hook) && self.differs(part) => {
                 Some(format!("its arguments are not {} in this kernel", part.prototype))
             }

@@ -1,12 +1,12 @@
-//! What the kernel half says of its own decisions, for finding out why an edge is what it is. Off unless asked for: then
-//! the verifier removes every statement, and what remains is an empty ring.
+//! The kernel half's log of its decisions, for debugging. While it is off, the verifier removes every log statement, and only an
+//! empty ring remains.
 
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
 use aya_log::{EbpfLogger, Level};
 use log::{Log, Metadata, Record};
 
-/// The statements' level in the kernel half, as `AYA_LOG_LEVEL` takes it.
+/// The log level of the kernel half: the value of `AYA_LOG_LEVEL`.
 pub(crate) fn level(enabled: bool) -> u8 {
     if enabled { Level::Debug as u8 } else { 0 }
 }
@@ -19,7 +19,7 @@ impl KernelLog {
         Ok(Self(EbpfLogger::init_with_logger(ebpf, Stderr).context("the kernel half's log")?))
     }
 
-    /// Writes what has gathered to stderr.
+    /// Writes new entries to stderr.
     pub(crate) fn flush(&mut self) {
         self.0.flush();
     }

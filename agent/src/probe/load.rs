@@ -1,4 +1,4 @@
-//! The kernel half's object: fitted to the running kernel and to its limits.
+//! Loads the kernel half's object, adapted to the running kernel and to the limits.
 
 use anyhow::{Context as _, Result};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel, maps::Stack};
@@ -9,7 +9,7 @@ use super::kernel_log;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weir-probes"));
 
-/// Sizes of the kernel half's state, and whether it talks.
+/// Sizes of the kernel half's state, and its optional parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Edges with a record of their own; the rest share `other`.
@@ -31,14 +31,14 @@ impl Default for Limits {
     }
 }
 
-/// Where sockets get their records from a map: what finds no room in the table of 16,384.
+/// Records in the map that is used where socket storage cannot be: for sockets beyond the table of 16,384.
 const SPILLED: u32 = 8192;
 /// Listening ports whose queues are watched.
 const ACCEPT_QUEUES: u32 = 1024;
 /// Threads inside a send at once.
 const SENDERS: u32 = 8192;
 
-/// Makes the offsets a value that aya can write into `.rodata`.
+/// Gives aya the layout facts it needs to write the value into `.rodata`.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
 struct Frozen<T>(T);
@@ -48,7 +48,7 @@ unsafe impl aya::Pod for Frozen<Offsets> {}
 // SAFETY: likewise.
 unsafe impl aya::Pod for Frozen<Features> {}
 
-/// Before 5.11 the memory of maps and programs counts against this limit, 64 KiB by default. What cannot be raised is said
+/// Before 5.11 the memory of maps and programs counts against this limit, 64 KiB by default. A failure here shows as an error
 /// when the maps do not fit.
 pub(super) fn raise_locked_memory() {
     let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
@@ -58,7 +58,7 @@ pub(super) fn raise_locked_memory() {
 pub(super) fn object(offsets: &Offsets, features: Features, limits: Limits) -> Result<Ebpf> {
     let untyped = features.spill_in_map != 0;
     EbpfLoader::new()
-        // Sizes are told in the log of a load that fails (`super::size`).
+        // Sizes are in the log of a load that fails (`super::size`).
         .verifier_log_level(VerifierLogLevel::STATS)
         .override_global("OFFSETS", &Frozen(*offsets), true)
         .override_global("FEATURES", &Frozen(features), true)
@@ -74,7 +74,7 @@ pub(super) fn object(offsets: &Offsets, features: Features, limits: Limits) -> R
         .context("cannot create weir's maps")
 }
 
-/// Hands all slots but `other` to the kernel half, the lowest on top: slots in use stay together.
+/// Gives all slots but `other` to the kernel half, the lowest on top, so that slots in use stay together.
 pub(super) fn fill_free_slots(ebpf: &mut Ebpf, limits: Limits) -> Result<()> {
     let map = ebpf.map_mut("FREE_SLOTS").context("the object has no map FREE_SLOTS")?;
     let mut free = Stack::<_, u32>::try_from(map)?;

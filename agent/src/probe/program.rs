@@ -1,4 +1,4 @@
-//! One program on one hook: loaded, attached, and detached when its link is dropped.
+//! One program on one hook: loads and attaches it; dropping the link detaches it.
 
 use std::os::fd::OwnedFd;
 
@@ -23,7 +23,7 @@ pub(crate) enum Link {
     SyscallExit(OwnedFd),
 }
 
-/// Has the kernel verify the part's program, once.
+/// Loads the part's program, unless it is loaded already: the kernel verifies it.
 pub(crate) fn load(program: &mut Program, part: &Part, types: &Btf) -> Result<()> {
     if program.fd().is_ok() {
         return Ok(());
@@ -40,7 +40,7 @@ pub(crate) fn load(program: &mut Program, part: &Part, types: &Btf) -> Result<()
     Ok(())
 }
 
-/// Attaches a loaded one; an iterator is not attached but run (`super::scan`).
+/// Attaches a loaded program. An iterator is not attached but run (`super::scan`).
 pub(crate) fn attach(program: &mut Program, part: &Part) -> Result<Link> {
     Ok(match (part.hook, program) {
         (Hook::TpBtf, Program::BtfTracePoint(program)) => {

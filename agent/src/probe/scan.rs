@@ -1,20 +1,20 @@
-//! Running the socket scan: see the kernel half's `probe/iter_task_file.rs` for what each phase does.
+//! Runs the socket scan: the kernel half's `probe/iter_task_file.rs` documents each phase.
 
 use std::{fs::File, io::Read as _};
 
 use anyhow::{Context as _, Result};
 use aya::{Ebpf, maps::Array, programs::Iter};
 
-/// What a run of the scan does.
+/// What one run of the scan does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Phase {
     /// Remember listening ports.
     Listening = 0,
-    /// Take up clients, so that servers find their peers.
+    /// Make records of client sockets, so that servers find their peers.
     Clients = 1,
-    /// Take up the rest, and count those there is no room for.
+    /// Make records of the rest, and count sockets beyond the limit.
     Rest = 2,
-    /// Settle what is idle.
+    /// End idle rounds, and move gathered bytes.
     Settle = 3,
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn run(ebpf: &mut Ebpf, program: &str, phase: Phase) -> Result<()> {
     let program: &mut Iter = program.try_into()?;
     let link = program.attach().context("start the socket scan")?;
     let mut file: File = program.take_link(link)?.into_file().context("open the socket scan")?;
-    // It writes nothing: the end of file says that all was visited.
+    // The program writes nothing: end of file means that all files were visited.
     file.read_to_end(&mut Vec::new()).context("run the socket scan")?;
     Ok(())
 }

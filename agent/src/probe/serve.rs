@@ -1,5 +1,4 @@
-//! Serving every probe with the best entry that the kernel takes: one program's failure costs its own signal and nothing
-//! else.
+//! Serves every probe with the best entry that the kernel accepts. The failure of a program costs only what its probe provides.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::{Ebpf, maps::Map, programs::Program};
-use weir_abi::Features;
+use weir_abi::{Features, ProbeName};
 use weir_engine::ProbeState;
 
 use super::{
@@ -19,40 +18,41 @@ use super::{
     load::{self, Limits},
     program::{self, Link},
     scan::{self, Phase},
-    size::{ProgramSize, Told},
+    size::{ProgramSize, VerifierLog},
     table::{Entry, Hook, PROBES, Part, Probe},
 };
 
-/// The kernel half, running. Dropping it (or dying) detaches and frees all of it.
+/// The running kernel half. Dropping it, like the end of the process, detaches and frees all of it.
 pub struct Probes {
     /// Programs and maps.
     pub(crate) ebpf: Ebpf,
-    /// What became of each probe, in table order.
+    /// The state of each probe, in table order.
     pub(crate) served: Vec<Served>,
-    /// The kernel half's log, when asked for.
+    /// The kernel half's log; none while it is off.
     pub(crate) log: Option<KernelLog>,
-    /// What may be changed meanwhile.
+    /// Settings that change while it runs.
     pub(crate) control: ControlMap,
     /// The statics' map, which must stay open.
     statics: Option<OwnedFd>,
-    /// What keeps the probes attached, by name.
-    links: BTreeMap<&'static str, Vec<Link>>,
+    /// Links that keep the probes attached.
+    links: BTreeMap<ProbeName, Vec<Link>>,
 }
 
-/// What became of a probe.
+/// The state of a probe.
 #[derive(Debug)]
 pub(crate) struct Served {
-    /// For the outputs.
+    probe: ProbeName,
+    /// As reported in outputs.
     pub(crate) state: ProbeState,
-    /// The entry that serves it; none when it is missing.
+    /// The entry that serves it; none if it is missing.
     pub(crate) entry: Option<&'static Entry>,
-    /// The better ones, and why they do not.
+    /// Better entries, and why the kernel did not accept them.
     pub(crate) passed_over: Vec<(&'static Entry, String)>,
-    /// What the kernel made of its program, where that was asked for.
+    /// The size of its program, where that was measured.
     pub(crate) size: Option<ProgramSize>,
 }
 
-/// A probe on its way to be served: its entries before `next` have been passed over.
+/// A probe to be served: its entries before `next` have failed.
 struct Candidate {
     probe: &'static Probe,
     next: usize,
@@ -65,15 +65,15 @@ struct Candidate {
 pub struct Trial<'a> {
     /// Probes or entries to treat as if the kernel refused them: for tests.
     pub refuse: &'a [String],
-    /// Have the kernel tell what it makes of each program: each is verified twice.
+    /// Measure the size of each program: each is verified twice.
     pub measure: bool,
 }
 
 impl Probes {
-    /// Loads every probe and attaches it, then takes up the sockets that exist.
+    /// Loads and attaches every probe, then makes records of existing sockets.
     ///
     /// # Errors
-    /// When the kernel has no BTF, refuses the maps, or one of the required probes does not run.
+    /// If the kernel has no BTF, refuses the maps, or cannot run one of the required probes.
     pub fn start(limits: Limits, trial: Trial<'_>) -> Result<Self> {
         let probes = Self::try_all(limits, trial)?;
         for (probe, served) in PROBES.iter().zip(&probes.served) {
@@ -84,10 +84,10 @@ impl Probes {
         Ok(probes)
     }
 
-    /// The same, but no probe's failure is an error: see `served`.
+    /// The same, but the failure of a probe is no error: see `served`.
     ///
     /// # Errors
-    /// When the kernel has no BTF or refuses the maps.
+    /// If the kernel has no BTF or refuses the maps.
     pub(crate) fn try_all(limits: Limits, trial: Trial<'_>) -> Result<Self> {
         load::raise_locked_memory();
         let kernel = Kernel::read()?;
@@ -96,8 +96,9 @@ impl Probes {
         loop {
             let mut probes = Self::prepare(limits, &kernel, features)?;
             let left = probes.attach_all(candidates, limits, &kernel, trial);
-            // Whether trampolines work is known only once one has been attached. If one of the programs turns out to get
-            // untyped sockets, all must keep their records where it finds them: once more, without what has failed.
+            // Whether trampolines work is known only after one has been attached. If one of the programs gets untyped sockets,
+            // all programs must keep spilled records where it finds them: everything is loaded once more, without the entries
+            // that have failed.
             if features.spill_in_map == 0 && probes.served.iter().filter_map(|s| s.entry).any(Entry::is_untyped) {
                 features.spill_in_map = 1;
                 candidates = left;
@@ -116,8 +117,8 @@ impl Probes {
         Ok(Self { ebpf, served: Vec::new(), log, control, statics: None, links: BTreeMap::new() })
     }
 
-    /// All are verified before the first attaches: between two hooks that belong together lie microseconds of the kernel's
-    /// traffic, not the verifier's milliseconds. Returns what is left of the candidates.
+    /// All programs are verified before the first is attached, so that attaching two hooks that belong together takes
+    /// microseconds, and not the verifier's milliseconds. Returns the candidates without the entries that failed.
     fn attach_all(
         &mut self,
         mut candidates: Vec<Candidate>,
@@ -137,7 +138,7 @@ impl Probes {
         candidates
     }
 
-    /// Moves the candidate on to the first of its entries that the kernel takes.
+    /// Loads the first of the remaining entries that the kernel accepts.
     fn load_next(&mut self, candidate: &mut Candidate, kernel: &Kernel, trial: Trial<'_>) {
         while let Some(entry) = candidate.entry() {
             match self.load_entry(candidate.probe, entry, kernel, trial) {
@@ -150,7 +151,7 @@ impl Probes {
         }
     }
 
-    /// Attaches the entry that was loaded, or else the next that can be; none when none can.
+    /// Attaches the loaded entry, or else the next one that can be; none if none can.
     fn attach_next(&mut self, candidate: &mut Candidate, kernel: &Kernel, trial: Trial<'_>) -> Option<&'static Entry> {
         while let Some(entry) = candidate.entry() {
             match self.attach_entry(candidate.probe.name, entry, kernel) {
@@ -171,7 +172,7 @@ impl Probes {
         kernel: &Kernel,
         trial: Trial<'_>,
     ) -> Result<Option<ProgramSize>> {
-        let named = |name: &String| *name == probe.name || *name == entry.to_string();
+        let named = |name: &String| name == probe.name.as_str() || *name == entry.to_string();
         ensure!(!trial.refuse.iter().any(named), "refused on purpose (--refuse-probe)");
         let mut size = None;
         for (n, part) in wanted_parts(entry, kernel).enumerate() {
@@ -180,10 +181,10 @@ impl Probes {
             }
             let program = self.program(part.program)?;
             if trial.measure && n == 0 {
-                let told = Told::by_failing(|| program::load(program, part, &kernel.attach_types));
+                let log = VerifierLog::by_failing(|| program::load(program, part, &kernel.attach_types));
                 let began = Instant::now();
                 program::load(program, part, &kernel.attach_types)?;
-                size = ProgramSize::of(program, told, began.elapsed());
+                size = ProgramSize::of(program, log, began.elapsed());
             } else {
                 program::load(program, part, &kernel.attach_types)?;
             }
@@ -191,20 +192,20 @@ impl Probes {
         Ok(size)
     }
 
-    fn attach_entry(&mut self, name: &'static str, entry: &Entry, kernel: &Kernel) -> Result<()> {
+    fn attach_entry(&mut self, probe: ProbeName, entry: &Entry, kernel: &Kernel) -> Result<()> {
         if entry.parts[0].hook == Hook::Iterator {
             for phase in [Phase::Listening, Phase::Clients, Phase::Rest] {
                 scan::run(&mut self.ebpf, entry.parts[0].program, phase)?;
             }
             return Ok(());
         }
-        self.attach_parts(name, wanted_parts(entry, kernel))
+        self.attach_parts(probe, wanted_parts(entry, kernel))
     }
 
     /// All of them, or none.
-    fn attach_parts<'p>(&mut self, name: &'static str, parts: impl Iterator<Item = &'p Part>) -> Result<()> {
+    fn attach_parts<'p>(&mut self, probe: ProbeName, parts: impl Iterator<Item = &'p Part>) -> Result<()> {
         let links: Result<_> = parts.map(|part| program::attach(self.program(part.program)?, part)).collect();
-        self.links.insert(name, links?);
+        self.links.insert(probe, links?);
         Ok(())
     }
 
@@ -212,31 +213,31 @@ impl Probes {
         self.ebpf.program_mut(name).with_context(|| format!("weir's object has no program {name}: this is a bug"))
     }
 
-    fn entry_of(&self, name: &str) -> Option<&'static Entry> {
-        self.served.iter().find(|served| served.state.name == name)?.entry
+    fn entry_of(&self, probe: ProbeName) -> Option<&'static Entry> {
+        self.served.iter().find(|served| served.probe == probe)?.entry
     }
 
     /// Detaches a probe, or attaches it again. Nothing happens to one that could not run.
-    pub(crate) fn switch(&mut self, name: &'static str, on: bool) -> Result<()> {
+    pub(crate) fn switch(&mut self, probe: ProbeName, on: bool) -> Result<()> {
         if !on {
-            self.links.remove(name);
+            self.links.remove(&probe);
             return Ok(());
         }
-        let Some(entry) = self.entry_of(name).filter(|_| !self.links.contains_key(name)) else { return Ok(()) };
+        let Some(entry) = self.entry_of(probe).filter(|_| !self.links.contains_key(&probe)) else { return Ok(()) };
         let parts = entry.parts.iter().filter(|part| !part.where_present);
-        self.attach_parts(name, parts).with_context(|| format!("attach {name} again"))
+        self.attach_parts(probe, parts).with_context(|| format!("attach {probe} again"))
     }
 
-    /// Settles idle rounds and takes up what no hook has seen.
+    /// Ends idle rounds, and makes records of sockets that no hook has seen.
     pub(crate) fn settle(&mut self) -> Result<()> {
-        match self.entry_of("iter_task_file") {
+        match self.entry_of(ProbeName::IterTaskFile) {
             Some(entry) => scan::run(&mut self.ebpf, entry.parts[0].program, Phase::Settle),
             None => Ok(()),
         }
     }
 
-    /// aya keeps what it filled the statics with: 2 MiB of zeroes for the table of socket records. The descriptor stays, as
-    /// the map is counted by it.
+    /// aya keeps the initial content of the statics: 2 MiB of zeroes for the table of socket records. Only the descriptor is
+    /// kept, by which the memory of the map is counted.
     fn forget_statics(&mut self) {
         if let Some(Map::Array(statics)) = self.ebpf.take_map(".bss")
             && let Ok(descriptor) = statics.fd().as_fd().try_clone_to_owned()
@@ -264,7 +265,7 @@ impl Candidate {
         self.probe.always || limits.accept_queues
     }
 
-    /// One that is not wanted is not missing.
+    /// A probe that is not wanted is not missing.
     fn served(&self, entry: Option<&'static Entry>, wanted: bool) -> Served {
         let missing = (wanted && entry.is_none()).then(|| match self.passed_over.as_slice() {
             [(_, reason)] => reason.clone(),
@@ -272,7 +273,8 @@ impl Candidate {
         });
         let Probe { name, provides, .. } = *self.probe;
         Served {
-            state: ProbeState { name: name.into(), missing, provides: provides.into() },
+            probe: name,
+            state: ProbeState { name: name.as_str().into(), missing, provides: provides.into() },
             entry,
             passed_over: self.passed_over.clone(),
             size: self.size.clone().filter(|_| entry.is_some()),
@@ -280,12 +282,12 @@ impl Candidate {
     }
 }
 
-/// The parts of an entry that this kernel is to have.
+/// The parts of an entry that apply to this kernel.
 fn wanted_parts<'a>(entry: &'a Entry, kernel: &'a Kernel) -> impl Iterator<Item = &'a Part> {
     entry.parts.iter().filter(|part| !part.where_present || kernel.has(part))
 }
 
-/// An error in one line: the chain of causes, and of the verifier's log its verdict.
+/// An error in one line: the chain of causes, with the verdict in place of the verifier's log.
 fn in_one_line(error: &anyhow::Error) -> String {
     let mut links: Vec<String> = Vec::new();
     for cause in error.chain() {
@@ -301,7 +303,7 @@ fn in_one_line(error: &anyhow::Error) -> String {
     links.join(": ")
 }
 
-/// The last line that is no statistics.
+/// The last line that is not one of the statistics.
 fn verdict(log: &str) -> &str {
     let is_statistics =
         |line: &str| ["processed ", "verification time", "stack depth"].iter().any(|start| line.starts_with(start));
@@ -313,7 +315,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_says_what_the_verifier_said_last() {
+    fn an_error_has_the_last_line_of_the_verifier() {
         let log = "Verifier output: 0: R1=ctx()\n; code\ninvalid func unknown#158\nverification time 12 usec\nstack depth 8\n";
         let error = anyhow::anyhow!("BPF_PROG_LOAD: Invalid argument (os error 22). {log}").context("load x");
         assert_eq!(

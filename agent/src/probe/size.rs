@@ -1,4 +1,4 @@
-//! What the kernel made of a program: how much it had to check, how much it will run.
+//! The size of a loaded program: for the verifier, and as machine code.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use aya::programs::{Program, ProgramError, ProgramInfo};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 
-/// A loaded program's size and what loading it took. A number that the kernel does not tell is null.
+/// A loaded program's size and load time. A number that the kernel does not report is null.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct ProgramSize {
     /// Instructions that the verifier walked, over all paths.
@@ -16,22 +16,22 @@ pub(crate) struct ProgramSize {
     pub(crate) translated_bytes: Option<u32>,
     /// Machine code; null where programs are interpreted.
     pub(crate) machine_code_bytes: Option<u32>,
-    /// Stack of its own frame and of each function it calls, together: at most this is in use at once.
+    /// Stack of its own frame and of all functions it calls together: an upper bound of what is in use at once.
     pub(crate) stack_bytes: Option<u32>,
     /// From the system call to its return, milliseconds.
     pub(crate) load_ms: f64,
 }
 
 impl ProgramSize {
-    /// Of a program that has been loaded.
-    pub(crate) fn of(program: &Program, told: Told, load: Duration) -> Option<Self> {
+    /// Of a loaded program, whose verifier log was read before.
+    pub(crate) fn of(program: &Program, log: VerifierLog, load: Duration) -> Option<Self> {
         let info = info(program).ok()?;
         Some(Self {
-            // Kernels before 5.16 say it in the log alone.
-            verified_instructions: info.verified_instruction_count().or(told.verified_instructions),
+            // Kernels before 5.16 have it only in the log.
+            verified_instructions: info.verified_instruction_count().or(log.verified_instructions),
             translated_bytes: info.size_translated(),
             machine_code_bytes: Some(info.size_jitted()).filter(|bytes| *bytes > 0),
-            stack_bytes: told.stack_bytes,
+            stack_bytes: log.stack_bytes,
             load_ms: (load.as_secs_f64() * 1e6).round() / 1e3,
         })
     }
@@ -45,21 +45,21 @@ fn info(program: &Program) -> Result<ProgramInfo> {
         Program::FEntry(program) => program.info(),
         Program::FExit(program) => program.info(),
         Program::KProbe(program) => program.info(),
-        _ => anyhow::bail!("not a kind of program that weir has"),
+        _ => anyhow::bail!("not a type of program that weir has"),
     }
     .context("bpf(BPF_OBJ_GET_INFO_BY_FD)")
 }
 
-/// What the verifier's log says of a program.
+/// The numbers in the verifier's log of a program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct VerifierLog {
     stack_bytes: Option<u32>,
     verified_instructions: Option<u32>,
 }
 
-impl Told {
-    /// aya keeps the log only of loads that fail: so this one is made to fail at its very end, where the program would get
-    /// its descriptor. Kernels of 7 look for a descriptor first, and tell nothing.
+impl VerifierLog {
+    /// aya keeps the log only of failed loads, so this load is made to fail at its end, where the program would get its
+    /// descriptor. Kernels since 7.0 reserve the descriptor first, and write no log.
     pub(crate) fn by_failing(load: impl FnOnce() -> Result<()>) -> Self {
         let limit = getrlimit(Resource::Nofile);
         if setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..limit }).is_err() {
@@ -95,8 +95,8 @@ mod tests {
     #[test]
     fn all_frames_count() {
         let log = "verification time 12 usec\nstack depth 16+0+72\nprocessed 9 insns (limit 1000000)";
-        assert_eq!(Told::parse(log), Told { stack_bytes: Some(88), verified_instructions: Some(9) });
-        assert_eq!(Told::parse("processed by hand"), Told::default());
+        assert_eq!(VerifierLog::parse(log), VerifierLog { stack_bytes: Some(88), verified_instructions: Some(9) });
+        assert_eq!(VerifierLog::parse("processed by hand"), VerifierLog::default());
         assert_eq!(sum_of_frames("stack depth 8"), Some(8));
         assert_eq!(sum_of_frames("stack depth 8+?"), None);
         assert_eq!(sum_of_frames(""), None);

@@ -1,4 +1,6 @@
-//! Every probe weir has, in attach order, and for each the hooks that can serve it, the best first.
+//! Every probe, in the order of attachment, and for each the hooks that can serve it, the best first.
+
+use weir_abi::ProbeName;
 
 /// How a program hooks into the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,31 +32,31 @@ pub struct Part {
     pub target: &'static str,
     /// The kernel's prototype; compared with BTF. Empty where there is none.
     pub prototype: &'static str,
-    /// Left out where the kernel has no such function: it was added or taken out over time.
+    /// Skipped on a kernel without this function: some kernels do not have it.
     pub where_present: bool,
 }
 
 /// One way to serve a probe: all its parts or none.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// First kernel that has it, of those that weir supports.
+    /// First kernel that has it.
     pub since: &'static str,
-    /// The first is the one that does the work.
+    /// The first is the one that is named in outputs.
     pub parts: &'static [Part],
 }
 
 /// One probe.
 #[derive(Clone, Copy, Debug)]
 pub struct Probe {
-    /// Probe and test share this name, and with the first entry the hook.
-    pub name: &'static str,
+    /// Also the name of its kernel file and of its test.
+    pub name: ProbeName,
     /// Ways to serve it, the best first.
     pub entries: &'static [Entry],
-    /// What is unknown without it.
+    /// What it measures: unknown without it.
     pub provides: &'static str,
-    /// Whether weir can run without it.
+    /// Whether weir cannot run without it.
     pub required: bool,
-    /// Whether it is served wherever it can be; else only where accept queues are wanted.
+    /// Whether it is always attached; else only where accept queues are watched.
     pub always: bool,
 }
 
@@ -66,7 +68,7 @@ impl Probe {
 }
 
 impl Entry {
-    /// Whether its programs get sockets that the verifier has no type for.
+    /// Whether its programs get sockets without a type for the verifier.
     pub(crate) fn is_untyped(&self) -> bool {
         let untyped = |part: &Part| {
             matches!(part.hook, Hook::Kprobe | Hook::Kretprobe) || part.program == "iter_task_file_untyped"
@@ -105,7 +107,7 @@ impl Part {
     }
 }
 
-/// A tracepoint whose program has its name.
+/// A tracepoint; its program has the same name.
 const fn tp_btf(target: &'static str, prototype: &'static str) -> Part {
     Part { program: target, hook: Hook::TpBtf, target, prototype, where_present: false }
 }
@@ -123,20 +125,20 @@ const SENDMSG: &str = "(struct sock *, struct msghdr *, size_t)";
 const SENDPAGE: &str = "(struct sock *, struct page *, int, size_t, int)";
 const SOCK: &str = "(struct sock *)";
 
-/// The probes. Ends are attached before beginnings, so that no socket is taken up that would never be released, and
-/// the scan runs before the data hooks, so that these find roles and peers settled. Receives come before sends: a
-/// receive without its send is no round, a send without its receive would look like an unanswered one. For the same
-/// reason a function's return is attached before its entry.
+/// The probes. Ends are attached before beginnings, so that no socket gets a record that would never be released. The scan runs
+/// before the data hooks, so that roles and peers are known to these. Receives come before sends: a receive without its send is
+/// no round, but a send without its receive would look like an unanswered request. For the same reason a function's return is
+/// attached before its entry.
 pub static PROBES: &[Probe] = &[
     Probe {
-        name: "tcp_destroy_sock",
+        name: ProbeName::TcpDestroySock,
         entries: &[Entry { since: "4.16", parts: &[tp_btf("tcp_destroy_sock", "(void *, struct sock *)")] }],
         provides: "the end of sockets",
         required: true,
         always: true,
     },
     Probe {
-        name: "inet_sock_set_state",
+        name: ProbeName::InetSockSetState,
         entries: &[Entry {
             since: "4.16",
             parts: &[tp_btf("inet_sock_set_state", "(void *, const struct sock *, const int, const int)")],
@@ -146,14 +148,14 @@ pub static PROBES: &[Probe] = &[
         always: true,
     },
     Probe {
-        name: "sys_exit_connect",
+        name: ProbeName::SysExitConnect,
         entries: &[Entry { since: "4.7", parts: &[on(Hook::SyscallExit, "connect", "sys_exit_connect", "")] }],
         provides: "connects that fail before a SYN is sent, such as for lack of a route",
         required: false,
         always: true,
     },
     Probe {
-        name: "sys_exit_accept",
+        name: ProbeName::SysExitAccept,
         entries: &[Entry {
             since: "4.7",
             parts: &[
@@ -166,7 +168,7 @@ pub static PROBES: &[Probe] = &[
         always: false,
     },
     Probe {
-        name: "tcp_retransmit_skb",
+        name: ProbeName::TcpRetransmitSkb,
         entries: &[Entry {
             since: "4.15",
             parts: &[tp_btf("tcp_retransmit_skb", "(void *, const struct sock *, const struct sk_buff *")],
@@ -176,24 +178,24 @@ pub static PROBES: &[Probe] = &[
         always: true,
     },
     Probe {
-        name: "tcp_retransmit_synack",
+        name: ProbeName::TcpRetransmitSynack,
         entries: &[Entry {
             since: "4.16",
             parts: &[tp_btf("tcp_retransmit_synack", "(void *, const struct sock *, const struct request_sock *)")],
         }],
-        provides: "SYN-ACKs sent again for handshakes that never complete",
+        provides: "SYN-ACKs retransmitted for handshakes that never complete",
         required: false,
         always: true,
     },
     Probe {
-        name: "tcp_receive_reset",
+        name: ProbeName::TcpReceiveReset,
         entries: &[Entry { since: "4.16", parts: &[tp_btf("tcp_receive_reset", "(void *, struct sock *)")] }],
         provides: "resets received",
         required: false,
         always: true,
     },
     Probe {
-        name: "tcp_send_reset",
+        name: ProbeName::TcpSendReset,
         entries: &[Entry {
             since: "4.15",
             parts: &[tp_btf("tcp_send_reset", "(void *, const struct sock *, const struct sk_buff *")],
@@ -203,7 +205,7 @@ pub static PROBES: &[Probe] = &[
         always: true,
     },
     Probe {
-        name: "inet_sk_error_report",
+        name: ProbeName::InetSkErrorReport,
         entries: &[
             Entry { since: "5.14", parts: &[tp_btf("inet_sk_error_report", "(void *, const struct sock *)")] },
             Entry { since: "5.5", parts: &[on(Hook::Fentry, "sock_def_error_report", "sock_error", SOCK)] },
@@ -214,28 +216,28 @@ pub static PROBES: &[Probe] = &[
         always: true,
     },
     Probe {
-        name: "cgroup_mkdir",
+        name: ProbeName::CgroupMkdir,
         entries: &[Entry {
             since: "4.19",
             parts: &[tp_btf("cgroup_mkdir", "(void *, struct cgroup *, const char *)")],
         }],
-        provides: "containers that end before they are looked at, by name",
+        provides: "names of containers that end before they are read",
         required: false,
         always: true,
     },
     Probe {
-        name: "iter_task_file",
+        name: ProbeName::IterTaskFile,
         entries: &[
             Entry { since: "5.11", parts: &[on(Hook::Iterator, "task_file", "iter_task_file", "")] },
-            // Without bpf_sock_from_file.
+            // For kernels without bpf_sock_from_file.
             Entry { since: "5.8", parts: &[on(Hook::Iterator, "task_file", "iter_task_file_untyped", "")] },
         ],
-        provides: "connections that were there before weir, until they next move data",
+        provides: "connections that are older than weir, until they next move data",
         required: false,
         always: true,
     },
     Probe {
-        name: "sk_data_ready",
+        name: ProbeName::SkDataReady,
         entries: &[
             Entry { since: "6.3", parts: &[tp_btf("sk_data_ready", "(void *, const struct sock *)")] },
             Entry { since: "5.5", parts: &[on(Hook::Fentry, "sock_def_readable", "sock_readable", SOCK)] },
@@ -246,10 +248,10 @@ pub static PROBES: &[Probe] = &[
         always: true,
     },
     Probe {
-        name: "sock_recv_length",
+        name: ProbeName::SockRecvLength,
         entries: &[
             Entry { since: "6.3", parts: &[tp_btf("sock_recv_length", "(void *, struct sock *, int, int)")] },
-            // Not tcp_recvmsg: who waits inside when weir starts would never be seen to return.
+            // Not tcp_recvmsg: the return of a thread that waits inside when weir starts would be missed.
             Entry { since: "4.16", parts: &[tp_btf("tcp_rcv_space_adjust", "(void *, struct sock *)")] },
         ],
         provides: "rounds, latency and bytes received",
@@ -257,7 +259,7 @@ pub static PROBES: &[Probe] = &[
         always: true,
     },
     Probe {
-        name: "sock_send_length",
+        name: ProbeName::SockSendLength,
         entries: &[
             Entry { since: "6.3", parts: &[tp_btf("sock_send_length", "(void *, struct sock *, int, int)")] },
             Entry {
@@ -282,3 +284,21 @@ pub static PROBES: &[Probe] = &[
         always: true,
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_probe_of_the_abi_has_one_row_in_order() {
+        assert_eq!(PROBES.iter().map(|probe| probe.name).collect::<Vec<_>>(), ProbeName::ALL);
+    }
+
+    #[test]
+    fn the_best_entry_of_a_tracepoint_is_the_tracepoint_of_its_name() {
+        for probe in PROBES {
+            let part = &probe.entries[0].parts[0];
+            assert!(part.hook != Hook::TpBtf || part.target == probe.name.as_str(), "{}: {part}", probe.name);
+        }
+    }
+}

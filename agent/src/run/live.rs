@@ -11,7 +11,7 @@ use weir_signals::{Pipeline, WINDOW_NS, Wanted};
 
 use super::until::{Ending, Until};
 use crate::{
-    doctor,
+    doctor::{Obstacle, find_obstacle},
     guard::Guard,
     memory::{release_start, share_heap},
     probe::{
@@ -23,7 +23,7 @@ use crate::{
         clock::monotonic_ns,
         reader::{Reader, Reading},
         timer::Timer,
-        waker::Bell,
+        waker::RingWaker,
     },
 };
 
@@ -65,21 +65,21 @@ pub(crate) struct Observation {
 #[derive(Debug)]
 pub(crate) struct CannotRun {
     error: anyhow::Error,
-    /// Cause and fix, where they are known.
-    obstacle: Option<(String, String)>,
+    /// What stands in the way, where that is known.
+    obstacle: Option<Obstacle>,
 }
 
 impl CannotRun {
     /// Looks for what stands in the way.
     fn because(error: anyhow::Error) -> Self {
-        Self { error, obstacle: doctor::obstacle() }
+        Self { error, obstacle: find_obstacle() }
     }
 }
 
 impl std::fmt::Display for CannotRun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.obstacle {
-            Some((cause, fix)) => write!(f, "cannot run here: {cause}\nfix: {fix}")?,
+            Some(obstacle) => write!(f, "cannot run here: {obstacle}")?,
             None => write!(f, "cannot run here: {:#}", self.error)?,
         }
         write!(f, "\n`weir doctor` names every cause and its fix")
@@ -105,7 +105,7 @@ pub(super) fn run(
         let probes = Probes::start(limits, Trial { refuse: &refuse, measure: false })?;
         let mut reader = Reader::new(probes, limits, pace.silence, stats, &cluster)?;
         if polls {
-            reader.poll();
+            reader.start_polls();
         }
         Ok(reader)
     };
@@ -188,7 +188,7 @@ impl Session {
         eprintln!("weir: observing{}", until.describe());
         let mut ending = Ending::begin(until)?;
         let ticks = Timer::every(self.pace.tick)?;
-        let mut waker = Bell::new(self.reader.bell()?)?;
+        let mut waker = RingWaker::new(self.reader.ring_descriptor()?)?;
         let failed = self.sinks.failed();
         let (mut code, mut is_interrupted) = (ExitCode::SUCCESS, false);
         loop {
@@ -202,9 +202,9 @@ impl Session {
                     break;
                 }
                 () = failed.notified() => break,
-                ready = waker.rung() => {
+                ready = waker.ready() => {
                     ready?;
-                    waker.heard(self.read_ring()?)?;
+                    waker.rearm(self.read_ring()?)?;
                 }
                 fired = ticks.fired() => {
                     fired?;
@@ -285,7 +285,7 @@ impl Session {
     fn read_ring(&mut self) -> Result<Option<Duration>> {
         let Self { reader, pipeline, tap, sinks, .. } = self;
         let mut consumers = Consumers { pipeline, tap, sinks, outcome: Ok(()) };
-        let again = reader.hear(&mut |input| consumers.take(input))?;
+        let again = reader.read_ring(&mut |input| consumers.take(input))?;
         consumers.outcome?;
         if self.reader.is_crowded() {
             self.read(false)?;

@@ -5,6 +5,7 @@ mod edges;
 mod queues;
 mod retire;
 mod ring;
+mod wakeups;
 
 use std::{
     os::fd::OwnedFd,
@@ -13,7 +14,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, MapData};
-use weir_abi::{Counter, EdgeRecord, FIRST_SLOT, N_COUNTERS};
+use weir_abi::{Counter, EdgeRecord, FIRST_SLOT, N_COUNTERS, ProbeName};
 use weir_engine::{Input, Started};
 use weir_names::{Identities, kubernetes};
 
@@ -28,57 +29,55 @@ pub(crate) use cost::stats_enabled;
 pub use edges::EdgeMemory;
 use queues::QueueReader;
 use retire::Retirement;
-use ring::{Heard, Ring};
+use ring::{Ring, RingEvent};
+use wakeups::{CGROUPS_QUIET_NS, SuppressedWakeUps};
 
-/// The kernel half does not ring for another edge within 150 ms, nor for another cgroup within 20: the ring is listened to
-/// again this long after it told of one.
-const AFTER_AN_EDGE_NS: u64 = 200_000_000;
-const AFTER_A_CGROUP_NS: u64 = 25_000_000;
-/// New edges that make a reading due before its time: an eighth of the slots there are by default.
-const CROWD: u32 = 512;
+/// New edges that make a reading due before its tick, and retired ones that make the heap worth trimming: an eighth of the
+/// default number of slots, a choice.
+const MANY_EDGES: u32 = 512;
 
-/// Reads everything the kernel half has to say.
+/// Reads the kernel half's maps and ring, and what belongs to the same moment: names, polls, weir's own cost.
 pub struct Reader {
     probes: Probes,
     memory: EdgeMemory,
     scratch: Box<EdgeRecord>,
     retirement: Retirement,
-    /// Fingerprint of each slot as last told: an edge that did nothing is not told again.
-    told: Vec<u64>,
+    /// Fingerprint of each slot's record as last emitted: an unchanged record is not emitted again.
+    emitted: Vec<u64>,
     ring: Ring,
     identities: Identities,
-    /// Edges heard of since the last reading.
+    /// New edges that the ring reported since the last reading.
     new_edges: u32,
-    /// Their slots, since the ring was last heard.
-    fresh: Vec<u32>,
-    /// Until when there may be edges, and cgroups, of which the ring did not ring.
-    unrung_until_ns: [u64; 2],
-    /// Edges retired since the heap was last given back.
+    /// Slots of the edges that were new when the ring was last read.
+    new_slots: Vec<u32>,
+    suppressed_wake_ups: SuppressedWakeUps,
+    /// Edges retired since the heap was last trimmed.
     retired: u32,
     counters: Array<MapData, u64>,
     cost: CostReader,
-    /// Where what the kernel does not tell by itself is wanted.
+    /// None where nothing is polled.
     poller: Option<Poller>,
-    /// Where accept queues are watched.
+    /// None where accept queues are not watched.
     queues: Option<QueueReader>,
 }
 
-/// When a reading was made, and what weir had used by then.
+/// When a reading was made, and what weir had used up to then.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reading {
     /// Monotonic clock.
     pub monotonic_ns: u64,
-    /// By the agent, its programs and its maps.
+    /// Used by the agent, its programs and its maps.
     pub spent: Spent,
     /// Sockets that have a record.
     pub sockets: u64,
 }
 
 impl Reader {
-    /// Takes over running probes. `silence`: how long a silent edge is kept. `counts_runs`: the kernel counts and times program runs at our request.
+    /// Takes over running probes. `silence`: how long a silent edge is kept. `counts_runs`: the kernel counts and times program
+    /// runs because weir asked it to.
     ///
     /// # Errors
-    /// When the kernel half's maps, or what procfs says of weir itself, cannot be opened.
+    /// When one of the kernel half's maps, or one of the files of procfs about weir itself, cannot be opened.
     pub fn new(
         mut probes: Probes,
         limits: Limits,
@@ -98,12 +97,12 @@ impl Reader {
             memory,
             scratch: Box::new(EdgeRecord::EMPTY),
             retirement,
-            told: Vec::new(),
+            emitted: Vec::new(),
             ring,
             identities: Identities::new(cluster, unix_ns.wrapping_sub(monotonic_ns)),
             new_edges: 0,
-            fresh: Vec::new(),
-            unrung_until_ns: [0; 2],
+            new_slots: Vec::new(),
+            suppressed_wake_ups: SuppressedWakeUps::default(),
             retired: 0,
             counters: Array::try_from(counters)?,
             cost,
@@ -112,12 +111,12 @@ impl Reader {
         })
     }
 
-    /// Also asks, from the beginning on, for what the kernel does not tell by itself.
-    pub(crate) fn poll(&mut self) {
+    /// Also polls, from now on, what the kernel half does not report.
+    pub(crate) fn start_polls(&mut self) {
         self.poller.get_or_insert_with(|| Poller::start(now().0));
     }
 
-    /// The stream's first inputs: where and when, and what runs.
+    /// The stream's first inputs: kernel, version and clocks, and the state of each probe.
     ///
     /// # Errors
     /// When weir's own cost cannot be read.
@@ -133,9 +132,9 @@ impl Reader {
         Ok(Reading { monotonic_ns, spent: self.cost.read(sink)?, sockets })
     }
 
-    /// With the next reading, everything that holds is said again: a consumer has missed inputs.
+    /// With the next reading, everything that holds is emitted again: a consumer has missed inputs.
     pub(crate) fn repeat(&mut self) {
-        self.told.clear();
+        self.emitted.clear();
         self.identities.repeat();
         self.queues.iter_mut().for_each(QueueReader::repeat);
     }
@@ -154,14 +153,14 @@ impl Reader {
         let (monotonic_ns, unix_ns) = now();
         self.read_events(monotonic_ns, sink)?;
         self.new_edges = 0;
-        self.fresh.clear();
+        self.new_slots.clear();
         self.read_edges(monotonic_ns, sink)?;
         if settle {
             self.identities.wait();
         }
         self.identities.tick(monotonic_ns, sink);
-        if self.retired >= CROWD {
-            // A crowd has gone: what was known of it is a few MiB that the heap would keep.
+        if self.retired >= MANY_EDGES {
+            // What was kept for that many edges is a few MiB, which the heap would not return by itself.
             self.retired = 0;
             release_heap();
         }
@@ -178,46 +177,45 @@ impl Reader {
         Ok(Reading { monotonic_ns, spent, sockets: sockets(&counters) })
     }
 
-    /// What may be changed in the kernel half while it runs.
+    /// Settings of the kernel half that may change while it runs.
     pub(crate) fn control(&mut self) -> &mut ControlMap {
         &mut self.probes.control
     }
 
-    /// What becomes of silent edges, and of new ones.
+    /// How long silent edges are kept, and whether new ones are allowed.
     pub(crate) fn retirement(&mut self) -> &mut Retirement {
         &mut self.retirement
     }
 
     /// Detaches a probe, or attaches it again.
-    pub(crate) fn switch(&mut self, probe: &'static str, on: bool) -> Result<()> {
+    pub(crate) fn switch(&mut self, probe: ProbeName, on: bool) -> Result<()> {
         self.probes.switch(probe, on)
     }
 
     fn read_events(&mut self, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
-        let [edges_until_ns, cgroups_until_ns] = [now_ns + AFTER_AN_EDGE_NS, now_ns + AFTER_A_CGROUP_NS];
-        while let Some(heard) = self.ring.next() {
-            match heard {
-                Heard::ConnectFailed(event) => sink(Input::ConnectFailed(event)),
-                Heard::CgroupMade(made) => {
-                    self.unrung_until_ns[1] = cgroups_until_ns;
+        while let Some(event) = self.ring.next() {
+            match event {
+                RingEvent::ConnectFailed(event) => sink(Input::ConnectFailed(event)),
+                RingEvent::CgroupMade(made) => {
+                    self.suppressed_wake_ups.cgroup_read(now_ns);
                     self.identities.cgroup_made(&made, now_ns);
                 }
-                Heard::NewEdge(slot) => {
-                    self.unrung_until_ns[0] = edges_until_ns;
+                RingEvent::NewEdge(slot) => {
+                    self.suppressed_wake_ups.edge_read(now_ns);
                     self.new_edges = self.new_edges.wrapping_add(1);
-                    self.fresh.push(slot);
+                    self.new_slots.push(slot);
                     if self.memory.look_at(slot)? {
                         self.read_edge(slot, now_ns, sink)?;
                     }
                 }
-                Heard::DnsReply(told) => self.identities.hear(&told),
+                RingEvent::DnsReply(reply) => self.identities.dns_reply(&reply),
             }
         }
         Ok(())
     }
 
-    /// Servers' ends first: a client's record is there before its server's, so whoever serves somebody of this host is
-    /// never told of without that client.
+    /// Servers' ends first: a client's record exists before its server's, so the engine never gets a server's end without
+    /// the end of its client on this host.
     fn read_edges(&mut self, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
         for servers in [true, false] {
             let mut slot = 0;
@@ -226,7 +224,7 @@ impl Reader {
                 if (live || slot < FIRST_SLOT) && self.memory.is_server(slot) == servers {
                     self.read_edge(slot, now_ns, sink)?;
                     if let Some(poller) = &mut self.poller {
-                        poller.meet(&self.scratch);
+                        poller.edge_seen(&self.scratch);
                     }
                 }
                 slot += 1;
@@ -237,62 +235,61 @@ impl Reader {
 
     fn read_edge(&mut self, slot: u32, now_ns: u64, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
         let index = slot as usize;
-        if self.told.len() <= index {
-            self.told.resize(index + 1, 0);
+        if self.emitted.len() <= index {
+            self.emitted.resize(index + 1, 0);
         }
         let fingerprint = self.memory.copy(slot, &mut self.scratch);
-        if self.told[index] != fingerprint {
+        if self.emitted[index] != fingerprint {
             sink(Input::Edge { slot, record: &self.scratch });
         }
-        self.told[index] = fingerprint;
+        self.emitted[index] = fingerprint;
         if slot >= FIRST_SLOT {
-            self.identities.meet(slot, &self.scratch, now_ns, sink);
+            self.identities.edge_seen(slot, &self.scratch, now_ns, sink);
         }
         if self.retirement.watch(slot, &self.scratch, now_ns)? {
             sink(Input::Retired { slot });
-            self.identities.part(slot);
+            self.identities.edge_retired(slot);
             self.retired += 1;
-            self.told[index] = 0;
+            self.emitted[index] = 0;
         }
         Ok(())
     }
 
-    /// What the ring tells, and who the ends of new edges are, before the next reading: a process may be gone by then.
-    /// Returns when to listen again, should the ring not ring before.
+    /// Reads the ring, and names the ends of new edges, between two readings: a process may have ended by the next one.
+    /// Returns when to read the ring again if the kernel half does not wake its reader before.
     ///
     /// # Errors
     /// When a map that was open cannot be read.
-    pub fn hear(&mut self, sink: &mut dyn FnMut(Input<'_>)) -> Result<Option<Duration>> {
+    pub fn read_ring(&mut self, sink: &mut dyn FnMut(Input<'_>)) -> Result<Option<Duration>> {
         let (now_ns, _) = now();
-        // Those that were new the last time: their first connection has its port by now.
-        for slot in std::mem::take(&mut self.fresh) {
+        // Edges that were new the last time: their first connection has its local port by now.
+        for slot in std::mem::take(&mut self.new_slots) {
             if self.memory.look_at(slot)? {
                 self.read_edge(slot, now_ns, sink)?;
             }
         }
         self.read_events(now_ns, sink)?;
         self.identities.tick(now_ns, sink);
-        Ok(self.listen_again_in(now_ns))
+        Ok(self.next_ring_read(now_ns))
     }
 
-    fn listen_again_in(&self, now_ns: u64) -> Option<Duration> {
-        let unrung = self.unrung_until_ns.into_iter().filter(|until_ns| *until_ns > now_ns);
-        let awaited = self.identities.due_ns().map(|due_ns| due_ns.max(now_ns + AFTER_A_CGROUP_NS));
-        let next_ns = unrung.chain(awaited).min()?;
+    fn next_ring_read(&self, now_ns: u64) -> Option<Duration> {
+        let awaited = self.identities.due_ns().map(|due_ns| due_ns.max(now_ns + CGROUPS_QUIET_NS));
+        let next_ns = self.suppressed_wake_ups.next_read_ns(now_ns).into_iter().chain(awaited).min()?;
         Some(Duration::from_nanos(next_ns - now_ns))
     }
 
-    /// Whether so many edges are new since the last reading that those of ended processes should be retired.
+    /// Whether so many edges are new since the last reading that those of ended processes should be retired now.
     pub fn is_crowded(&self) -> bool {
-        self.new_edges >= CROWD
+        self.new_edges >= MANY_EDGES
     }
 
-    /// A descriptor that becomes readable when there is something to hear.
+    /// A descriptor that becomes readable when the kernel half wakes its reader.
     ///
     /// # Errors
-    /// When there are no descriptors left.
-    pub fn bell(&self) -> Result<OwnedFd> {
-        self.ring.bell()
+    /// When the process has no descriptors left.
+    pub fn ring_descriptor(&self) -> Result<OwnedFd> {
+        self.ring.descriptor()
     }
 
     fn read_counters(&self) -> Result<[u64; N_COUNTERS as usize]> {

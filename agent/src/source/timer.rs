@@ -1,5 +1,5 @@
-//! A kernel timer (timerfd). tokio's own timer wakes an idle process two or three times for each deadline, to move its
-//! wheel; an agent that has nothing to do should sleep through.
+//! A kernel timer (timerfd). tokio's own timer wakes an idle process two or three times for each deadline, to advance its wheel;
+//! an idle agent should not wake up before the deadline.
 
 use std::{os::fd::OwnedFd, time::Duration};
 
@@ -13,7 +13,7 @@ use tokio::io::unix::AsyncFd;
 pub(crate) struct Timer(AsyncFd<OwnedFd>);
 
 impl Timer {
-    /// Fires each `period`, the first time after one.
+    /// Fires every `period`, first after one period.
     pub(crate) fn every(period: Duration) -> Result<Self> {
         Self::new(period, period)
     }
@@ -32,24 +32,24 @@ impl Timer {
         Ok(Self(fd.map_err(std::io::Error::from).context("wait for a timer")?))
     }
 
-    /// Fires each `period` from now on.
+    /// Fires every `period` from now on.
     pub(crate) fn change(&self, period: Duration) -> Result<()> {
         set(self.0.get_ref(), period, period)
     }
 
-    /// Fires once, after this long from now.
+    /// Fires once, this long from now.
     pub(crate) fn once(&self, delay: Duration) -> Result<()> {
         set(self.0.get_ref(), delay, Duration::ZERO)
     }
 
-    /// Waits for the next time. Times that were missed count as one.
+    /// Waits for the next expiration. Missed expirations count as one.
     pub(crate) async fn fired(&self) -> Result<()> {
         loop {
             let mut ready = self.0.readable().await.context("wait for a timer")?;
             let mut expirations = [0; 8];
             match rustix::io::read(self.0.get_ref(), &mut expirations) {
                 Ok(_) => return Ok(()),
-                // Not yet, or a signal: wait on.
+                // Not yet expired, or interrupted by a signal: wait again.
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => ready.clear_ready(),
                 Err(error) => return Err(error).context("read a timer"),
             }

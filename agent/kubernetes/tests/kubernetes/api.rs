@@ -1,5 +1,5 @@
-//! A small API server over HTTPS, for what a real one cannot be made to do at a given moment: lists in pages, watches with
-//! bookmarks, tokens, 410, nonsense, and being gone. Its answers have the shapes that Kubernetes' has.
+//! A small API server over HTTPS, for behaviour that cannot be provoked in a real one: pages of lists, bookmarks of watches, tokens,
+//! 410, nonsense, and no server at all. Its answers have the format of Kubernetes.
 
 mod answer;
 
@@ -40,24 +40,24 @@ struct Shared {
 pub(crate) struct State {
     running: bool,
     connections: Vec<TcpStream>,
-    /// All changes: version, resource, type, object. Texts, because the load test has many.
+    /// All changes: version, resource, type, object. Objects are text, because the load test has many.
     log: Vec<(u64, &'static str, &'static str, String)>,
     objects: BTreeMap<(&'static str, String), String>,
     version: u64,
-    /// Watches from before are answered with 410.
+    /// Watches from earlier versions are answered with 410.
     pub(crate) oldest: u64,
     pub(crate) token: String,
-    /// Lists and watches are of this instead.
+    /// The content of all answers, if set.
     pub(crate) nonsense: Option<&'static str>,
     /// Answered with 403.
     pub(crate) forbidden: Option<&'static str>,
-    /// Answered with 404, as by a server that does not know it.
+    /// Answered with 404, as by a server without it.
     pub(crate) unknown: Option<&'static str>,
     /// The first continue token of a list has expired.
     pub(crate) expire_continue: bool,
-    /// Watches that a client holds.
+    /// Open watches.
     pub(crate) watches: usize,
-    /// Bookmarks that were sent.
+    /// Bookmarks sent.
     pub(crate) bookmarks: usize,
     /// Paths with their parameters.
     pub(crate) requests: Vec<String>,
@@ -66,14 +66,14 @@ pub(crate) struct State {
 type Stream = StreamOwned<ServerConnection, TcpStream>;
 
 impl Api {
-    /// Makes certificates and the kubeconfig, and starts. `name` must be one test's.
+    /// Makes certificates and the kubeconfig, and starts. `name` must be unique among the tests.
     pub(crate) fn start(name: &str) -> Self {
         let mut api = Self::prepare(name);
         api.resume();
         api
     }
 
-    /// As `start`, but nobody listens until `resume`.
+    /// Like `start`, but does not listen until `resume`.
     pub(crate) fn prepare(name: &str) -> Self {
         let ca_key = KeyPair::generate().expect("a key");
         let mut ca = CertificateParams::new(Vec::new()).expect("parameters");
@@ -90,7 +90,7 @@ impl Api {
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key)
             .expect("a key that fits");
-        // A port that was free a moment ago, so that the server can come back to it.
+        // A port that was free a moment ago, to which the server can return.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).expect("a port");
         let dir = std::env::temp_dir().join(format!("weir-kubernetes-{name}-{}", std::process::id()));
         fs::create_dir_all(&dir).expect("a directory");
@@ -118,7 +118,7 @@ impl Api {
         self.address
     }
 
-    /// What a client reads at its next connection.
+    /// The token that a client reads at its next connection.
     pub(crate) fn write_token(&self, token: &str) {
         fs::write(self.dir.join("token"), token).expect("write");
     }
@@ -127,7 +127,7 @@ impl Api {
         self.shared.state()
     }
 
-    /// Listens again, where it did.
+    /// Listens again at the same address.
     pub(crate) fn resume(&mut self) {
         let listener = TcpListener::bind(self.address).expect("listen");
         self.state().running = true;
@@ -142,14 +142,14 @@ impl Api {
                 let (shared, tls) = (shared.clone(), tls.clone());
                 thread::spawn(move || {
                     let tls = ServerConnection::new(tls).expect("a session");
-                    // A client may go at any time.
+                    // A client may disconnect at any time.
                     let _ = shared.serve(StreamOwned::new(tls, stream));
                 });
             }
         });
     }
 
-    /// Cuts all connections, and listens no longer.
+    /// Cuts all connections, and stops listening.
     pub(crate) fn stop(&mut self) {
         let connections = {
             let mut state = self.state();
@@ -157,7 +157,7 @@ impl Api {
             std::mem::take(&mut state.connections)
         };
         self.shared.news.notify_all();
-        // The listener's thread sees that it is over.
+        // Wakes the listener's thread, which then ends.
         let _ = TcpStream::connect(self.address);
         for connection in connections {
             let _ = connection.shutdown(Shutdown::Both);
@@ -179,7 +179,7 @@ impl Api {
         self.shared.change(object, true);
     }
 
-    /// As etcd forgets: all watches from before now are too old.
+    /// Like a compaction of etcd: all watches from earlier versions are too old.
     pub(crate) fn compact(&self) {
         let mut state = self.state();
         state.oldest = state.version + 1;
@@ -187,7 +187,7 @@ impl Api {
         state.log.clear();
     }
 
-    /// Tells all watches the newest version, as Kubernetes does each minute.
+    /// Sends all watches the newest version, as Kubernetes does each minute.
     pub(crate) fn bookmark(&self) {
         let mut state = self.state();
         state.version += 1;
@@ -281,7 +281,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Sends what changes, one line in one chunk, until the client's time is over.
+    /// Sends changes, one line in one chunk, until the time that the client asked for.
     fn watch(&self, request: &Request, out: &mut Stream) -> std::io::Result<()> {
         out.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")?;
         out.flush()?;
@@ -326,7 +326,7 @@ impl Shared {
     }
 }
 
-/// Whether the client has ended a connection on which it has nothing more to say.
+/// Whether the client has closed the connection.
 fn has_gone(stream: &mut Stream) -> bool {
     stream.sock.set_nonblocking(true).expect("a mode");
     let read = stream.read(&mut [0]);
@@ -334,7 +334,7 @@ fn has_gone(stream: &mut Stream) -> bool {
     !matches!(read, Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
-/// `None` when the client has gone.
+/// `None` if the client has disconnected.
 fn read_request(stream: &mut BufReader<impl Read>) -> std::io::Result<Option<Request>> {
     let mut line = String::new();
     if stream.read_line(&mut line)? == 0 {

@@ -18,7 +18,7 @@ use crate::{
 const PODS: u32 = 5_000;
 const SERVICES: u32 = 1_000;
 const NODES: u32 = 50;
-/// Where the other process finds the API.
+/// Variable with the kubeconfig for the other process.
 const KUBECONFIG: &str = "WEIR_TEST_KUBECONFIG";
 
 #[test]
@@ -50,7 +50,7 @@ fn a_large_cluster_takes_little_memory_and_time() {
         printed.lines().filter_map(|line| line.split_once(": ")).filter_map(|(n, v)| Some((n, v.parse().ok()?)));
     let figures: HashMap<&str, u64> = figures.collect();
     println!("{figures:?}");
-    // Of one thread: an idle machine is not slower. How long it took here depends on who else was running.
+    // Processor time of one thread: elapsed time depends on what else runs on the machine.
     assert!(figures["cpu ms"] < 3_000, "{figures:?}");
     assert!(figures["resident KiB"] < 16 * 1024, "{figures:?}");
     assert!(figures["peak KiB"] < 16 * 1024, "{figures:?}");
@@ -85,14 +85,14 @@ fn the_client_alone() {
     assert_eq!(name_now(&kubernetes, "10.96.3.249", 80), "kubernetes_service shop/service-999");
 }
 
-/// This process's own memory, in KiB: without the program's text, which an unoptimized build has ten times as much of.
+/// This process's anonymous memory, in KiB: without the program's text, of which an unoptimized build has ten times as much.
 fn memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("status");
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("the field");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-/// What this process took of processors.
+/// Processor time of this process.
 fn cpu() -> Duration {
     let all = fs::read_dir("/proc/self/task").expect("tasks").flatten();
     let of = |text: String| text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0);

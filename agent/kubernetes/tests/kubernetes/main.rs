@@ -1,4 +1,4 @@
-//! Names from Kubernetes, through the real client over real HTTPS, and what becomes of them when the API misbehaves.
+//! Names from Kubernetes, by the real client over real HTTPS, also when the API misbehaves.
 
 mod api;
 mod load;
@@ -37,8 +37,8 @@ fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-/// Kind, namespace and name, as the tests say it in one string.
-fn told(identity: Option<impl AsRef<Identity>>) -> String {
+/// Kind, namespace and name in one string.
+fn described(identity: Option<impl AsRef<Identity>>) -> String {
     identity.map_or_else(String::new, |identity| {
         let identity = identity.as_ref();
         let namespace = identity.namespace.as_deref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
@@ -48,7 +48,7 @@ fn told(identity: Option<impl AsRef<Identity>>) -> String {
 
 fn name_now(kubernetes: &Kubernetes, address: &str, port: u16) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    told(kubernetes.address(ip(address), port, now.as_nanos() as u64))
+    described(kubernetes.address(ip(address), port, now.as_nanos() as u64))
 }
 
 #[track_caller]
@@ -73,7 +73,7 @@ fn eventually_failing(kubernetes: &Kubernetes, cause: &str) {
         if status.contains(cause) {
             return;
         }
-        assert!(start.elapsed() < Duration::from_secs(20), "`{status}` does not tell `{cause}`");
+        assert!(start.elapsed() < Duration::from_secs(20), "`{status}` does not contain `{cause}`");
         sleep(Duration::from_millis(10));
     }
 }
@@ -107,7 +107,7 @@ fn a_cluster_is_named() {
         ..Identity::new(Kind::KubernetesWorkload, "checkout")
     };
     assert_eq!(*local, expected);
-    assert_eq!(told(kubernetes.local(Some(&uid(1, 1)), None)), "kubernetes_workload shop/checkout");
+    assert_eq!(described(kubernetes.local(Some(&uid(1, 1)), None)), "kubernetes_workload shop/checkout");
     assert_eq!(kubernetes.local(None, Some(&container_id(2))), None, "not of this node");
 
     assert_eq!(name_now(&kubernetes, "10.244.2.8", 8080), "kubernetes_workload shop/payment");
@@ -121,7 +121,7 @@ fn a_cluster_is_named() {
 }
 
 #[test]
-fn the_kernels_boot_id_tells_which_node_this_is() {
+fn the_kernels_boot_id_identifies_the_node() {
     let api = Api::start("boot-id");
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("a boot id");
     api.put(node(1, "node-1", "10.0.0.1", NOT_THIS_KERNEL));
@@ -132,11 +132,11 @@ fn the_kernels_boot_id_tells_which_node_this_is() {
     let kubernetes = Kubernetes::start(&Config { mode, ..Config::default() });
     eventually_connected(&kubernetes);
     assert_eq!(kubernetes.local(None, Some(&container_id(1))), None);
-    assert_eq!(told(kubernetes.local(None, Some(&container_id(2)))), "kubernetes_workload shop/payment");
+    assert_eq!(described(kubernetes.local(None, Some(&container_id(2)))), "kubernetes_workload shop/payment");
 }
 
 #[test]
-fn news_arrive_and_an_address_that_is_used_again_has_a_new_name() {
+fn updates_arrive_and_a_reused_address_has_a_new_name() {
     let api = shop("news");
     let kubernetes = start(&api);
     eventually_connected(&kubernetes);
@@ -149,7 +149,7 @@ fn news_arrive_and_an_address_that_is_used_again_has_a_new_name() {
     assert_ne!(kubernetes.generation(), before);
     api.put(pod(3, "mail", "node-2", "10.244.2.8", now_s() - 20));
     eventually("another has its address", || name_now(&kubernetes, "10.244.2.8", 8080).ends_with("mail"));
-    let at = |ago: u64| told(kubernetes.address(ip("10.244.2.8"), 8080, (now_s() - ago) * S));
+    let at = |ago: u64| described(kubernetes.address(ip("10.244.2.8"), 8080, (now_s() - ago) * S));
     assert_eq!(at(70), "kubernetes_workload shop/payment");
     assert_eq!(at(40), "");
     assert_eq!(at(10), "kubernetes_workload shop/mail");
@@ -174,7 +174,10 @@ fn a_deleted_pod_of_this_node_keeps_its_name_for_its_last_connections() {
     eventually_connected(&kubernetes);
     api.delete(pod(1, "checkout", "node-1", "10.244.1.7", now_s() - 100));
     eventually("the pod has left", || kubernetes.counts().pods == 1);
-    assert_eq!(told(kubernetes.local(Some(&uid(1, 1)), Some(&container_id(1)))), "kubernetes_workload shop/checkout");
+    assert_eq!(
+        described(kubernetes.local(Some(&uid(1, 1)), Some(&container_id(1)))),
+        "kubernetes_workload shop/checkout"
+    );
     assert_eq!(name_now(&kubernetes, "10.244.1.7", 8080), "");
 }
 
@@ -213,7 +216,7 @@ fn a_server_that_is_not_there_at_first() {
 }
 
 #[test]
-fn a_restart_loses_nothing_and_what_went_meanwhile_has_gone() {
+fn a_restart_loses_nothing_and_objects_deleted_meanwhile_are_gone() {
     let mut api = shop("restart");
     let kubernetes = start(&api);
     eventually_connected(&kubernetes);
@@ -222,7 +225,7 @@ fn a_restart_loses_nothing_and_what_went_meanwhile_has_gone() {
         api.stop();
         eventually_failing(&kubernetes, "Kubernetes API unreachable");
         assert!(name_now(&kubernetes, "10.244.2.8", 8080).ends_with(old), "names of before are kept");
-        // Meanwhile the address gets another pod, and its end is never told.
+        // Meanwhile the address is reassigned, and the end of the old pod is never reported.
         let last =
             if compact { pod(10, old, "node-2", "10.244.2.8", 0) } else { pod(2, old, "node-2", "10.244.2.8", 0) };
         api.delete(last);
@@ -244,7 +247,7 @@ fn watches_go_on_from_bookmarks() {
     let mut api = shop("bookmarks");
     let kubernetes = start(&api);
     eventually_connected(&kubernetes);
-    // Without the bookmark, the version of before would be too old.
+    // Without the bookmark, the earlier version would be too old.
     eventually("four watches", || api.state().watches == 4);
     api.bookmark();
     eventually("four bookmarks", || api.state().bookmarks == 4);
@@ -273,7 +276,7 @@ fn a_new_token_is_read_from_its_file() {
 }
 
 #[test]
-fn nonsense_is_told_and_survived() {
+fn nonsense_is_reported_and_survived() {
     for nonsense in
         ["<html>login</html>", "{\"kind\":\"PodList\"}", "{\"type\":\"ADDED\",\"object\":{\"metadata\":7}}", ""]
     {
@@ -291,7 +294,7 @@ fn nonsense_is_told_and_survived() {
 }
 
 #[test]
-fn what_is_not_allowed_is_told_and_the_rest_works() {
+fn a_forbidden_resource_is_reported_and_the_rest_works() {
     let api = shop("forbidden");
     api.state().forbidden = Some("/api/v1/nodes");
     let kubernetes = start(&api);
@@ -313,7 +316,7 @@ fn an_older_server_has_slices_at_another_path() {
 }
 
 #[test]
-fn a_server_of_another_authority_is_not_believed() {
+fn a_server_of_another_authority_is_not_trusted() {
     let (api, other) = (shop("authority"), Api::prepare("other-authority"));
     let stolen = std::fs::read_to_string(api.kubeconfig()).expect("read");
     let directory = |api: &Api| api.kubeconfig().parent().expect("a directory").display().to_string();

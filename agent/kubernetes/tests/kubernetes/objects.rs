@@ -1,8 +1,8 @@
-//! Objects as a real API server of Kubernetes 1.3x gives them, managed fields and all: most of an object is not for us.
+//! Objects as a real API server of Kubernetes 1.3x returns them, with managed fields: weir ignores most of an object.
 
 use serde_json::{Value, json};
 
-/// The `number`th uid of a kind, which is a digit of it.
+/// The `number`th uid of a kind. The kind is a digit of the uid.
 pub(crate) fn uid(kind: u32, number: u32) -> String {
     format!("{kind:08x}-7b6e-4c40-8b5e-{number:012x}")
 }
@@ -35,7 +35,7 @@ pub(crate) fn pod(number: u32, app: &str, node: &str, ip: &str, since_s: u64) ->
     let condition = |kind: &str| json!({"type": kind, "status": "True", "lastProbeTime": null, "lastTransitionTime": started, "observedGeneration": 1});
     let environment: Vec<_> = (0..12)
         .map(
-            |i| json!({"name": format!("SETTING_{i}"), "value": format!("a value that somebody chose for number {i}")}),
+            |i| json!({"name": format!("SETTING_{i}"), "value": format!("a value that a user has chosen for number {i}")}),
         )
         .collect();
     json!({
@@ -135,7 +135,7 @@ pub(crate) fn node(number: u32, name: &str, ip: &str, boot_id: &str) -> Value {
     })
 }
 
-/// The API server's own, which no controller makes.
+/// The API server's own slice, which no controller makes.
 pub(crate) fn slice(number: u32, service: &str, addresses: &[&str], port: u16) -> Value {
     json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
@@ -147,7 +147,7 @@ pub(crate) fn slice(number: u32, service: &str, addresses: &[&str], port: u16) -
     })
 }
 
-/// A third of a real object.
+/// Managed fields are a third of a real object.
 fn managed_fields(time: &str) -> Value {
     let env: serde_json::Map<_, _> = (0..12)
         .map(|i| (format!("k:{{\"name\":\"SETTING_{i}\"}}"), json!({".": {}, "f:name": {}, "f:value": {}})))

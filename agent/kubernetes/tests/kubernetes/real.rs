@@ -1,5 +1,5 @@
-//! A real API server with a real etcd, which `cargo xtask kubernetes` builds from Debian's source: that what we take for
-//! Kubernetes' ways are its ways, and that deploy/kubernetes/rbac.yaml allows enough and no more.
+//! A real API server with a real etcd, which `cargo xtask kubernetes` builds from Debian's source: its behaviour is as weir assumes,
+//! and deploy/kubernetes/rbac.yaml permits enough and no more.
 
 use std::{
     cell::OnceCell,
@@ -20,11 +20,11 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 use weir_kubernetes::{Config, Kubernetes, Mode};
 
-use crate::{eventually, eventually_connected, eventually_failing, name_now, now_s, objects, told};
+use crate::{described, eventually, eventually_connected, eventually_failing, name_now, now_s, objects};
 
-/// Where the API server's program is.
+/// Variable with the path of the API server.
 const PROGRAM: &str = "WEIR_KUBE_APISERVER";
-/// An address that nobody has: the API server insists on one that is not this host's loopback.
+/// An unused address (RFC 5737): the API server does not accept a loopback address.
 const ADVERTISED: &str = "192.0.2.1";
 
 struct Cluster {
@@ -34,7 +34,7 @@ struct Cluster {
     etcd: Option<Child>,
     server: Option<Child>,
     runtime: Runtime,
-    /// Of the user who may do anything.
+    /// Client of the user with all permissions.
     admin: OnceCell<Client>,
 }
 
@@ -80,7 +80,7 @@ impl Cluster {
             "--service-account-issuer=https://kubernetes.default.svc".into(),
             format!("--service-account-signing-key-file={}", file("server.key")),
             format!("--service-account-key-file={}", file("server.crt")),
-            // Without a controller for it, no namespace gets its default account.
+            // Without the controller for them, namespaces have no default account.
             "--disable-admission-plugins=ServiceAccount".into(),
         ]);
         self.server = Some(self.spawn(server, "server.log"));
@@ -97,7 +97,7 @@ impl Cluster {
         end(self.server.take());
     }
 
-    /// Two users, told apart by their tokens: one who may do anything, and weir as its service account.
+    /// Two users, identified by their tokens: one with all permissions, and weir as its service account.
     fn write_credentials(&self) {
         let mut ca = CertificateParams::new(Vec::new()).expect("parameters");
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -221,7 +221,7 @@ fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
-/// A new pod as one writes it: the server gives it its uid.
+/// A new pod as a user writes it: the server sets its uid.
 fn pod(number: u32, app: &str, ip: &str) -> Value {
     let mut pod = objects::pod(number, app, "node-1", ip, now_s() - 5);
     let meta = pod["metadata"].as_object_mut().expect("metadata");
@@ -229,7 +229,7 @@ fn pod(number: u32, app: &str, ip: &str) -> Value {
         meta.remove(given);
     }
     pod["spec"].as_object_mut().expect("a spec").remove("serviceAccountName");
-    // The volume's account token would need the account.
+    // The volume with the account's token would need the account.
     pod["spec"].as_object_mut().expect("a spec").remove("volumes");
     pod["spec"]["containers"][0].as_object_mut().expect("a container").remove("volumeMounts");
     pod
@@ -276,7 +276,7 @@ fn a_real_api_server_is_understood() {
     assert_eq!(name_now(&kubernetes, "10.244.1.7", 8080), "kubernetes_workload shop/checkout");
     cluster.delete_pod(&old);
     eventually("it has left", || name_now(&kubernetes, "10.244.1.7", 8080).is_empty());
-    assert_eq!(told(kubernetes.local(Some(&uid), Some(&container))), "kubernetes_workload shop/checkout");
+    assert_eq!(described(kubernetes.local(Some(&uid), Some(&container))), "kubernetes_workload shop/checkout");
     let mail = pod(2, "mail", "10.244.1.7");
     cluster.run_pod(&mail);
     eventually("another has its address", || name_now(&kubernetes, "10.244.1.7", 1) == "kubernetes_workload shop/mail");
@@ -290,7 +290,7 @@ fn a_real_api_server_is_understood() {
     cluster.run_pod(&pod(3, "search", "10.244.1.7"));
     eventually("a third", || name_now(&kubernetes, "10.244.1.7", 1) == "kubernetes_workload shop/search");
 
-    // More than a page, with their first statuses as news.
+    // More than a page, whose first statuses arrive as events.
     for number in 100..350 {
         cluster.run_pod(&pod(number, "crowd", &format!("10.244.3.{}", number - 100)));
     }

@@ -1,7 +1,7 @@
-//! What is said on a ctnetlink socket: one question, its answer. Only the five attributes that matter are read, so what
-//! newer kernels add does not matter, and nothing is allocated for an answer.
+//! Messages of a ctnetlink socket: one query and its answer. Only the five attributes that are needed are read, so what newer
+//! kernels add does no harm, and nothing is allocated for an answer.
 //!
-//! Layouts are of `linux/netlink.h`, `linux/netfilter/nfnetlink.h` and `linux/netfilter/nfnetlink_conntrack.h`; all are
+//! Layouts are those of `linux/netlink.h`, `linux/netfilter/nfnetlink.h` and `linux/netfilter/nfnetlink_conntrack.h`; all are
 //! older than 5.10.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,12 +17,12 @@ const NLMSG_ERROR: u16 = 2;
 const NLM_F_REQUEST: u16 = 1;
 /// The upper byte of a type: `NFNL_SUBSYS_CTNETLINK`.
 const CONNTRACK: u16 = 1 << 8;
-/// `IPCTNL_MSG_CT_NEW`: what describes a connection, as an answer too.
+/// `IPCTNL_MSG_CT_NEW`: describes a connection, also in answers.
 const DESCRIBE: u16 = CONNTRACK;
 /// `IPCTNL_MSG_CT_GET`.
 const GET: u16 = CONNTRACK | 1;
 
-/// `NLA_TYPE_MASK`: without the marks for nested content and byte order.
+/// `NLA_TYPE_MASK`: without the flags for nested content and byte order.
 const KIND: u16 = 0x3fff;
 const NESTED: u16 = 0x8000;
 const TUPLE_ORIGINAL: u16 = 1;
@@ -39,26 +39,26 @@ const PROTOCOL_SOURCE: u16 = 2;
 const PROTOCOL_DESTINATION: u16 = 3;
 const TCP: u8 = 6;
 
-/// One direction of a TCP connection. Both addresses are of one family, an IPv4 one is never written as IPv6.
+/// One direction of a TCP connection. Both addresses are of one family, and IPv4 is never in its IPv6-mapped form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tuple {
     pub(super) source: SocketAddr,
     pub(super) destination: SocketAddr,
 }
 
-/// A tracked connection, as its first packet came in and as its answers do.
+/// A tracked connection: the direction of its first packet, and that of the replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Flow {
     pub(super) original: Tuple,
     pub(super) reply: Tuple,
 }
 
-/// What a datagram holds for who asked.
+/// What a datagram answers to a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
     Flow(Flow),
     Refused(Errno),
-    /// Nothing: an answer to an earlier question, or not to be understood.
+    /// Nothing: an answer to an earlier query, or an unknown format.
     Nothing,
 }
 
@@ -72,20 +72,20 @@ impl Tuple {
 }
 
 impl Flow {
-    /// The connection as it goes on after translation: what the next namespace on its way knows it as.
+    /// The connection after translation: how the next namespace on its way tracks it.
     pub(super) fn translated(&self) -> Tuple {
         Tuple { source: self.reply.destination, destination: self.reply.source }
     }
 }
 
-/// The question for the connection with this original direction.
+/// The query for the connection with this original direction.
 pub(super) fn encode(tuple: &Tuple, zone: u16, sequence: u32, message: &mut Vec<u8>) {
     message.clear();
     message.extend([0; 4]);
     message.extend(GET.to_ne_bytes());
     message.extend(NLM_F_REQUEST.to_ne_bytes());
     message.extend(sequence.to_ne_bytes());
-    // Our port: the kernel fills it in.
+    // The netlink port: the kernel fills it in.
     message.extend([0; 4]);
     let family = if tuple.source.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     message.extend([family as u8, 0, 0, 0]);
@@ -129,7 +129,7 @@ fn nest(message: &mut Vec<u8>, kind: u16, content: impl FnOnce(&mut Vec<u8>)) {
     message[start..start + 2].copy_from_slice(&length.to_ne_bytes());
 }
 
-/// What a datagram says to the question with this number. What is cut off or of another shape is not there.
+/// The answer in a datagram to the query with this sequence number. Truncated or unknown messages are ignored.
 pub(super) fn decode(mut datagram: &[u8], sequence: u32) -> Reply {
     while let Some((kind, number, body, rest)) = message(datagram) {
         datagram = rest;
@@ -137,7 +137,7 @@ pub(super) fn decode(mut datagram: &[u8], sequence: u32) -> Reply {
             continue;
         }
         match (kind, take(body).map(i32::from_ne_bytes), body.get(FAMILY_HEADER..).and_then(flow)) {
-            // 0 acknowledges; beyond -4095 (`MAX_ERRNO`) is no error.
+            // 0 is an acknowledgement; below -4095 (`MAX_ERRNO`) is no error number.
             (NLMSG_ERROR, Some(code @ -4095..0), _) => return Reply::Refused(Errno::from_raw_os_error(-code)),
             (DESCRIBE, _, Some(flow)) => return Reply::Flow(flow),
             _ => {}
@@ -146,7 +146,7 @@ pub(super) fn decode(mut datagram: &[u8], sequence: u32) -> Reply {
     Reply::Nothing
 }
 
-/// The first message: its type, number and body, and what follows it.
+/// The first message: its type, sequence number and body, and the rest of the datagram.
 fn message(datagram: &[u8]) -> Option<(u16, u32, &[u8], &[u8])> {
     let length = u32::from_ne_bytes(take(datagram)?) as usize;
     let body = datagram.get(HEADER..length)?;
@@ -211,7 +211,7 @@ fn protocol(attributes: &[u8]) -> (Option<u8>, [Option<u16>; 2]) {
     (number, ports)
 }
 
-/// Attributes one after the other, up to the first that does not fit.
+/// Attributes in order, up to the first that is cut.
 struct Attributes<'a>(&'a [u8]);
 
 impl<'a> Iterator for Attributes<'a> {
@@ -226,7 +226,7 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
-/// The first bytes, if there are so many.
+/// The first `N` bytes, if there are as many.
 fn take<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
     bytes.first_chunk().copied()
 }
@@ -243,7 +243,7 @@ mod tests {
         encode(&flow.original, 0, sequence, &mut message);
         message[4..6].copy_from_slice(&DESCRIBE.to_ne_bytes());
         nest(&mut message, TUPLE_REPLY, |message| write_tuple(message, &flow.reply));
-        // CTA_STATUS and CTA_PROTOINFO, with a marking of their byte order.
+        // CTA_STATUS and CTA_PROTOINFO, with the flag of their byte order.
         attribute(&mut message, 3 | 0x4000, &[0, 0, 1, 0x8e]);
         attribute(&mut message, 4 | NESTED, &[8, 0, 1, 0, 3, 0, 0, 0]);
         let length = message.len() as u32;
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_question_as_conntrack_tools_ask_it() {
-        // Taken with strace from `conntrack -G -p tcp -s 10.0.0.1 -d 10.96.0.10 --sport 40000 --dport 80` (1.4.7), which
+        // Captured with strace from `conntrack -G -p tcp -s 10.0.0.1 -d 10.96.0.10 --sport 40000 --dport 80` (1.4.7), which
         // also sends masks of TCP flags and wants an acknowledgement.
         if cfg!(target_endian = "big") {
             return;
@@ -340,14 +340,14 @@ mod tests {
             prop_assert_eq!(decode(&describe(&flow, sequence), sequence), Reply::Flow(flow));
         }
 
-        /// A part of an answer is no answer or the same: never another.
+        /// A part of an answer is no answer or the same one, never another.
         #[test]
         fn what_is_cut_off_is_not_there(original in a_tuple(), reply in a_tuple(), cut in 0usize..400) {
             let flow = Flow { original, reply };
             let whole = describe(&flow, 1);
             let mut part = whole[..cut.min(whole.len())].to_vec();
             prop_assert!(part.len() == whole.len() || decode(&part, 1) == Reply::Nothing);
-            // Even where the header says that this is all.
+            // Even where the header has the shorter length.
             if let Some(length) = part.get_mut(..4) {
                 length.copy_from_slice(&(cut.min(whole.len()) as u32).to_ne_bytes());
                 prop_assert!(matches!(decode(&part, 1), Reply::Nothing | Reply::Flow(_)));
@@ -362,7 +362,7 @@ mod tests {
             decode(&bytes, 0);
         }
 
-        /// Bytes of the right shape, wrong in a few places.
+        /// Valid messages, damaged in a few places.
         #[test]
         fn wrong_bytes_do_no_harm(tuple in a_tuple(), wrong: Vec<(prop::sample::Index, u8)>) {
             let mut message = describe(&Flow { original: tuple, reply: tuple }, 0);

@@ -1,4 +1,4 @@
-//! Network namespaces and a socket in each of those that were asked lately.
+//! Network namespaces, and a socket in each of those that were queried recently.
 
 use std::{
     fs::File,
@@ -10,11 +10,11 @@ use std::{
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::{Obstacle, socket::Socket};
+use super::{obstacle::Obstacle, socket::Socket};
 
-/// Sockets at once: a descriptor and 5 KiB each.
+/// Sockets open at once: a descriptor and 5 KiB each.
 const MOST: usize = 32;
-/// A namespace whose last process has ended lives on with our socket in it, and so do its devices: not for long.
+/// A socket keeps its namespace and the devices in it alive after the last process has ended: it is closed after this long.
 pub(super) const IDLE: Duration = Duration::from_secs(1);
 
 /// A network namespace that is held open.
@@ -31,7 +31,7 @@ struct Open {
 
 pub(super) struct Namespaces {
     proc: PathBuf,
-    /// That of this thread.
+    /// The one in which this thread began.
     home: Namespace,
     initial: Result<Namespace, Obstacle>,
     open: Vec<Open>,
@@ -40,7 +40,7 @@ pub(super) struct Namespaces {
 /// Why there is no socket in a namespace.
 #[derive(Debug)]
 pub(super) enum Unavailable {
-    /// The process is gone, or in another namespace by now.
+    /// The process has ended, or moved to another namespace.
     Gone,
     Obstacle(Obstacle),
 }
@@ -65,12 +65,12 @@ impl Namespaces {
         Ok(Self { proc, home, initial, open: Vec::new() })
     }
 
-    /// The inode number of the initial one, where it is known.
+    /// The inode number of the initial namespace, where it is known.
     pub(super) fn initial_inode(&self) -> Option<u64> {
         self.initial.as_ref().ok().map(|initial| initial.inode)
     }
 
-    /// The socket in the initial one.
+    /// The socket in the initial namespace.
     pub(super) fn initial(&mut self) -> Result<&mut Socket, Obstacle> {
         let inode = self.initial.as_ref().map_err(|obstacle| *obstacle)?.inode;
         if let Some(index) = self.position(inode) {
@@ -95,7 +95,7 @@ impl Namespaces {
         match Namespace::at(&self.proc.join(format!("{pid}/ns/net"))) {
             Ok(namespace) if namespace.inode == inode => Ok(namespace),
             Ok(_) => Err(Unavailable::Gone),
-            // ESRCH from a process that ends just now.
+            // ESRCH: the process is ending.
             Err(error) if error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) => {
                 Err(Unavailable::Gone)
             }
@@ -116,7 +116,7 @@ impl Namespaces {
         &mut open.socket
     }
 
-    /// Keeps it instead of the one that was not used for the longest, if there are too many.
+    /// Keeps the socket; beyond the limit, in place of the least recently used one.
     fn keep(&mut self, inode: u64, socket: Socket) -> &mut Socket {
         let open = Open { inode, socket, used: Instant::now() };
         if self.open.len() == MOST {
@@ -129,26 +129,26 @@ impl Namespaces {
         &mut self.open[last].socket
     }
 
-    /// Closes the socket in a namespace: after a failure it may hold answers to earlier questions.
+    /// Closes the socket in a namespace: after a failure it may hold answers to earlier queries.
     pub(super) fn close(&mut self, inode: u64) {
         self.open.retain(|open| open.inode != inode);
     }
 
-    /// Closes what was not used for a while. False once nothing is open.
+    /// Closes idle sockets. False once none is open.
     pub(super) fn close_idle(&mut self) -> bool {
         self.open.retain(|open| open.used.elapsed() < IDLE);
         !self.open.is_empty()
     }
 }
 
-/// Opens a socket in a namespace and comes back.
+/// Opens a socket in a namespace, and returns to the own one.
 fn open_in(namespace: &Namespace, home: &Namespace) -> Result<Socket, Obstacle> {
     if namespace.inode == home.inode {
         return Socket::open();
     }
     enter(namespace)?;
     let socket = Socket::open();
-    // What remained in a foreign namespace would open its next sockets there.
+    // A thread left in another namespace would open its next sockets there.
     enter(home)?;
     socket
 }

@@ -14,13 +14,13 @@ use rustix::{
 };
 
 use super::{
-    Obstacle,
     message::{Flow, Reply, Tuple, decode, encode},
+    obstacle::Obstacle,
 };
 
-/// The kernel answers within the question's own system call, unless it loads a module first.
+/// The kernel answers within the query's own system call, unless it loads a module first.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// A description with labels, helpers and a security context takes some hundred bytes.
+/// An answer with labels, helpers and a security context has some hundred bytes.
 const DATAGRAM: usize = 4096;
 
 pub(super) struct Socket {
@@ -31,7 +31,7 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// One in the network namespace of this thread.
+    /// Opens one in the network namespace of this thread.
     pub(super) fn open() -> Result<Self, Obstacle> {
         let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::NETFILTER))
             .map_err(refused)?;
@@ -47,7 +47,7 @@ impl Socket {
         let asked = Instant::now();
         while asked.elapsed() < PATIENCE {
             match self.receive()? {
-                // The kernel compares both directions: this is the answering one of another connection.
+                // The kernel compares both directions: the tuple is the reply direction of another connection.
                 Reply::Flow(flow) if flow.original != *tuple => return Ok(None),
                 Reply::Flow(flow) => return Ok(Some(flow)),
                 Reply::Refused(Errno::NOENT) => return Ok(None),
@@ -58,7 +58,7 @@ impl Socket {
         Err(Obstacle::TimedOut)
     }
 
-    /// The next datagram, where it is the kernel's: it says so in the sender's number, 0.
+    /// The next datagram, if the kernel is its sender: its port is 0.
     fn receive(&mut self) -> Result<Reply, Obstacle> {
         let (_, length, sender) =
             recvfrom(&self.fd, &mut *self.datagram, RecvFlags::TRUNC).map_err(|error| match error {
@@ -74,11 +74,11 @@ impl Socket {
     }
 }
 
-/// What an error of the kernel means here.
+/// The obstacle that an error of the kernel means.
 fn refused(error: Errno) -> Obstacle {
     match error {
         Errno::PERM | Errno::ACCESS => Obstacle::MayNotAsk,
-        // No netlink for netfilter at all, and none for connection tracking. Our questions are well-formed.
+        // Without netlink for netfilter, and for connection tracking. The queries themselves are well-formed.
         Errno::PROTONOSUPPORT | Errno::INVAL | Errno::OPNOTSUPP => Obstacle::NoInterface,
         error => Obstacle::Failed(error.raw_os_error()),
     }

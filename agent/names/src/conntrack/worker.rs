@@ -1,4 +1,4 @@
-//! The thread that asks.
+//! The thread that makes the lookups.
 
 use std::{
     net::SocketAddr,
@@ -12,13 +12,15 @@ use std::{
 };
 
 use super::{
-    Answer, Obstacle, Options, Question, Tally,
     message::{Flow, Tuple},
     namespaces::{IDLE, Namespaces, Unavailable},
+    obstacle::Obstacle,
+    question::{Answer, Options, Question},
     socket::Socket,
+    tally::Tally,
 };
 
-/// How often to look whether connection tracking has come into the kernel.
+/// How often to check whether connection tracking has been loaded: a choice.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 pub(super) struct Worker {
@@ -28,7 +30,7 @@ pub(super) struct Worker {
     pub(super) options: Options,
 }
 
-/// What was found out about a connection.
+/// The outcome of a lookup.
 enum Finding {
     Backend(SocketAddr),
     Untranslated,
@@ -36,39 +38,39 @@ enum Finding {
     Unanswered,
 }
 
-/// Whether the kernel has connection tracking. A question would load it, and weir changes nothing.
+/// Whether the kernel has connection tracking. A query would load it, and weir changes nothing.
 struct Presence {
     present: bool,
     looked: Option<Instant>,
 }
 
 impl Worker {
-    /// Answers questions until nobody can ask any more.
+    /// Answers questions until their sender is dropped.
     pub(super) fn run(self) {
         let mut presence = Presence { present: false, looked: None };
         let mut namespaces = Namespaces::new(self.options.proc.clone(), &self.options.initial);
         while let Some(question) = self.next(&mut namespaces) {
             let finding = match &mut namespaces {
                 _ if !presence.look(&self.options.proc) => {
-                    self.tally.meet(Some(Obstacle::NotLoaded));
+                    self.tally.set_obstacle(Some(Obstacle::NotLoaded));
                     Finding::Untracked
                 }
                 Ok(namespaces) => self.find(&question, namespaces),
                 Err(obstacle) => {
-                    self.tally.meet(Some(*obstacle));
+                    self.tally.set_obstacle(Some(*obstacle));
                     Finding::Unanswered
                 }
             };
-            let told = self.answers.try_send(self.answer(&question, &finding));
+            let sent = self.answers.try_send(self.answer(&question, &finding));
             self.tally.answered.fetch_add(1, Ordering::Release);
-            if told.is_err() {
-                // Nobody takes answers any more: there is room for all that are waited for.
+            if sent.is_err() {
+                // The receiver was dropped: a full channel is impossible, as it holds all outstanding answers.
                 return;
             }
         }
     }
 
-    /// The next question. What was opened is closed while there is none.
+    /// The next question. Idle sockets are closed while there is none.
     fn next(&self, namespaces: &mut Result<Namespaces, Obstacle>) -> Option<Question> {
         while namespaces.as_mut().is_ok_and(Namespaces::close_idle) {
             match self.questions.recv_timeout(IDLE) {
@@ -96,13 +98,13 @@ impl Worker {
     fn find(&self, question: &Question, namespaces: &mut Namespaces) -> Finding {
         let Some(dialled) = Tuple::new(question.client, question.dialled) else { return Finding::Untracked };
         let own = self.ask_own(namespaces, question, &dialled);
-        // Where the client's namespace translates, the initial one knows the connection by what came out of that.
+        // Where the client's namespace translates, the initial one tracks the connection by the translated addresses.
         let onward = own.as_ref().ok().and_then(Option::as_ref).map_or(dialled, Flow::translated);
         let initial = match namespaces.initial_inode() {
             Some(inode) if inode == u64::from(question.netns) => Ok(None),
             _ => self.ask_initial(namespaces, &onward),
         };
-        self.tally.meet(own.as_ref().err().or(initial.as_ref().err()).copied());
+        self.tally.set_obstacle(own.as_ref().err().or(initial.as_ref().err()).copied());
         conclude(&dialled, own, initial)
     }
 
@@ -135,7 +137,7 @@ impl Worker {
         found
     }
 
-    /// The first zone that knows the connection.
+    /// The connection in the first zone that tracks it.
     fn ask(&self, socket: &mut Socket, tuple: &Tuple) -> Result<Option<Flow>, Obstacle> {
         for zone in &self.options.zones {
             if let Some(flow) = socket.look_up(tuple, *zone)? {
@@ -151,7 +153,7 @@ fn conclude(dialled: &Tuple, own: Result<Option<Flow>, Obstacle>, initial: Resul
     let [own, initial] = [own, initial].map(|flow| flow.ok().flatten());
     match initial.or(own).map(|flow| flow.translated().destination) {
         Some(backend) if backend != dialled.destination => Finding::Backend(backend),
-        // What was not asked might have translated.
+        // The namespace that failed may translate.
         _ if failed => Finding::Unanswered,
         Some(_) => Finding::Untranslated,
         None => Finding::Untracked,

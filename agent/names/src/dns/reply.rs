@@ -1,18 +1,18 @@
-//! What a name server's reply says, read from bytes that anybody may have sent.
+//! Decodes a name server's reply. Its bytes are not trusted: any host may have sent them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use simple_dns::{CLASS, Name, Packet, QTYPE, TYPE, rdata::RData};
 
-/// As many addresses of one reply are kept; the bytes that are copied of a long reply hold 75.
+/// Addresses kept of one reply; the bytes that the kernel half copies of a long reply hold 75.
 pub(super) const MAX_ADDRESSES: usize = 64;
-/// A chain of aliases that is longer is a loop or an attack: resolvers themselves give up after 8 to 16.
+/// A longer chain of aliases is a loop or an attack: resolvers themselves give up after 8 to 16.
 const MAX_ALIASES: usize = 16;
-/// A name in text, without its last dot (RFC 1035, 2.3.4).
+/// The maximum length of a name as text, without its last dot (RFC 1035, 2.3.4).
 pub(super) const MAX_NAME: usize = 253;
 
 const HEADER: usize = 12;
-/// Type, class, time to live and length of a record, behind its name.
+/// Type, class, time to live and length of a record, which follow its name.
 const RECORD: usize = 10;
 const IS_REPLY: u8 = 0x80;
 const OPCODE: u8 = 0x78;
@@ -22,29 +22,29 @@ const RCODE: u8 = 0x0f;
 /// A reply that gives addresses.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answer {
-    /// What was asked for: lower case, without the last dot, escaped.
+    /// The name in the question: lower case, without the last dot, escaped.
     pub(super) name: String,
-    /// The shortest time to live on the way to the addresses.
+    /// The shortest time to live in the chain of aliases and addresses.
     pub(super) ttl_s: u32,
     pub(super) addresses: Vec<IpAddr>,
     /// Addresses beyond `MAX_ADDRESSES`.
     pub(super) left_out: usize,
-    /// The message says that it has more answers than it has, or than were copied.
+    /// The message has fewer answers than its header claims, or fewer were copied.
     pub(super) cut: bool,
 }
 
 /// Why nothing is learnt from a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unread {
-    /// A reply without addresses: to another kind of question, or that there is no such name.
+    /// A reply without addresses: to another type of question, or that the name does not exist.
     NoAddress,
-    /// The server says that the rest did not fit: whoever asked asks again by TCP.
+    /// The server reports that the rest did not fit: the resolver asks again by TCP.
     Truncated,
-    /// No reply, or one that breaks the rules.
+    /// No reply, or one that violates the protocol.
     Malformed,
 }
 
-/// Reads one message, of which the end may be missing.
+/// Reads one message, whose end may be missing.
 pub(super) fn read(message: &[u8]) -> Result<Answer, Unread> {
     let header = message.get(..HEADER).ok_or(Unread::Malformed)?;
     if header[2] & (IS_REPLY | OPCODE) != IS_REPLY || word(header, 4) != Some(1) {
@@ -57,19 +57,19 @@ pub(super) fn read(message: &[u8]) -> Result<Answer, Unread> {
         return Err(Unread::Truncated);
     }
     let claimed = word(header, 6).unwrap_or(0);
-    let there = complete_answers(message, claimed).ok_or(Unread::Malformed)?;
-    // Only the answers are read: records behind them may be of types and contents that no parser knows, or cut off. Nor
-    // does the parser make room for more than there is.
+    let complete = complete_answers(message, claimed).ok_or(Unread::Malformed)?;
+    // Only complete answers are parsed: the records behind them may be cut off, or of types that the parser does not know.
+    // The true count also keeps the parser from allocating for more answers than the message has.
     let mut message = message.to_vec();
-    message[6..8].copy_from_slice(&there.to_be_bytes());
+    message[6..8].copy_from_slice(&complete.to_be_bytes());
     message[8..HEADER].fill(0);
     let packet = Packet::parse(&message).map_err(|_| Unread::Malformed)?;
     let mut answer = resolve(&packet)?;
-    answer.cut = there < claimed;
+    answer.cut = complete < claimed;
     Ok(answer)
 }
 
-/// How many of the claimed answers are there from beginning to end; none if the question is not.
+/// How many of the claimed answers are complete; none if the question is not.
 fn complete_answers(message: &[u8], claimed: u16) -> Option<u16> {
     let mut at = behind_name(message, HEADER)? + 4;
     message.get(..at)?;
@@ -86,7 +86,7 @@ fn complete_answers(message: &[u8], claimed: u16) -> Option<u16> {
     Some(claimed)
 }
 
-/// Where a name that begins at `at` ends. It is not followed to where it points.
+/// Where a name that begins at `at` ends. Compression pointers are not followed.
 fn behind_name(message: &[u8], mut at: usize) -> Option<usize> {
     loop {
         match *message.get(at)? {
@@ -101,7 +101,7 @@ fn word(message: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(message.get(at..at + 2)?.try_into().ok()?))
 }
 
-/// Follows the aliases from the name that was asked for to its addresses.
+/// Follows the aliases from the name in the question to its addresses.
 fn resolve(packet: &Packet<'_>) -> Result<Answer, Unread> {
     let question = packet.questions.first().ok_or(Unread::Malformed)?;
     if !matches!(question.qtype, QTYPE::TYPE(TYPE::A | TYPE::AAAA) | QTYPE::ANY) {
@@ -142,13 +142,13 @@ fn resolve(packet: &Packet<'_>) -> Result<Answer, Unread> {
     Ok(Answer { name, ttl_s, addresses, left_out, cut: false })
 }
 
-/// Filters answer 0.0.0.0 for what they forbid: no connection's address.
+/// Filtering name servers answer 0.0.0.0 for blocked names: no connection has that address.
 fn may_be_reached(address: IpAddr) -> bool {
     let address = address.to_canonical();
     !address.is_unspecified() && !address.is_multicast()
 }
 
-/// A name as text, or none if it is the root or too long to be shown: hostile bytes take four places each.
+/// A name as text; none if it is the root, or too long once escaped: a hostile byte takes four characters.
 fn text(name: &Name<'_>) -> Option<String> {
     let mut text = String::new();
     for label in name.as_bytes() {
@@ -165,7 +165,7 @@ fn text(name: &Name<'_>) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// As in zone files (RFC 4343, 2.1). Quotes are escaped too: names go into other people's formats.
+/// As in zone files (RFC 4343, 2.1). Quotes are escaped too, since names go into formats that use them.
 fn push_escaped(byte: u8, text: &mut String) {
     match byte {
         b'.' | b'\\' | b'"' => text.extend(['\\', char::from(byte)]),

@@ -33,11 +33,11 @@ fn asked(names: &mut DnsNames, asker: Asker, name: &str, last: u8, at_ns: u64) {
     names.learn(asker, Transport::Udp, &reply(name, 60, [192, 0, 2, last]), at_ns);
 }
 
-fn name(names: &DnsNames, asker: Asker, last: u8, at_ns: u64) -> Option<(String, Known)> {
+fn name(names: &DnsNames, asker: Asker, last: u8, at_ns: u64) -> Option<(String, AskedBy)> {
     names.name(asker, address(last), at_ns).map(|(name, known)| (name.to_string(), known))
 }
 
-fn known(name: &str, known: Known) -> Option<(String, Known)> {
+fn known(name: &str, known: AskedBy) -> Option<(String, AskedBy)> {
     Some((name.to_owned(), known))
 }
 
@@ -45,26 +45,26 @@ fn known(name: &str, known: Known) -> Option<(String, Known)> {
 fn the_process_that_asked_comes_first() {
     let mut names = DnsNames::default();
     asked(&mut names, APP, "app.example", 1, 5);
-    assert_eq!(name(&names, APP, 1, 9), known("app.example", Known::ByProcess));
-    assert_eq!(name(&names, SIBLING, 1, 9), known("app.example", Known::InCgroup));
-    assert_eq!(name(&names, STRANGER, 1, 9), known("app.example", Known::OnHost));
+    assert_eq!(name(&names, APP, 1, 9), known("app.example", AskedBy::SameProcess));
+    assert_eq!(name(&names, SIBLING, 1, 9), known("app.example", AskedBy::SameCgroup));
+    assert_eq!(name(&names, STRANGER, 1, 9), known("app.example", AskedBy::SameHost));
     asked(&mut names, STRANGER, "other.example", 1, 6);
-    assert_eq!(name(&names, APP, 1, 9), known("app.example", Known::ByProcess));
-    assert_eq!(name(&names, SIBLING, 1, 9), known("app.example", Known::InCgroup));
-    assert_eq!(name(&names, STRANGER, 1, 9), known("other.example", Known::ByProcess));
-    let nobody = Asker { tgid: 13, start_ns: 4, cgroup_id: 300 };
-    assert_eq!(name(&names, nobody, 1, 9), None, "two names for it on this host");
+    assert_eq!(name(&names, APP, 1, 9), known("app.example", AskedBy::SameProcess));
+    assert_eq!(name(&names, SIBLING, 1, 9), known("app.example", AskedBy::SameCgroup));
+    assert_eq!(name(&names, STRANGER, 1, 9), known("other.example", AskedBy::SameProcess));
+    let unrelated = Asker { tgid: 13, start_ns: 4, cgroup_id: 300 };
+    assert_eq!(name(&names, unrelated, 1, 9), None, "two names for it on this host");
     asked(&mut names, SIBLING, "sibling.example", 1, 7);
     let third = Asker { tgid: 14, start_ns: 5, cgroup_id: 100 };
     assert_eq!(name(&names, third, 1, 9), None, "two names for it in the cgroup");
-    assert_eq!(name(&names, APP, 2, 9), None, "an address that nobody got");
+    assert_eq!(name(&names, APP, 2, 9), None, "an address in no reply");
 }
 
 #[test]
 fn the_root_cgroup_makes_no_neighbours() {
     let mut names = DnsNames::default();
     asked(&mut names, Asker { cgroup_id: 1, ..APP }, "app.example", 1, 5);
-    assert_eq!(name(&names, Asker { cgroup_id: 1, ..SIBLING }, 1, 9), known("app.example", Known::OnHost));
+    assert_eq!(name(&names, Asker { cgroup_id: 1, ..SIBLING }, 1, 9), known("app.example", AskedBy::SameHost));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_process_id_that_came_again_is_another_process() {
     let mut names = DnsNames::default();
     asked(&mut names, APP, "app.example", 1, 5);
     let later = Asker { start_ns: 9, cgroup_id: 0, ..APP };
-    assert_eq!(name(&names, later, 1, 9), known("app.example", Known::OnHost));
+    assert_eq!(name(&names, later, 1, 9), known("app.example", AskedBy::SameHost));
 }
 
 #[test]
@@ -81,11 +81,11 @@ fn of_two_names_of_one_address_the_last_one_asked_for_counts() {
     asked(&mut names, APP, "first.example", 1, 10);
     asked(&mut names, APP, "second.example", 1, 20);
     assert_eq!(name(&names, APP, 1, 9), None, "not yet");
-    assert_eq!(name(&names, APP, 1, 15), known("first.example", Known::ByProcess));
-    assert_eq!(name(&names, APP, 1, 25), known("second.example", Known::ByProcess));
+    assert_eq!(name(&names, APP, 1, 15), known("first.example", AskedBy::SameProcess));
+    assert_eq!(name(&names, APP, 1, 25), known("second.example", AskedBy::SameProcess));
     asked(&mut names, APP, "first.example", 1, 30);
-    assert_eq!(name(&names, APP, 1, 25), known("second.example", Known::ByProcess));
-    assert_eq!(name(&names, APP, 1, 35), known("first.example", Known::ByProcess));
+    assert_eq!(name(&names, APP, 1, 25), known("second.example", AskedBy::SameProcess));
+    assert_eq!(name(&names, APP, 1, 35), known("first.example", AskedBy::SameProcess));
     assert_eq!(names.held(), 2, "asked again is not another question");
 }
 
@@ -95,13 +95,13 @@ fn names_end_with_their_time_to_live_but_not_at_once() {
     names.learn(APP, Transport::Udp, &reply("short.example", 1, [192, 0, 2, 1]), 0);
     names.learn(APP, Transport::Udp, &reply("long.example", 3600, [192, 0, 2, 2]), 0);
     names.learn(APP, Transport::Udp, &reply("endless.example", u32::MAX, [192, 0, 2, 3]), 0);
-    assert_eq!(name(&names, APP, 1, 10 * MINUTE), known("short.example", Known::ByProcess));
+    assert_eq!(name(&names, APP, 1, 10 * MINUTE), known("short.example", AskedBy::SameProcess));
     assert_eq!(name(&names, APP, 1, 10 * MINUTE + 1), None);
-    assert_eq!(name(&names, APP, 2, 60 * MINUTE), known("long.example", Known::ByProcess));
+    assert_eq!(name(&names, APP, 2, 60 * MINUTE), known("long.example", AskedBy::SameProcess));
     assert_eq!(name(&names, APP, 2, 60 * MINUTE + 1), None);
     assert_eq!(name(&names, APP, 3, 24 * 60 * MINUTE + 1), None, "a day at most");
     asked(&mut names, APP, "short.example", 1, 11 * MINUTE);
-    assert_eq!(name(&names, APP, 1, 21 * MINUTE), known("short.example", Known::ByProcess), "asked again");
+    assert_eq!(name(&names, APP, 1, 21 * MINUTE), known("short.example", AskedBy::SameProcess), "asked again");
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn room_is_made_for_new_names() {
     assert_eq!(names.held() as u64 + names.counts().forgotten, u64::from(total));
     assert!(names.name(APP, numbered(total - 1).into(), u64::from(total)).is_some(), "the newest stays");
     assert!(names.name(APP, numbered(0).into(), u64::from(total)).is_none(), "the oldest goes");
-    // What is out of date goes first, and is no loss.
+    // Expired lookups go first, and are no loss.
     let forgotten = names.counts().forgotten;
     let later = u64::from(total) + 11 * MINUTE;
     for n in 0..MAX_HELD as u32 {
@@ -185,11 +185,11 @@ fn one_address_is_remembered_for_so_many_askers() {
     }
     assert_eq!((names.held(), names.counts().forgotten), (MAX_ASKERS, 1000 - MAX_ASKERS as u64));
     let last = Asker { tgid: 999, start_ns: 1, cgroup_id: 0 };
-    assert_eq!(name(&names, last, 1, 1000), known("db.example", Known::ByProcess));
+    assert_eq!(name(&names, last, 1, 1000), known("db.example", AskedBy::SameProcess));
 }
 
 proptest! {
-    /// Anybody's bytes, both ways, into one table.
+    /// Random bytes, by both transports, into one table.
     #[test]
     fn hostile_bytes_leave_it_bounded(pieces in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..300)), 0..20)) {
         let mut names = DnsNames::default();

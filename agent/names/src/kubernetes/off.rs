@@ -1,4 +1,4 @@
-//! The same surface without a cluster: nothing is watched, and a cluster that was asked for is a failure with its reason.
+//! The same API without Kubernetes: nothing is watched, and a configured cluster is a failure with its reason.
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
@@ -9,16 +9,16 @@ const NOT_BUILT: &str = "this weir was built without Kubernetes: build it with t
 /// Which cluster, if any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// None, as there is none to be found.
+    /// None: the cluster is not searched for.
     #[default]
     Auto,
     /// None.
     Off,
-    /// What this file names: cannot be watched.
+    /// The cluster in this kubeconfig: a failure.
     Kubeconfig(PathBuf),
 }
 
-/// What a user may choose.
+/// The user's choice.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// Which cluster, if any.
@@ -30,29 +30,29 @@ pub struct Config {
 /// Always zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Changes of objects beyond a limit.
+    /// Changes of objects beyond the limit.
     pub over_limit: u64,
-    /// Objects that are not like Kubernetes'.
+    /// Objects that could not be decoded.
     pub unreadable: u64,
     /// Past holders of addresses that were forgotten early.
     pub forgotten_early: u64,
 }
 
-/// How it stands with the Kubernetes API.
+/// State of the connection to the Kubernetes API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
     /// No cluster is configured.
     Off,
-    /// The first lists are on their way.
+    /// The first lists are being fetched.
     Starting,
-    /// All that is watched is known.
+    /// All watched objects are known.
     Connected {
         /// Since when, unix time.
         since_unix_ns: u64,
     },
-    /// A cluster was asked for.
+    /// A cluster is configured.
     Failing {
-        /// Why there is none.
+        /// Why it is not watched.
         cause: Arc<str>,
         /// Since when, unix time.
         since_unix_ns: u64,
@@ -71,7 +71,7 @@ impl Kubernetes {
         })
     }
 
-    /// Off, or failing where a cluster was asked for.
+    /// Off, or failing where a cluster is configured.
     pub fn status(&self) -> Status {
         self.0.clone()
     }

@@ -1,7 +1,7 @@
-//! What a cgroup's path means: the container, the pod and the systemd unit that it was made for.
+//! Parses a cgroup's path: the container, the pod and the systemd unit that it was made for.
 //!
-//! Pure, and linear in the path: everything found is a slice of it. Paths are text that others choose (a container may
-//! make cgroups below its own), so a part counts only in exactly the form in which its runtime writes it.
+//! Pure, and linear in the path: everything found is a slice of it. Paths are not trusted (a container may make cgroups below
+//! its own), so a part counts only in exactly the form in which its runtime writes it.
 
 #[cfg(test)]
 mod tests;
@@ -11,10 +11,10 @@ pub(crate) use unit::Unit;
 
 /// The kernel's own limit (`PATH_MAX`); a path beyond it was not written by the kernel.
 const MAX_PATH: usize = 4096;
-/// Lines of `/proc/PID/cgroup` that are looked at: a kernel has 14 controllers, named hierarchies are rare.
+/// Lines of `/proc/PID/cgroup` that are read: a kernel has 14 controllers, named hierarchies are rare.
 const MAX_LINES: usize = 32;
 
-/// What made a container.
+/// The runtime of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Runtime {
     /// Docker.
@@ -31,40 +31,40 @@ pub(crate) enum Runtime {
     Nspawn,
     /// runc or crun without a manager.
     Oci,
-    /// The path has only an id, such as below a pod made by kubelet's cgroupfs driver.
+    /// Unknown: the path has only an id, such as below a pod made by kubelet's cgroupfs driver.
     Unknown,
 }
 
-/// A container, as its cgroup names it.
+/// A container, as in its cgroup's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Contained<'a> {
     /// 64 hexadecimal digits for all but LXC, nspawn and plain OCI, whose ids are names.
     pub(crate) id: &'a str,
-    /// What made it.
+    /// Its runtime.
     pub(crate) runtime: Runtime,
 }
 
-/// How Kubernetes ranks a pod under pressure.
+/// A pod's quality-of-service class: which pods Kubernetes evicts first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Qos {
     /// Limits equal requests.
     Guaranteed,
-    /// Some requests.
+    /// Some requests or limits.
     Burstable,
-    /// None.
+    /// Neither requests nor limits.
     BestEffort,
 }
 
-/// A pod, as its cgroup names it.
+/// A pod, as in its cgroup's path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pod {
     /// As the API writes it, with dashes; 32 digits without for a static pod.
     pub(crate) uid: String,
-    /// Its rank.
+    /// Its quality-of-service class.
     pub(crate) qos: Qos,
 }
 
-/// What a path means.
+/// What a path names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place<'a> {
     /// The innermost container.
@@ -73,11 +73,11 @@ pub(crate) struct Place<'a> {
     pub(crate) outer: Option<Contained<'a>>,
     /// The innermost pod.
     pub(crate) pod: Option<Pod>,
-    /// The innermost unit; with a container only one that is inside of it, or that podman made it in.
+    /// The innermost unit; with a container, only one inside of it, or the one that podman runs it in.
     pub(crate) unit: Option<Unit<'a>>,
-    /// A runtime's own process beside the container, such as conmon: outside of it, and no service either.
+    /// A runtime's own process beside the container, such as conmon: neither in the container nor a service.
     pub(crate) supervisor: bool,
-    /// Where all else is silent: the last part, which is the id of a container of plain runc.
+    /// If nothing else is known: the last part, which may be the id of a container of plain runc.
     pub(crate) leaf: Option<&'a str>,
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn parse(path: &str) -> Place<'_> {
     }
     let mut kubepods = None;
     let mut before = "";
-    // In a cgroup namespace, what is outside of weir's own root begins with `/..`; what follows is as good.
+    // In a cgroup namespace, paths outside of weir's own root begin with `/..`; the parts that follow are as usual.
     for part in path.split('/').filter(|part| !matches!(*part, "" | "." | "..")) {
         place.leaf = Some(part);
         if let Some(pod) = pod_slice(part).or_else(|| pod_directory(part, kubepods)) {
@@ -99,7 +99,7 @@ pub(crate) fn parse(path: &str) -> Place<'_> {
         } else if is_supervisor(part) {
             return Place { supervisor: true, ..place };
         } else if let Some(found) = container(part, before) {
-            // With podman's split cgroups, the unit is what the container was written as.
+            // With podman's split cgroups, the unit is the service that runs the container.
             let keeps_unit = part.starts_with("libpod-payload-");
             place.unit = place.unit.filter(|_| keeps_unit);
             place.outer = place.container.replace(found);
@@ -107,7 +107,7 @@ pub(crate) fn parse(path: &str) -> Place<'_> {
         } else if let Some(found) = Unit::of_part(part, path) {
             place.unit = Some(found);
         }
-        // `cri-containerd` as a directory's prefix carries its pod's slice with it.
+        // The cgroupfs form of a systemd path (`slice:cri-containerd:id`) begins with the pod's slice.
         if let Some((slice, _)) = part.split_once(':')
             && let Some(pod) = pod_slice(slice)
         {
@@ -120,12 +120,11 @@ pub(crate) fn parse(path: &str) -> Place<'_> {
     place
 }
 
-/// The most telling line of a `/proc/PID/cgroup`: its path.
+/// The most specific path in a `/proc/PID/cgroup`.
 ///
-/// The v2 line (`0::/…`) unless another says more: on a hybrid host it is often `/`, or the unit of the runtime's daemon.
-/// Of v1's, the systemd hierarchy has units and containers; memory and pids have containers even where there is no
-/// systemd.
-pub(crate) fn telling_path(lines: &[u8]) -> Option<&str> {
+/// That of the v2 line (`0::/…`) unless another has more: on a hybrid host it is often `/`, or the unit of the runtime's daemon.
+/// In v1, the systemd hierarchy has units and containers; memory and pids have containers even without systemd.
+pub(crate) fn most_specific_path(lines: &[u8]) -> Option<&str> {
     const ORDER: [&str; 5] = ["", "name=systemd", "memory", "pids", "cpu"];
     let rank = |controllers: &str| {
         let first = |wanted: &&str| controllers.split(',').any(|one| one == *wanted);
@@ -137,7 +136,7 @@ pub(crate) fn telling_path(lines: &[u8]) -> Option<&str> {
         let Some((controllers, path)) = line.split_once(':').and_then(|(_, rest)| rest.split_once(':')) else {
             continue;
         };
-        // Appended by the kernel once the cgroup is removed while the process still dies.
+        // The kernel appends this when the cgroup is removed while its last process is ending.
         let path = path.strip_suffix(" (deleted)").unwrap_or(path);
         let (weight, rank) = (parse(path).weight(), rank(controllers));
         if best.is_none_or(|(heaviest, first, _)| weight > heaviest || (weight == heaviest && rank < first)) {
@@ -165,7 +164,7 @@ fn pod_directory(part: &str, kubepods: Option<Qos>) -> Option<Pod> {
     Some(Pod { qos: kubepods?, uid: pod_uid(part.strip_prefix("pod")?)? })
 }
 
-/// `kubepods` and the ranks below it.
+/// `kubepods` and the classes below it.
 fn qos_directory(part: &str, kubepods: Option<Qos>) -> Option<Qos> {
     match (part, kubepods) {
         ("kubepods", _) => Some(Qos::Guaranteed),
@@ -192,7 +191,7 @@ fn is_supervisor(part: &str) -> bool {
         || name.starts_with("lxc.monitor")
 }
 
-/// A container's part of a path; `before` is the part in front of it.
+/// The container that a part of a path names; `before` is the part in front of it.
 fn container<'a>(part: &'a str, before: &str) -> Option<Contained<'a>> {
     const BY_PREFIX: [(&str, Runtime); 7] = [
         ("docker-", Runtime::Docker),
@@ -241,7 +240,7 @@ fn container<'a>(part: &'a str, before: &str) -> Option<Contained<'a>> {
     if is_fargate && is_number { found(part, Runtime::Unknown) } else { None }
 }
 
-/// Who calls the directories above its containers so.
+/// The runtime that uses this name for the directory above its containers.
 fn of_directory(name: &str) -> Runtime {
     match name {
         "docker" => Runtime::Docker,
@@ -260,7 +259,7 @@ fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(is_hex)
 }
 
-/// An id that someone chose: what runc and LXC allow, so that it can be a directory's name.
+/// An id that a user chose: the characters that runc and LXC allow in a directory's name.
 pub(super) fn is_name(text: &str) -> Option<&str> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'+' | b'\\');
     let first = text.bytes().next()?;
@@ -270,7 +269,7 @@ pub(super) fn is_name(text: &str) -> Option<&str> {
 // === impl Place ===
 
 impl Place<'_> {
-    /// How much it says: a container within a pod most, then either, then a unit that names something.
+    /// How specific it is: a container within a pod most, then either of them, then a unit of a service.
     pub(super) fn weight(&self) -> u32 {
         let unit = match &self.unit {
             Some(unit) if unit.is_service() => 3,

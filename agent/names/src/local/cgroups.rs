@@ -1,13 +1,13 @@
-//! From a cgroup's id, which the kernel half has of each process, to its path: for processes that are gone.
+//! From a cgroup's id, which the kernel half records of each process, to its path: for processes that have ended.
 
 use std::sync::Arc;
 
 use super::{files::Root, recent::Recent};
 use crate::hierarchy::{Hierarchy, mounts_of};
 
-/// Cgroups remembered: 64 for each of 128 pods, at most 600 bytes each. Those gone for long give way.
+/// Cgroups remembered: 64 for each of 128 pods, at most 600 bytes each. The least recently used are evicted.
 const REMEMBERED: usize = 8192;
-/// Directories looked at in one walk; each costs 30 us.
+/// Directories read in one walk; each costs 30 us.
 const MAX_WALK: usize = 8192;
 /// How deep they nest: a container in a container in a pod is at 12.
 const MAX_DEPTH: usize = 24;
@@ -24,20 +24,19 @@ impl Cgroups {
         Self { paths: Recent::of(REMEMBERED), v1 }
     }
 
-    /// The path of the cgroup that an edge's record names.
+    /// The path of the cgroup with the id in an edge's record.
     pub(super) fn path(&mut self, id: u64) -> Option<Arc<str>> {
         self.paths.get(&id).cloned()
     }
 
-    /// A cgroup is there: ids are not used again, but for those of version 1's after four billion.
+    /// A cgroup exists. Ids are not reused; those of version 1 only after four billion.
     pub(super) fn insert(&mut self, id: u64, path: &str) {
         self.paths.insert(id, path.into());
     }
 
-    /// Learns every cgroup there is, and says whether all were visited. `root` is the host's, with its own view of what is
-    /// mounted.
+    /// Learns every existing cgroup, and returns whether all were visited. `root` is the host's, with its own mounts.
     pub(super) fn walk(&mut self, root: &Root) -> bool {
-        // Its own, not `/proc/self`: inside of a container, that one has the container's mounts.
+        // Not `/proc/self`: inside of a container, that has the container's mounts.
         let Ok(mounts) = root.read("/proc/1/mountinfo", MAX_MOUNTINFO) else { return false };
         let mut left = MAX_WALK;
         for mount in mounts_of(&String::from_utf8_lossy(&mounts), self.v1) {

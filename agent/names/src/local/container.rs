@@ -1,4 +1,4 @@
-//! What a container is called: from the files in which its runtime keeps that, without asking a daemon.
+//! A container's name, from its runtime's files, without a request to a daemon.
 
 mod record;
 #[cfg(test)]
@@ -13,54 +13,40 @@ use super::{
     files::Root,
     recent::Recent,
 };
+pub(crate) use record::ContainerNames;
 use record::{DockerConfig, OciConfig, OciState, StoredContainer};
 
 /// A container's own file: the longest OCI configurations seen are 40 KiB.
 const MAX_FILE: usize = 1 << 20;
 /// podman's list of all containers, 500 bytes each.
 const MAX_LIST: usize = 8 << 20;
-/// The users' names: for the home of one who runs containers.
+/// `/etc/passwd`, for the home directory of a user who runs containers.
 const MAX_PASSWD: usize = 1 << 20;
 /// Containers remembered, 200 to 400 bytes each.
 const REMEMBERED: usize = 4096;
-/// containerd's namespaces looked into.
+/// containerd's namespaces that are searched.
 const MAX_NAMESPACES: usize = 32;
 
-/// Where containerd keeps its bundles: its own place, k3s and RKE2, k0s, MicroK8s.
+/// Where containerd keeps its bundles: by default, in k3s and RKE2, k0s, MicroK8s.
 const CONTAINERD: [&str; 4] =
     ["/run/containerd", "/run/k3s/containerd", "/run/k0s/containerd", "/var/snap/microk8s/common/run/containerd"];
-/// Where docker keeps its containers: its own place, the snap's.
+/// Where Docker keeps its containers: by default, and in its snap.
 const DOCKER: [&str; 2] = ["/var/lib/docker", "/var/snap/docker/common/var-lib-docker"];
-/// containers-storage, of podman and CRI-O: what stays, then what goes with a reboot.
+/// containers-storage, of podman and CRI-O: the persistent part, then the part that a reboot clears.
 const STORAGE: [&str; 2] = ["/var/lib/containers/storage", "/run/containers/storage"];
 /// Its drivers, the usual one first.
 const DRIVERS: [&str; 3] = ["overlay", "vfs", "btrfs"];
 
-/// What a runtime's files say of a container.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ContainerNames {
-    /// None for the container that only holds a pod's namespaces.
-    pub(crate) name: Option<Arc<str>>,
-    /// As it was asked for.
-    pub(crate) image: Option<Arc<str>>,
-    /// The pod, where Kubernetes had it made.
-    pub(crate) pod: Option<Arc<str>>,
-    /// The pod's namespace.
-    pub(crate) namespace: Option<Arc<str>>,
-    /// The pod's uid.
-    pub(crate) pod_uid: Option<Arc<str>>,
-}
-
-/// What was not to be had.
+/// What could not be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ContainerLosses {
-    /// Processes in a container of which no runtime's files know anything.
+    /// Processes in a container that no runtime's files describe.
     pub unknown: u64,
-    /// Files that are not what their runtime writes.
+    /// Files with another content than their runtime writes.
     pub malformed: u64,
     /// Files longer than any runtime writes.
     pub oversized: u64,
-    /// Files that could not be read, such as for lack of permission.
+    /// Files that could not be read, for example without permission.
     pub unreadable: u64,
 }
 
@@ -76,9 +62,9 @@ impl Containers {
         Ok(Self { root: Root::open(root)?, known: Recent::of(REMEMBERED), losses: ContainerLosses::default() })
     }
 
-    /// What a container is called. `user` is whose it is, where the path tells: rootless podman keeps its files with the
-    /// user. What was found is kept: files go with the container, and an id is never used again. A miss is not, since the
-    /// files may be about to be written; it costs 15 failing opens, 40 us, and is paid by new edges only.
+    /// The container's names. `user` is its owner, where the path has it: rootless podman keeps its files in the user's home.
+    /// A hit is kept: the files are removed with the container, and an id is never reused. A miss is not, since the files may
+    /// not have been written yet; it costs 15 failing opens, 40 us, and only new edges pay it.
     pub(crate) fn names(&mut self, container: Contained<'_>, user: Option<u32>) -> Option<Arc<ContainerNames>> {
         if let Some(known) = self.known.get(container.id) {
             return Some(known.clone());
@@ -88,7 +74,7 @@ impl Containers {
         Some(found)
     }
 
-    /// A container of plain runc or crun, if there is one of this id: its path does not tell.
+    /// The container of plain runc or crun with this id, if there is one: its path does not name the runtime.
     pub(crate) fn plain(&mut self, id: &str) -> Option<Arc<ContainerNames>> {
         let id = super::cgroup::is_name(id)?;
         if let Some(known) = self.known.get(id) {
@@ -132,12 +118,12 @@ impl Containers {
             let names = namespaces.iter().find_map(|namespace| {
                 Some(self.json::<OciConfig>(&format!("{tasks}/{namespace}/{id}/config.json"), MAX_FILE)?.names())
             })?;
-            // One of docker's has nothing of use here.
+            // Docker's bundles have no names in them.
             (names != ContainerNames::default()).then_some(names)
         })
     }
 
-    /// CRI-O writes all into the configuration's annotations.
+    /// CRI-O writes all names into the configuration's annotations.
     fn storage_config(&mut self, id: &str) -> Option<ContainerNames> {
         let paths = STORAGE.iter().flat_map(|root| DRIVERS.map(|driver| (root, driver)));
         let names = paths.into_iter().find_map(|(root, driver)| {
@@ -147,7 +133,7 @@ impl Containers {
         (names != ContainerNames::default()).then_some(names)
     }
 
-    /// podman writes name and image into the list of all containers; those made with `--rm` may be in one apart.
+    /// podman writes name and image into the list of all containers; those made with `--rm` may be in a list of their own.
     fn stored(&mut self, id: &str, user: Option<u32>) -> Option<ContainerNames> {
         let mut roots = STORAGE.map(String::from).to_vec();
         if let Some(uid) = user {
@@ -173,7 +159,7 @@ impl Containers {
     fn oci(&mut self, id: &str) -> Option<ContainerNames> {
         let state = self.json::<OciState>(&format!("/run/runc/{id}/state.json"), MAX_FILE);
         let state = state.or_else(|| self.json::<OciState>(&format!("/run/crun/{id}/status"), MAX_FILE))?;
-        // crun's has no id; runc's must be its own.
+        // crun's file has no id; runc's must be the same.
         state.id.is_none_or(|own| own == id).then(|| ContainerNames::called(id))
     }
 
@@ -186,7 +172,7 @@ impl Containers {
         user.get(5).filter(|home| home.starts_with('/')).map(|home| (*home).to_owned())
     }
 
-    /// A file's content; none, and counted unless it is just not there, where that cannot be had.
+    /// A file's content. None where it cannot be read, which is counted unless the file does not exist.
     fn json<T: DeserializeOwned>(&mut self, path: &str, limit: usize) -> Option<T> {
         match self.root.read(path, limit) {
             Ok(bytes) => match serde_json::from_slice(&bytes) {
@@ -201,11 +187,5 @@ impl Containers {
             },
         }
         None
-    }
-}
-
-impl ContainerNames {
-    fn called(name: &str) -> Self {
-        Self { name: Some(super::text::clean(name).into()), ..Self::default() }
     }
 }

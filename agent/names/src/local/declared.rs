@@ -1,21 +1,21 @@
-//! The name that a process has been given by OpenTelemetry's environment variables.
+//! The name that a process declares in OpenTelemetry's environment variables.
 
 use super::text::clean_bytes;
 
-/// What a process says of itself.
+/// The names that a process declares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Declared {
     /// `service.name`.
     pub(crate) name: Option<String>,
     /// `service.namespace`.
     pub(crate) namespace: Option<String>,
-    /// `OTEL_RESOURCE_ATTRIBUTES` is not what the specification says, and so was not used.
+    /// `OTEL_RESOURCE_ATTRIBUTES` violates the specification, and was ignored.
     pub(crate) malformed: bool,
 }
 
 impl Declared {
-    /// From the strings of `/proc/PID/environ`, each ended by a NUL. `OTEL_SERVICE_NAME` wins over the attribute; an empty
-    /// variable is one that is not set, as the specification says. Of variables set twice the first counts, as for libc.
+    /// From the strings of `/proc/PID/environ`, each terminated by NUL. `OTEL_SERVICE_NAME` has precedence over the attribute;
+    /// an empty variable counts as unset, as specified. Of a variable set twice the first counts, as for libc.
     pub(crate) fn by_environment(environ: &[u8]) -> Self {
         let mut name = None;
         let mut attributes = None;
@@ -39,7 +39,7 @@ impl Declared {
     }
 }
 
-/// `key=value,key=value`, both percent-encoded; whatever is wrong anywhere, all of it is discarded.
+/// `key=value,key=value`, both percent-encoded. One error discards all of it, as specified.
 fn of_attributes(attributes: &[u8]) -> Option<Declared> {
     let mut declared = Declared::default();
     for pair in attributes.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()) {
@@ -56,7 +56,7 @@ fn of_attributes(attributes: &[u8]) -> Option<Declared> {
     Some(declared)
 }
 
-/// The text behind a percent-encoding.
+/// Decodes percent-encoded text.
 fn decoded(encoded: &[u8]) -> Option<String> {
     let mut bytes = Vec::with_capacity(encoded.len());
     let mut rest = encoded;

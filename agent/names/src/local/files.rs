@@ -1,4 +1,4 @@
-//! Small files below a root that is not ours, read with care.
+//! Reads small files below the host's root, whose content is not trusted.
 
 use std::{
     io::{self, Read as _},
@@ -8,7 +8,7 @@ use std::{
 
 use rustix::fs::{self, FileType, Mode, OFlags, ResolveFlags};
 
-/// The root that the host's first process sees: also from inside a container that shares the host's processes.
+/// The root of the host's first process: reachable also from inside a container that shares the host's pid namespace.
 pub(crate) const HOST: &str = "/proc/1/root";
 
 /// A directory below which files are read as if it were `/`.
@@ -24,13 +24,13 @@ impl Root {
         Ok(Self { directory: fs::open(path, flags, Mode::empty())?, path: path.to_owned() })
     }
 
-    /// The whole of a file, if it is one and no longer than `limit`.
+    /// The whole of a regular file that is no longer than `limit`.
     ///
-    /// Links are followed as the host would (`/var/run` is `/run` there, not here). Whoever owns the directory may put
-    /// anything in the file's place: a pipe must not block, a device must not be read.
+    /// Links are followed as the host would (`/var/run` is `/run` below its root). The directory's owner may replace the file by
+    /// anything: a pipe must not block, a device must not be read.
     ///
     /// # Errors
-    /// Those of opening and reading; `InvalidData` for what is no file; `FileTooLarge` for a longer one.
+    /// Those of opening and reading; `InvalidData` if it is no regular file; `FileTooLarge` if it is longer.
     pub(crate) fn read(&self, path: &str, limit: usize) -> io::Result<Vec<u8>> {
         let file = self.open_below(path, OFlags::RDONLY)?;
         if FileType::from_raw_mode(fs::fstat(&file)?.st_mode) != FileType::RegularFile {
@@ -68,7 +68,7 @@ impl Root {
     fn open_below(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
         let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         match fs::openat2(&self.directory, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
-            // Not allowed by the seccomp profile of an older container runtime: links that lead out find nothing then.
+            // The seccomp profile of an older container runtime forbids openat2: absolute links then find nothing.
             Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {
                 Ok(fs::open(self.path.join(path.trim_start_matches('/')), flags, Mode::empty())?)
             }
@@ -77,7 +77,7 @@ impl Root {
     }
 }
 
-/// A file of `directory`, cut at `limit`, and whether that is all of it.
+/// A file of `directory` up to `limit` bytes, and whether that is all of it.
 pub(crate) fn read_at(directory: impl AsFd, name: &str, limit: usize) -> io::Result<(Vec<u8>, bool)> {
     up_to(fs::openat(directory, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?, limit)
 }

@@ -1,4 +1,4 @@
-//! A process of this host, read from /proc, and never another one that got its number.
+//! Reads a process of this host from /proc, and never another one that has reused its id.
 
 use std::{
     io,
@@ -15,17 +15,17 @@ use super::{
     text::{clean, clean_bytes},
 };
 
-/// Of the arguments. Java's class path may take most of it: what runs comes after, and then the executable has to do.
+/// Bytes of the arguments. Java's class path may take most of them and hide the main class; then the executable names it.
 const MAX_CMDLINE: usize = 16 << 10;
-/// Of the environment: `ARG_MAX` as execve guarantees it; what is set last may be lost beyond.
+/// Bytes of the environment: `ARG_MAX` as execve guarantees it; variables beyond are not read.
 const MAX_ENVIRON: usize = 128 << 10;
 /// A line of `/proc/PID/stat`: 52 numbers and a name.
 const MAX_STAT: usize = 2048;
-/// Of `/proc/PID/cgroup`: 14 hierarchies, whose paths are rarely longer than 300 bytes.
+/// Bytes of `/proc/PID/cgroup`: 14 hierarchies, whose paths are rarely longer than 300 bytes.
 pub(super) const MAX_CGROUP: usize = 16 << 10;
-/// Arguments looked at.
+/// Arguments read.
 const MAX_ARGUMENTS: usize = 256;
-/// The kernel shows times in hundredths of a second to user space (`USER_HZ`), whatever its own clock ticks at.
+/// procfs has times in hundredths of a second (`USER_HZ`), whatever the rate of the kernel's own ticks.
 const NS_PER_TICK: u64 = 10_000_000;
 
 /// What was read of a process.
@@ -33,13 +33,13 @@ const NS_PER_TICK: u64 = 10_000_000;
 pub(super) struct Seen {
     /// `/proc/PID/cgroup`.
     pub(super) cgroup: Vec<u8>,
-    /// What it says of itself; none if it has executed another program meanwhile.
+    /// The names it declares; none if it has executed another program meanwhile.
     pub(super) declared: Declared,
-    /// File name of the executable, not cut as the kernel half's; likewise.
+    /// File name of the executable, not cut like the kernel half's; likewise.
     pub(super) exe: Option<String>,
     /// What an interpreter runs; likewise.
     pub(super) script: Option<String>,
-    /// The environment was longer than what is read.
+    /// The environment was longer than the bytes read.
     pub(super) environ_cut: bool,
 }
 
@@ -48,11 +48,11 @@ pub(super) struct Seen {
 pub(super) enum Unseen {
     /// It has ended.
     Gone,
-    /// It has ended, and another process has its number.
+    /// It has ended, and another process has its id.
     Reused,
 }
 
-/// Where processes are.
+/// procfs.
 pub(super) struct Processes {
     proc: PathBuf,
 }
@@ -62,11 +62,11 @@ impl Processes {
         Self { proc: proc.to_owned() }
     }
 
-    /// Reads the process `pid` that began at `start_ns` (nanoseconds since boot; 0 if that is not known) and ran `exe`, the
-    /// file name as the kernel half has it.
+    /// Reads the process `pid` that began at `start_ns` (nanoseconds since boot; 0 if unknown) and ran `exe`, the file name as
+    /// the kernel half has it.
     ///
-    /// The directory is opened first and read through: should the process end, its files fail, and never become those of
-    /// the next one with its number. So one look at the start suffices, after the open.
+    /// The directory is opened first and its files through it: if the process ends, reads fail, and never return the files of
+    /// the next process with its id. So one comparison of the start time suffices, after the open.
     pub(super) fn see(&self, pid: u32, start_ns: u64, exe: &[u8]) -> Result<Seen, Unseen> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = fs::open(self.proc.join(pid.to_string()), flags, Mode::empty()).map_err(|_| Unseen::Gone)?;
@@ -75,10 +75,10 @@ impl Processes {
         if start_ns != 0 && start != start_ns / NS_PER_TICK {
             return Err(Unseen::Reused);
         }
-        // Of a dead process not yet waited for, only stat is left.
+        // A zombie has only stat left.
         let (cgroup, _) = read_at(&directory, "cgroup", MAX_CGROUP).map_err(|_| Unseen::Gone)?;
         let mut seen = Seen { cgroup, ..Seen::default() };
-        // Same process, other program: its arguments and environment are not those of who made the edge.
+        // Same process, other program: its arguments and environment are not those of the program that made the edge.
         if let Ok(now) = executable(&directory)
             && is_same(exe, now.as_bytes())
         {
@@ -94,7 +94,7 @@ impl Processes {
         }
         if let Ok((cmdline, _)) = read_at(directory, "cmdline", MAX_CMDLINE) {
             let text = String::from_utf8_lossy(&cmdline);
-            // Programs that write a title over their arguments fill the rest with NULs.
+            // Programs that overwrite their arguments with a title fill the rest with NULs.
             let arguments = text.trim_end_matches('\0').split('\0').take(MAX_ARGUMENTS).collect::<Vec<_>>();
             seen.script = script::of(&exe, &arguments).map(|script| clean(&script)).filter(|script| !script.is_empty());
         }
@@ -106,13 +106,13 @@ impl Processes {
 fn executable(directory: &OwnedFd) -> io::Result<String> {
     let link = fs::readlinkat(directory, "exe", Vec::new())?;
     let path = link.as_bytes();
-    // Replaced or removed, as after an upgrade: the name is still the right one.
+    // The file was replaced or removed, as by an upgrade: the name is still right.
     let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
     Ok(clean_bytes(name))
 }
 
-/// Whether the kernel half's name, cut to its room, is this one's. An empty one was not to be had, and denies nothing.
+/// Whether the kernel half's name, cut to its length, is this one's. An empty one could not be read, and matches any.
 fn is_same(kernel: &[u8], name: &[u8]) -> bool {
     let end = kernel.iter().position(|byte| *byte == 0).unwrap_or(kernel.len());
     let (kernel, cut) = (&kernel[..end], weir_abi::EXE_LEN - 1);
@@ -122,8 +122,8 @@ fn is_same(kernel: &[u8], name: &[u8]) -> bool {
         || clean_bytes(kernel).as_bytes() == name
 }
 
-/// When a process began, in ticks since boot: the 22nd field of its stat. The second is a name in brackets, which may have
-/// spaces and brackets of its own.
+/// When a process began, in ticks since boot: the 22nd field of its stat. The second is a name in brackets, which may contain
+/// spaces and brackets.
 fn start_ticks(stat: &[u8]) -> Option<u64> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(&stat[end + 1..]).ok()?;

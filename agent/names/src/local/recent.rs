@@ -1,11 +1,11 @@
-//! What was looked up lately, in bounded memory.
+//! Recently used values, in bounded memory.
 
 use std::{borrow::Borrow, collections::HashMap, hash::Hash};
 
-/// A map that forgets what was not asked for lately: between `half` and twice `half` entries are kept.
+/// A map that evicts entries that were not used recently: between `half` and twice `half` entries are kept.
 ///
-/// Two generations instead of a list by age: an entry that is used moves to the young one, and when that is full, the old
-/// one goes. Constant time, no list to keep in order, and no crate.
+/// Two generations instead of a list by age: an entry that is used moves to the young one, and when that is full, the old one
+/// is dropped. Constant time, no list to keep in order, and no dependency.
 #[derive(Debug)]
 pub(crate) struct Recent<K, V> {
     half: usize,

@@ -1,28 +1,28 @@
-//! What a process runs when its executable only runs something else: from its command line.
+//! The script or program that an interpreter runs, from its command line.
 
 #[cfg(test)]
 mod tests;
 
-/// How a language's command line is read.
+/// How to read a language's command line.
 struct Language {
-    /// The executable's names, without version.
+    /// Names of the executable, without version.
     names: &'static [&'static str],
     /// Options whose value is the next argument.
     valued: &'static [&'static str],
-    /// Options after which there is no script: the program is in the argument, or none is run.
+    /// Options after which there is no script: the program is in the argument, or none runs.
     inline: &'static [&'static str],
-    /// Options whose value is what runs, and how it is shown.
+    /// Options whose value is the program, and how it is shown.
     main: &'static [(&'static str, Main)],
-    /// Words in front of the script.
+    /// Subcommands in front of the script.
     commands: &'static [&'static str],
 }
 
-/// How what runs is shown.
+/// How the program is shown.
 #[derive(Clone, Copy)]
 enum Main {
-    /// The file's own name.
+    /// By its file name.
     File,
-    /// A module or class, as it is written.
+    /// A module or class, as written.
     Module,
     /// A node's name, before the `@` of its host.
     Node,
@@ -126,7 +126,7 @@ const LANGUAGES: &[Language] = &[
     Language { names: &["tclsh", "wish"], valued: &["-encoding"], inline: &[], main: &[], commands: &[] },
     Language {
         names: &["beam.smp", "beam"],
-        // Nothing else of Erlang's command line is a script.
+        // No other option of Erlang names a script.
         valued: &[],
         inline: &["-noshell"],
         main: &[("-name", Main::Node), ("-sname", Main::Node)],
@@ -135,11 +135,11 @@ const LANGUAGES: &[Language] = &[
     SHELL,
 ];
 
-/// Servers that run another module: `gunicorn shop.wsgi:app` is `shop.wsgi`.
+/// Servers that run another module: the name of `gunicorn shop.wsgi:app` is `shop.wsgi`.
 const LAUNCHERS: [&str; 8] =
     ["gunicorn", "uvicorn", "hypercorn", "daphne", "granian", "waitress-serve", "uwsgi", "waitress"];
 
-/// What `exe` runs, by its arguments; none if it is no interpreter, or runs nothing that has a name.
+/// The program that `exe` runs, by its arguments; none if it is no interpreter, or the program has no name.
 pub(super) fn of(exe: &str, arguments: &[&str]) -> Option<String> {
     if exe == "busybox" {
         return of_busybox(arguments);
@@ -157,7 +157,7 @@ pub(super) fn of(exe: &str, arguments: &[&str]) -> Option<String> {
     Some(script)
 }
 
-/// What runs, and the arguments that follow it.
+/// The program, and the arguments that follow it.
 fn main_of<'a, 'b>(language: &Language, mut arguments: &'b [&'a str]) -> Option<(String, &'b [&'a str])> {
     let mut commands = language.commands;
     loop {
@@ -170,7 +170,7 @@ fn main_of<'a, 'b>(language: &Language, mut arguments: &'b [&'a str]) -> Option<
             return Some((file_name(rest.first()?)?, &rest[1..]));
         }
         if language.inline.contains(argument) {
-            // Erlang's is an option as any other.
+            // For Erlang, these do not replace the script: they are options like any other.
             if language.names.contains(&"beam") {
                 continue;
             }
@@ -184,7 +184,7 @@ fn main_of<'a, 'b>(language: &Language, mut arguments: &'b [&'a str]) -> Option<
             // `-um` before a module, `-uc` before a program.
             return if last { Some((shown(rest.first()?, main)?, &rest[1..])) } else { None };
         } else if !argument.starts_with(['-', '+', '@']) && !argument.is_empty() {
-            // Of Erlang's, only the node's name counts; Java's main class is no file.
+            // For Erlang, only the node's name counts; Java's main class is no file.
             return match language.names[0] {
                 "beam.smp" => continue,
                 "java" => Some((shown(argument, Main::Module)?, rest)),
@@ -194,11 +194,12 @@ fn main_of<'a, 'b>(language: &Language, mut arguments: &'b [&'a str]) -> Option<
     }
 }
 
-/// Letters in one argument whose last takes the next one: what that is. False for a program in the argument.
+/// Single-letter options bundled in one argument, the last of which takes the next argument: how to show that. False for a
+/// program in the argument.
 fn bundled(language: &Language, argument: &str) -> Option<(bool, Main)> {
     let letters =
         argument.strip_prefix('-').filter(|rest| rest.len() > 1 && rest.bytes().all(|b| b.is_ascii_lowercase()))?;
-    // Words after one dash are Java's and Erlang's.
+    // Java and Erlang have whole words after one dash.
     if !matches!(language.names[0], "python" | "sh" | "perl" | "ruby") {
         return None;
     }
@@ -218,7 +219,7 @@ fn shown(argument: &str, main: Main) -> Option<String> {
     (!shown.is_empty()).then(|| shown.to_owned())
 }
 
-/// The last part of a path or URL; none for what is only a place.
+/// The last part of a path or URL; none for a directory.
 fn file_name(path: &str) -> Option<String> {
     let name = path.trim_end_matches('/').rsplit('/').next()?;
     (!matches!(name, "" | "." | ".." | "-")).then(|| name.to_owned())
@@ -233,7 +234,7 @@ fn module_of(argument: &str) -> Option<String> {
     (is_module && names && !application.is_empty()).then(|| module.to_owned())
 }
 
-/// A command line that the process wrote over, as gunicorn and puma do: `gunicorn: master [shop.wsgi:app]`.
+/// A command line that the process has overwritten, as gunicorn and puma do: `gunicorn: master [shop.wsgi:app]`.
 fn of_title(arguments: &[&str]) -> Option<String> {
     let [title] = arguments else { return None };
     let (name, rest) = title.split_once(' ')?;
@@ -244,7 +245,7 @@ fn of_title(arguments: &[&str]) -> Option<String> {
     file_name(name.trim_end_matches(':'))
 }
 
-/// One executable for many programs: which is in its first argument, or in the one after.
+/// One executable for many programs: the program is its first argument, or the one after.
 fn of_busybox(arguments: &[&str]) -> Option<String> {
     let first = file_name(arguments.first()?)?;
     let (applet, arguments) =

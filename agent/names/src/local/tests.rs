@@ -71,7 +71,7 @@ fn facts(pid: u32, exe: &str) -> ProcessFacts {
     facts
 }
 
-/// As the kernel half tells it.
+/// As the kernel half reports it.
 fn made(cgroup_id: u64, path: &str) -> CgroupMade {
     let mut made = CgroupMade { cgroup_id, length: path.len() as u32, _pad: 0, path: [0xff; CGROUP_PATH_LEN] };
     let kept = path.len().min(CGROUP_PATH_LEN);
@@ -90,10 +90,10 @@ fn the_best_name_wins() {
     let docker = format!("0::/system.slice/docker-{ID}.scope\n");
     let unit = "0::/system.slice/shop.service\n";
     let session = "0::/user.slice/user-1000.slice/session-3.scope\n";
-    let says = "OTEL_SERVICE_NAME=checkout OTEL_RESOURCE_ATTRIBUTES=service.namespace=shop";
-    host.process(1, "/usr/bin/python3.11", "python3 app.py", says, &docker);
+    let declared = "OTEL_SERVICE_NAME=checkout OTEL_RESOURCE_ATTRIBUTES=service.namespace=shop";
+    host.process(1, "/usr/bin/python3.11", "python3 app.py", declared, &docker);
     host.process(2, "/usr/bin/python3.11", "python3 app.py", "", &docker);
-    host.process(3, "/usr/bin/python3.11", "python3 app.py", says, unit);
+    host.process(3, "/usr/bin/python3.11", "python3 app.py", declared, unit);
     host.process(4, "/usr/bin/python3.11", "python3 app.py", "", unit);
     host.process(5, "/usr/bin/python3.11", "python3 app.py", "", session);
     host.process(6, "/usr/sbin/nginx (deleted)", "nginx: master", "", "0::/\n");
@@ -127,12 +127,12 @@ fn a_process_that_is_gone_keeps_what_the_kernel_knows() {
     names.cgroup_made(&made(77, &format!("/docker/{ID}")), 0);
     let local = names.name(&facts(9, "curl"));
     assert_eq!((kind_and_name(&local), local.container_id.as_deref()), ((Kind::Container, "web"), Some(ID)));
-    // Of a cgroup that nobody told of.
+    // In a cgroup that was never reported.
     let local = names.name(&ProcessFacts { cgroup_id: 78, ..facts(9, "curl") });
     assert_eq!(kind_and_name(&local), (Kind::Executable, "curl"));
     let local = names.name(&ProcessFacts { cgroup_id: CGROUP_ROOT, ..facts(9, "") });
     assert_eq!(kind_and_name(&local), (Kind::Executable, "thread"));
-    // A link to a multi-call program goes by its own name.
+    // A link to a multi-call program has its own name.
     let link = ProcessFacts { comm: facts(9, "redis-server").comm, ..facts(9, "redis-check-rdb") };
     assert_eq!(kind_and_name(&names.name(&ProcessFacts { cgroup_id: CGROUP_ROOT, ..link })).1, "redis-server");
     let losses = names.losses();
@@ -140,7 +140,7 @@ fn a_process_that_is_gone_keeps_what_the_kernel_knows() {
 }
 
 #[test]
-fn another_process_with_its_number_never_lends_its_name() {
+fn another_process_with_its_id_never_gives_its_name() {
     let host = Host::new();
     host.process(9, "/usr/bin/curl", "curl x", "OTEL_SERVICE_NAME=other", "0::/system.slice/other.service\n");
     let mut names = host.names();
@@ -162,7 +162,7 @@ fn another_program_in_the_same_process_is_noticed() {
         "0::/system.slice/shop.service\n",
     );
     let mut names = host.names();
-    // It was a shell when it made the edge: its unit is the same, its arguments are not.
+    // The process was a shell when it made the edge: its unit is the same, its arguments are not.
     let local = names.name(&ProcessFacts { cgroup_id: 0, ..facts(9, "bash") });
     assert_eq!((kind_and_name(&local), names.losses().replaced), ((Kind::Unit, "shop"), 1));
     fs::write(host.root.join("proc/9/cgroup"), "0::/\n").expect("cgroup");
@@ -171,7 +171,7 @@ fn another_program_in_the_same_process_is_noticed() {
 }
 
 #[test]
-fn a_container_without_files_is_told_apart_by_its_id_until_they_come() {
+fn a_container_without_files_has_its_id_for_a_name_until_they_exist() {
     let host = Host::new();
     host.process(9, "/usr/sbin/nginx", "nginx", "", &format!("0::/docker/{ID}\n"));
     let mut names = host.names();
@@ -201,7 +201,7 @@ fn a_container_is_looked_up_while_its_files_are_there() {
 }
 
 #[test]
-fn a_container_that_is_never_written_down_is_given_up() {
+fn a_container_whose_files_never_appear_is_given_up() {
     let host = Host::new();
     let mut names = host.names();
     names.cgroup_made(&made(77, &format!("/docker/{ID}")), 0);
@@ -250,7 +250,7 @@ fn waiting_for_containers_is_bounded() {
     assert_eq!((names.awaited.len(), names.losses().not_awaited), (MAX_AWAITED, 1000 - MAX_AWAITED as u64));
     (1..=LOOKS).for_each(|look| names.look_again(FIRST_LOOK_NS << look));
     assert!(names.awaited.is_empty());
-    // Cgroups of a host and no container's are not waited for.
+    // Cgroups that are no container's are not awaited.
     names.cgroup_made(&made(1, "/system.slice/nginx.service"), 0);
     assert!(names.awaited.is_empty());
 }

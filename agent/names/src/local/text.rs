@@ -1,9 +1,9 @@
-//! Names that others chose, made fit to be shown.
+//! Makes names that are not trusted printable.
 
-/// The longest name kept: what DNS and Kubernetes allow, and longer than systemd's units in practice.
+/// The longest name kept: the limit of DNS and Kubernetes, and longer than systemd's units in practice.
 const MAX_NAME: usize = 253;
 
-/// A name without what would break a terminal, a label or a line: control characters are replaced, and a long one is cut.
+/// A name that is safe in a terminal, a label or a line: control characters are replaced, and a long name is cut.
 pub(super) fn clean(name: &str) -> String {
     let mut kept = String::with_capacity(name.len().min(MAX_NAME));
     for shown in name.chars().map(|c| if c.is_control() || is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c }) {
@@ -15,13 +15,13 @@ pub(super) fn clean(name: &str) -> String {
     kept
 }
 
-/// The same of bytes, up to the first NUL.
+/// The same for bytes, up to the first NUL.
 pub(super) fn clean_bytes(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     clean(&String::from_utf8_lossy(&bytes[..end.min(4 * MAX_NAME)]))
 }
 
-/// What reorders or hides the text around it.
+/// Characters that reorder or hide the text around them.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

@@ -66,7 +66,7 @@ fn all() -> Vec<Polled> {
     ]
 }
 
-/// As the second format has it: read for ever.
+/// Lines of the second format, which every later weir can read.
 const LINES: &str = include_str!("../format-2.jsonl");
 
 #[test]

@@ -1,6 +1,7 @@
-//! Who ran most on this host, whether it has edges or not: whoever keeps a service from running seldom talks to it.
+//! The processes that ran most on this host, with edges or without: a process that takes processors from a service rarely
+//! communicates with it.
 //!
-//! Looked for only while threads of services wait for a processor: all processes of the host are looked at, 5 us each.
+//! Searched only while threads of services wait for a processor: all processes of the host are read, 5 us each.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,31 +13,31 @@ use std::{
 use weir_engine::{BusiestPoll, Busy};
 
 use super::{
+    file::read,
     misses::{Miss, Misses},
     table,
-    worker::read,
 };
 
-/// Processes looked at in one poll.
+/// Processes read in one poll: a choice.
 const MAX_PROCESSES: usize = 4096;
-/// Names told of.
-const MAX_TOLD: usize = 8;
-/// `USER_HZ`, in which the kernel tells user space of time.
+/// Names reported: a choice.
+const MAX_REPORTED: usize = 8;
+/// `USER_HZ`, the unit of time in procfs.
 const TICK_NS: u64 = 10_000_000;
 
-/// What processes had run when they were last looked at.
+/// How long processes had run when they were last read.
 #[derive(Debug, Default)]
 pub(super) struct Busiest {
     looked: Option<(Instant, HashMap<u32, u64>)>,
 }
 
 impl Busiest {
-    /// Nobody waits: what was seen is too old to be compared with.
+    /// No thread waits: the times become too old to be compared with.
     pub(super) fn forget(&mut self) {
         self.looked = None;
     }
 
-    /// Who ran most since the last look; none at the first.
+    /// The processes that ran most since the last call; none at the first.
     pub(super) fn look(&mut self, proc: &Path, until: Instant, misses: &mut Misses) -> Option<BusiestPoll> {
         let now = Instant::now();
         let entries = misses.or_count(fs::read_dir(proc).map_err(Miss::from))?;
@@ -49,7 +50,7 @@ impl Busiest {
                 misses.add(if ran.len() == MAX_PROCESSES { Miss::ProcessesOverLimit } else { Miss::OutOfTime }, 1);
                 break;
             }
-            // Processes end between the two.
+            // The process has ended since the directory was read.
             let Ok(text) = read(&proc.join(format!("{pid}/stat"))) else { continue };
             let Some((comm, ticks)) = table::ran(&text) else { continue };
             ran.insert(pid, ticks);
@@ -63,12 +64,12 @@ impl Busiest {
         let over_ns = now.duration_since(before?.0).as_nanos() as u64;
         let mut busiest: Vec<Busy> = names.into_values().collect();
         busiest.sort_by_key(|busy| std::cmp::Reverse(busy.ran_ns));
-        busiest.truncate(MAX_TOLD);
+        busiest.truncate(MAX_REPORTED);
         Some(BusiestPoll { over_ns, busiest })
     }
 }
 
-/// Processes of one name are one: what several did together.
+/// Processes of one name count as one, with the sum of their times.
 fn add(busy: &mut Busy, comm: &str, pid: u32, ran_ns: u64) {
     if busy.processes == 0 || ran_ns > busy.most_ns {
         (busy.pid, busy.most_ns) = (pid, ran_ns);
@@ -87,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_runs_is_told_once_there_is_something_to_compare() {
+    fn the_busiest_are_reported_from_the_second_look_on() {
         let (mut busiest, mut misses) = (Busiest::default(), Misses::default());
         let mut look = |busiest: &mut Busiest| {
             busiest.look(Path::new("/proc"), Instant::now() + Duration::from_secs(5), &mut misses)

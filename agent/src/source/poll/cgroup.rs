@@ -1,4 +1,4 @@
-//! The cgroups of the processes that are looked at: how long they were kept from running, and waited.
+//! The cgroups of the polled processes: how long they were throttled, and their pressure.
 
 use std::{
     collections::BTreeMap,
@@ -9,32 +9,32 @@ use std::{
 use weir_engine::CgroupPoll;
 use weir_names::hierarchy::{Hierarchy, MountedAt, mounts};
 
-use super::{table, worker::read};
+use super::{file::read, table};
 
-/// Cgroups read in one poll: 10 us each.
+/// Cgroups read in one poll: 10 us each. A choice.
 const MAX_CGROUPS: usize = 1024;
-/// A limit may be set on a group above, as on a pod's: so far up it is looked for.
+/// A limit may be set on an ancestor, such as the pod's cgroup: ancestors read. A choice.
 const MAX_ABOVE: usize = 6;
-/// The controller that shares out processors.
+/// The controller that distributes processor time.
 const CPU: Hierarchy = Hierarchy { controller: "cpu", id: 0 };
 
-/// Where cgroups are.
+/// The mounted hierarchies, and the cgroups of a poll.
 #[derive(Debug)]
 pub(super) struct Cgroups {
     root: PathBuf,
-    /// The hierarchy of version 1 with `cpu`, and version 2's: where it is mounted, and which cgroup is there.
+    /// The mount points of version 1's hierarchy with `cpu`, and of version 2's, and the cgroup there.
     v1: Option<(PathBuf, String)>,
     v2: Option<(PathBuf, String)>,
-    /// Those of this poll.
+    /// Read in this poll.
     polled: BTreeMap<Arc<str>, CgroupPoll>,
 }
 
 impl Cgroups {
-    /// Of a host with this root.
+    /// For the host with this root.
     pub(super) fn new(root: &Path) -> Self {
         let mountinfo = read(&root.join("proc/1/mountinfo")).unwrap_or_default();
         let (v1, v2) = mounts(&mountinfo, CPU);
-        // The host's files, also from inside a container that shares its processes.
+        // The host's files, also from inside a container that shares its pid namespace.
         let host = root.join("proc/1/root");
         let root = if host.join("sys").exists() { host } else { root.to_owned() };
         let below =
@@ -42,7 +42,7 @@ impl Cgroups {
         Self { v1: below(v1), v2: below(v2), root, polled: BTreeMap::new() }
     }
 
-    /// A poll begins: with the host itself.
+    /// Begins a poll, with the pressure of the host itself.
     pub(super) fn begin(&mut self) {
         self.polled.clear();
         let of = |name: &str| read(&self.root.join("proc/pressure").join(name)).ok();
@@ -53,7 +53,7 @@ impl Cgroups {
         }
     }
 
-    /// The cgroup of a process, by its `/proc/PID/cgroup`; it is polled with those above it.
+    /// The cgroup of a process, by the text of its `/proc/PID/cgroup`. It is polled with its ancestors.
     pub(super) fn of(&mut self, text: &str) -> Option<Arc<str>> {
         let (v1, v2) = table::cgroups(text);
         let (path, mount, is_v2) = match (v1.zip(self.v1.clone()), v2.zip(self.v2.clone())) {
@@ -61,7 +61,7 @@ impl Cgroups {
             (None, Some((path, mount))) => (path, mount, true),
             (None, None) => return None,
         };
-        // Outside of what is mounted there are no files.
+        // Outside of the mounted part there are no files.
         if path.contains("..") || path == "/" {
             return None;
         }
@@ -90,7 +90,7 @@ impl Cgroups {
         self.polled.insert(Arc::clone(&path), CgroupPoll { path, throttle, pressure });
     }
 
-    /// Those that say something.
+    /// Cgroups with values.
     pub(super) fn polled(&self) -> Vec<CgroupPoll> {
         self.polled.values().filter(|poll| poll.throttle.is_some() || poll.pressure.is_some()).cloned().collect()
     }
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(cgroups.of("4:cpu,cpuacct:/pod/app\n0::/x\n").as_deref(), Some("/pod/app"));
         let throttle = Some(Throttle { periods: 10, throttled: 5, throttled_ns: 7 });
         let poll = CgroupPoll { path: "/pod".into(), throttle, pressure: None };
-        assert_eq!(cgroups.polled(), [poll], "the limit is on the group above");
+        assert_eq!(cgroups.polled(), [poll], "the limit is on the ancestor");
         fs::remove_dir_all(&root).expect("removed");
     }
 

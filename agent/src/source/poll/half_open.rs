@@ -1,7 +1,7 @@
-//! Connections of listeners that are half open: a SYN was answered, and the handshake is not complete.
+//! Half-open connections of listeners: the SYN was answered, and the handshake is not complete.
 //!
-//! Nothing tells how many a listener has but the table of all sockets, so it is looked through only where SYNs have found
-//! no room since the last poll. Whose accept queue is full keeps its requests waiting, too; that is told by the queue itself.
+//! Their number is only in the table of all sockets, so the table is read only where SYNs have been dropped since the last poll.
+//! A listener with a full accept queue keeps its requests waiting, too; that is visible in the queue itself.
 
 use std::{
     collections::BTreeMap,
@@ -17,19 +17,19 @@ use super::{
     sock_diag::{HALF_OPEN, SockDiag},
 };
 
-/// Those that are looked at: a flood is known by far fewer.
+/// Half-open connections read in one poll: a SYN flood is recognised by far fewer.
 const MAX_HALF_OPEN: usize = 20_000;
-/// Namespaces remembered; beyond that all are forgotten, and a second goes by unseen.
+/// Namespaces remembered; beyond that all are forgotten, and one poll is skipped.
 const MAX_NAMESPACES: usize = 256;
 
-/// What was turned away in each namespace before.
+/// SYNs dropped in each namespace, as of the last poll.
 #[derive(Debug, Default)]
 pub(super) struct HalfOpens {
-    turned_away: BTreeMap<u32, u64>,
+    dropped: BTreeMap<u32, u64>,
 }
 
 impl HalfOpens {
-    /// Counts those of the namespace that this thread is in, where that is worth it.
+    /// Counts the half-open connections of the namespace that this thread is in, if SYNs have been dropped there.
     pub(super) fn look(
         &mut self,
         namespace: &Namespace,
@@ -49,30 +49,32 @@ impl HalfOpens {
         if misses.or_count(counted).is_none() {
             return;
         }
-        let room = Room::of(namespace);
+        let limits = RequestLimits::of(namespace);
         for (address, callers) in callers.by_address {
-            // The first of several that share an address (`SO_REUSEPORT`) stands for all of them.
+            // Listeners that share an address (`SO_REUSEPORT`) are reported as one, by the first of them.
             let Some(at) = listeners.iter().filter_map(|of| listens(of.address, address)).max() else { continue };
             let mut sharing = listeners.iter_mut().filter(|of| listens(of.address, address) == Some(at));
             let Some(first) = sharing.next() else { continue };
-            let limit = sharing.fold(room.limit(first.max), |sum, of| sum.saturating_add(room.limit(of.max)));
+            let limit =
+                sharing.fold(limits.of_listener(first.max), |sum, of| sum.saturating_add(limits.of_listener(of.max)));
             first.half_open = Some(callers.most(limit));
         }
     }
 
     fn are_due(&mut self, netns: u32, counters: &NetCounters) -> bool {
         let NetCounters { listen_drops, listen_overflows, request_queue_cookies, request_queue_drops, .. } = *counters;
-        // A drop for a full request queue is counted twice; here it matters only that there was one.
+        // A drop because of a full request queue is counted twice; only whether there was one matters here.
         let others = listen_drops.saturating_sub(listen_overflows);
-        let turned_away = others.wrapping_add(request_queue_cookies).wrapping_add(request_queue_drops);
-        if self.turned_away.len() >= MAX_NAMESPACES {
-            self.turned_away.clear();
+        let dropped = others.wrapping_add(request_queue_cookies).wrapping_add(request_queue_drops);
+        if self.dropped.len() >= MAX_NAMESPACES {
+            self.dropped.clear();
         }
-        self.turned_away.insert(netns, turned_away).is_some_and(|before| turned_away > before)
+        self.dropped.insert(netns, dropped).is_some_and(|before| dropped > before)
     }
 }
 
-/// How well a listener's address suits a connection's: the address itself before any of its family, and that before any at all.
+/// How specifically a listener's address matches a connection's: the same address before the wildcard of its family, and that
+/// before the wildcard of both.
 fn listens(listener: SocketAddr, to: SocketAddr) -> Option<u8> {
     match listener.ip() {
         _ if listener.port() != to.port() => None,
@@ -82,15 +84,15 @@ fn listens(listener: SocketAddr, to: SocketAddr) -> Option<u8> {
     }
 }
 
-/// Half-open connections by what they lead to.
+/// Half-open connections by local address.
 #[derive(Debug, Default)]
 struct Callers {
     seen: usize,
     by_address: BTreeMap<SocketAddr, Waiting>,
 }
 
-/// Those of one address: all, and by caller those whose SYN-ACK was sent again. Others may have answered just now, or have
-/// and wait for their first data to come (`TCP_DEFER_ACCEPT`).
+/// Those of one address: all, and by client those whose SYN-ACK was retransmitted. The others may be about to complete, or
+/// wait for their first data (`TCP_DEFER_ACCEPT`).
 #[derive(Debug, Default)]
 struct Waiting {
     count: u32,
@@ -98,7 +100,7 @@ struct Waiting {
 }
 
 impl Callers {
-    /// False once there were enough.
+    /// False beyond the limit.
     fn add(&mut self, to: SocketAddr, from: IpAddr, retransmits: u8) -> bool {
         self.seen += 1;
         if self.seen > MAX_HALF_OPEN {
@@ -119,22 +121,22 @@ impl Waiting {
     }
 }
 
-/// How many may wait for their callers (`tcp_conn_request` of the kernel).
-struct Room {
-    /// A namespace's, which counts only where no cookies are sent.
+/// Limits of request queues (`tcp_conn_request` in the kernel).
+struct RequestLimits {
+    /// The namespace's, which holds only where no SYN cookies are sent.
     without_cookies: Option<u32>,
 }
 
-impl Room {
+impl RequestLimits {
     fn of(namespace: &Namespace) -> Self {
         let number = |name: &str| namespace.sysctl(name).ok()?.trim().parse::<u32>().ok();
         let sends_cookies = number("ipv4/tcp_syncookies") != Some(0);
-        // The last quarter is for callers that are known.
+        // The last quarter is reserved for known clients.
         let most = number("ipv4/tcp_max_syn_backlog").map(|most| most - most / 4);
         Self { without_cookies: most.filter(|_| !sends_cookies) }
     }
 
-    fn limit(&self, backlog: u32) -> u32 {
+    fn of_listener(&self, backlog: u32) -> u32 {
         self.without_cookies.map_or(backlog, |most| most.min(backlog))
     }
 }
@@ -143,7 +145,7 @@ impl Room {
 mod tests {
     use super::*;
 
-    fn turned_away(drops: u64, overflows: u64, cookies: u64) -> NetCounters {
+    fn dropped(drops: u64, overflows: u64, cookies: u64) -> NetCounters {
         NetCounters {
             listen_drops: drops,
             listen_overflows: overflows,
@@ -153,17 +155,17 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_looked_through_only_where_syns_found_no_room() {
+    fn the_table_is_read_only_where_syns_were_dropped() {
         let mut half_opens = HalfOpens::default();
         let mut due = |netns, counters| half_opens.are_due(netns, &counters);
-        assert!(!due(1, turned_away(7, 0, 0)), "what was before weir");
-        assert!(due(1, turned_away(8, 0, 0)));
-        assert!(!due(1, turned_away(8, 0, 0)));
-        assert!(!due(1, turned_away(20, 12, 0)), "an accept queue");
-        assert!(due(1, turned_away(20, 12, 3)), "cookies");
-        assert!(!due(2, turned_away(20, 12, 3)), "another one");
-        assert!((0..1000).all(|netns| !due(netns, turned_away(0, 0, 0))));
-        assert!(half_opens.turned_away.len() <= MAX_NAMESPACES);
+        assert!(!due(1, dropped(7, 0, 0)), "drops from before weir");
+        assert!(due(1, dropped(8, 0, 0)));
+        assert!(!due(1, dropped(8, 0, 0)));
+        assert!(!due(1, dropped(20, 12, 0)), "an accept queue");
+        assert!(due(1, dropped(20, 12, 3)), "cookies");
+        assert!(!due(2, dropped(20, 12, 3)), "another one");
+        assert!((0..1000).all(|netns| !due(netns, dropped(0, 0, 0))));
+        assert!(half_opens.dropped.len() <= MAX_NAMESPACES);
     }
 
     #[test]
@@ -189,7 +191,10 @@ mod tests {
 
     #[test]
     fn without_cookies_the_namespaces_limit_holds_too() {
-        let room = |without_cookies| Room { without_cookies };
-        assert_eq!((room(None).limit(128), room(Some(48)).limit(128), room(Some(48)).limit(8)), (128, 48, 8));
+        let limits = |without_cookies| RequestLimits { without_cookies };
+        assert_eq!(
+            (limits(None).of_listener(128), limits(Some(48)).of_listener(128), limits(Some(48)).of_listener(8)),
+            (128, 48, 8)
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! What a poll did not get, by why.
+//! What a poll could not read, counted by its reason.
 
 use std::{collections::BTreeMap, io, sync::Arc};
 
@@ -7,29 +7,29 @@ use weir_engine::PollMisses;
 /// Why something was not polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Miss {
-    /// More namespaces than are looked at.
+    /// More network namespaces than one poll reads.
     NamespacesOverLimit,
-    /// More processes.
+    /// More processes than one poll reads.
     ProcessesOverLimit,
-    /// More threads.
+    /// More threads than one poll reads.
     ThreadsOverLimit,
-    /// More listening sockets than are told.
+    /// More listening sockets than are reported.
     ListenersOverLimit,
-    /// More sockets than are counted by what they are used for.
+    /// More sockets than one poll counts by address.
     SocketsOverLimit,
-    /// More connections that have more to send than they may.
+    /// More connections with unsent data than are reported.
     SendersOverLimit,
-    /// The time for a poll was up.
+    /// The time for the poll had run out.
     OutOfTime,
-    /// The process, or the last one of the namespace, was gone.
+    /// The process, or the last one of the namespace, had ended.
     Gone,
-    /// The kernel does not let weir look.
+    /// The kernel denied access.
     MayNotLook,
     /// The kernel does not have it.
     NotThere,
-    /// What was read has another shape.
+    /// What was read has an unknown format.
     Garbled,
-    /// Something else.
+    /// Another error.
     Failed,
 }
 
@@ -55,7 +55,7 @@ impl Miss {
 impl From<io::Error> for Miss {
     fn from(error: io::Error) -> Self {
         match (error.kind(), error.raw_os_error()) {
-            // ESRCH from a process that ends just now.
+            // ESRCH: the process is ending.
             (_, Some(libc::ESRCH)) => Self::Gone,
             (io::ErrorKind::NotFound, _) => Self::NotThere,
             (io::ErrorKind::PermissionDenied, _) => Self::MayNotLook,
@@ -74,7 +74,7 @@ impl From<rustix::io::Errno> for Miss {
 #[derive(Debug, Default)]
 pub(super) struct Misses {
     counts: BTreeMap<Miss, u64>,
-    told: BTreeMap<Miss, u64>,
+    emitted: BTreeMap<Miss, u64>,
 }
 
 impl Misses {
@@ -84,17 +84,17 @@ impl Misses {
         }
     }
 
-    /// Counts what was missed instead of the value.
+    /// The value, or none and the miss is counted.
     pub(super) fn or_count<T>(&mut self, result: Result<T, Miss>) -> Option<T> {
         result.inspect_err(|miss| self.add(*miss, 1)).ok()
     }
 
-    /// All of them, if one is new since the last time.
-    pub(super) fn news(&mut self) -> Option<PollMisses> {
-        if self.counts == self.told {
+    /// All counts, if one has changed since the last call.
+    pub(super) fn changed(&mut self) -> Option<PollMisses> {
+        if self.counts == self.emitted {
             return None;
         }
-        self.told.clone_from(&self.counts);
+        self.emitted.clone_from(&self.counts);
         Some(PollMisses { counts: self.counts.iter().map(|(miss, n)| (Arc::from(miss.name()), *n)).collect() })
     }
 }

@@ -1,4 +1,4 @@
-//! Network namespaces that no edge has been seen in: a server that accepts nothing has none.
+//! Network namespaces without edges: a server that does not accept connections has none.
 
 use std::{
     collections::BTreeMap,
@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Processes looked at, 3 us each, this often.
+/// Processes read, 3 us each, and how often. Choices.
 const MAX_PROCESSES: usize = 4096;
 const EVERY: Duration = Duration::from_secs(14);
-/// Of each namespace so many are remembered.
+/// Processes remembered of each namespace: the second is tried when the first has ended.
 const PIDS: usize = 2;
 
 /// The namespaces of all processes.
@@ -22,7 +22,7 @@ pub(super) struct Neighbours {
 }
 
 impl Neighbours {
-    /// Looks who is there, if that was not done lately.
+    /// Reads the namespaces of all processes, unless that was done recently.
     pub(super) fn look(&mut self, proc: &Path, until: Instant) {
         if self.looked.is_some_and(|at| at.elapsed() < EVERY) {
             return;
@@ -35,7 +35,7 @@ impl Neighbours {
             if Instant::now() >= until {
                 return;
             }
-            // The file behind the link has the namespace's number.
+            // The inode number of the link's target is that of the namespace.
             let Ok(namespace) = fs::metadata(proc.join(format!("{pid}/ns/net"))) else { continue };
             let pids = self.found.entry(namespace.ino() as u32).or_default();
             if pids.len() < PIDS {
@@ -44,7 +44,7 @@ impl Neighbours {
         }
     }
 
-    /// Those that are neither this one nor known, with a process or two.
+    /// The namespaces that are neither this one nor known, with a process or two.
     pub(super) fn others(&self, own: u32, known: &BTreeMap<u32, Vec<u32>>) -> Vec<(u32, Vec<u32>)> {
         let others = self.found.iter().filter(|(inode, _)| **inode != own && !known.contains_key(inode));
         others.map(|(inode, pids)| (*inode, pids.clone())).collect()

@@ -1,4 +1,5 @@
-//! Which process holds a socket: its descriptors say so. Looked for only where a queue fills, and not again and again.
+//! Finds the process that holds a socket, among its descriptors. Searched only for sockets whose queue fills, and not with every
+//! poll.
 
 use std::{
     collections::BTreeMap,
@@ -9,20 +10,20 @@ use std::{
 
 use weir_engine::Owner;
 
-use super::worker::read;
+use super::file::read;
 
-/// Descriptors looked at in one search: 20 ms.
+/// Descriptors read in one search: 20 ms.
 const MAX_DESCRIPTORS: usize = 20_000;
-/// Where nobody was found, or somebody may have taken it over, it is looked for again after this long.
+/// The search is repeated after this long: the owner may have been missed or have changed. A choice.
 const AGAIN: Duration = Duration::from_secs(30);
-/// Sockets remembered.
+/// Sockets remembered: a choice.
 const MAX_KNOWN: usize = 1024;
 
-/// Holders of sockets, by their inode numbers.
+/// Owners of sockets, by inode number.
 pub(super) struct Owners {
     proc: PathBuf,
     known: BTreeMap<u32, (Instant, Option<Owner>)>,
-    /// One search a poll.
+    /// A search has been made in this poll: one is the limit.
     searched: bool,
 }
 
@@ -31,13 +32,13 @@ impl Owners {
         Self { proc: proc.into(), known: BTreeMap::new(), searched: false }
     }
 
-    /// A poll begins.
+    /// Begins a poll.
     pub(super) fn begin(&mut self) {
         self.searched = false;
         self.known.retain(|_, (at, _)| at.elapsed() < AGAIN);
     }
 
-    /// Who holds a socket of a network namespace, as far as that was found.
+    /// The owner of a socket in a network namespace; none if it was not found.
     pub(super) fn of(&mut self, netns: u32, inode: u32, until: Instant) -> Option<Owner> {
         if let Some((_, owner)) = self.known.get(&inode) {
             return owner.clone();

@@ -1,4 +1,4 @@
-//! How far the local ports of a namespace are used towards one address.
+//! How many of a namespace's local ports are in use towards each remote address.
 
 use std::{
     collections::HashMap,
@@ -15,14 +15,14 @@ use super::{
     table,
 };
 
-/// Sockets that are looked at: some 50 ms and 5 MiB at most.
+/// Sockets read in one poll: some 50 ms and 5 MiB at most.
 const MAX_SOCKETS: usize = 50_000;
-/// Told of, those that use most.
+/// Remote addresses reported, those with most ports in use. A choice.
 const MAX_TUPLES: usize = 16;
-/// Less than this part of the range is nothing to be told.
-const WORTH_TELLING: u32 = 4;
+/// Less than this part of the range is not reported: a choice, far below what is critical.
+const REPORTED_PART: u32 = 4;
 
-/// The namespace that this thread is in; `sockets`: how many there are in all.
+/// Polls the namespace that this thread is in. `sockets`: how many it has in all.
 pub(super) fn poll(namespace: &Namespace, sockets: u64, until: Instant, misses: &mut Misses) -> Option<PortsPoll> {
     let range = misses.or_count(namespace.sysctl("ipv4/ip_local_port_range"))?;
     let Some(range) = table::range(&range) else {
@@ -40,8 +40,8 @@ pub(super) fn poll(namespace: &Namespace, sockets: u64, until: Instant, misses: 
         tuples: Vec::new(),
         is_cut: false,
     };
-    // Where there are few sockets in all, none of their addresses has many: no need to look at each.
-    let enough = poll.available() / WORTH_TELLING;
+    // With few sockets in all, no address can have many: they need not be read.
+    let enough = poll.available() / REPORTED_PART;
     if sockets < u64::from(enough) || enough == 0 {
         return Some(poll);
     }
@@ -55,7 +55,7 @@ pub(super) fn poll(namespace: &Namespace, sockets: u64, until: Instant, misses: 
     Some(poll)
 }
 
-/// Sockets by what they use a port for.
+/// Sockets by local and remote address.
 struct Uses {
     range: (u16, u16),
     seen: usize,
@@ -67,7 +67,7 @@ impl Uses {
         Self { range, seen: 0, by_tuple: HashMap::new() }
     }
 
-    /// False once there were enough.
+    /// False beyond the limit.
     fn add(&mut self, local: SocketAddr, remote: SocketAddr, is_time_wait: bool) -> bool {
         self.seen += 1;
         if self.seen > MAX_SOCKETS {

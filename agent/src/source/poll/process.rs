@@ -1,10 +1,10 @@
-//! A process's descriptors, threads and cgroup.
+//! Polls a process: its descriptors, threads and cgroup.
 
 use std::{fs, path::Path};
 
 use weir_engine::ProcessPoll;
 
-use super::{cgroup::Cgroups, misses::Miss, table, threads::Threads, worker::read};
+use super::{cgroup::Cgroups, file::read, misses::Miss, table, threads::Threads};
 
 pub(super) fn poll(
     proc: &Path,
@@ -29,7 +29,7 @@ pub(super) fn poll(
     })
 }
 
-/// Their number is the directory's size since Linux 6.2; before, it is 0 and they are counted.
+/// The number of descriptors is the directory's size since Linux 6.2. Before, the size is 0 and they are counted.
 fn open_descriptors(directory: &Path) -> Option<u64> {
     match fs::metadata(directory).ok()?.len() {
         0 => Some(fs::read_dir(directory).ok()?.count() as u64),

@@ -1,7 +1,7 @@
-//! Connections of a namespace that have more to send than they may: whom the receiver, a buffer or the network holds up.
+//! Connections of a namespace with unsent data: limited by the receiver, a buffer or the network.
 //!
-//! Sockets with something in their send queue are looked for, and what TCP knows of each is told as long as some of it has
-//! not been sent once. A sender that gets rid of all it has is none of these: most hosts have none.
+//! Sockets with data in their send queue are searched for, and TCP's state of each is reported while some of the data has not
+//! been sent once. A sender whose data has all been sent is none of these: most hosts have none.
 
 use std::time::Instant;
 
@@ -13,14 +13,14 @@ use super::{
     sock_diag::{SENDING, SockDiag, Socket},
 };
 
-/// Where there are more sockets, they are looked through with the slower polls only: 0.3 us each.
+/// Where there are more sockets, they are read with the slower polls only: 0.3 us each.
 const FEW_SOCKETS: u64 = 1000;
-/// Sockets that are looked through.
+/// Sockets read in one poll: a choice.
 const MAX_SOCKETS: usize = 50_000;
-/// Asked for what TCP knows of them, those with most to send first: some 3 us, and 150 bytes in a recording, each.
+/// Sockets whose TCP state is read, those with most data first: some 3 us, and 150 bytes in a recording, each. A choice.
 const MAX_SENDERS: usize = 128;
 
-/// The namespace that this thread is in; none where nobody is held up. `sockets`: how many there are in all.
+/// Polls the namespace that this thread is in; none where no sender is limited. `sockets`: how many it has in all.
 pub(super) fn poll(
     namespace: &Namespace,
     sockets: u64,
@@ -32,7 +32,7 @@ pub(super) fn poll(
         return None;
     }
     let mut diag = misses.or_count(SockDiag::open())?;
-    let mut candidates = misses.or_count(with_something_to_send(&mut diag, until))?;
+    let mut candidates = misses.or_count(with_queued_data(&mut diag, until))?;
     candidates.sort_by_key(|socket| (std::cmp::Reverse(socket.send_queue), socket.cookie()));
     misses.add(Miss::SendersOverLimit, candidates.len().saturating_sub(MAX_SENDERS) as u64);
     candidates.truncate(MAX_SENDERS);
@@ -59,7 +59,7 @@ pub(super) fn poll(
     (!senders.is_empty()).then_some(SendersPoll { netns: namespace.inode, senders })
 }
 
-fn with_something_to_send(diag: &mut SockDiag, until: Instant) -> Result<Vec<Socket>, Miss> {
+fn with_queued_data(diag: &mut SockDiag, until: Instant) -> Result<Vec<Socket>, Miss> {
     let (mut found, mut seen) = (Vec::new(), 0);
     diag.each(SENDING, until, &mut |socket| {
         seen += 1;
@@ -83,12 +83,12 @@ mod tests {
     use super::{super::namespace::Home, *};
 
     #[test]
-    fn one_that_is_held_up_is_told() {
+    fn a_limited_sender_is_reported() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
         let mut sender = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
         let mut idle = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
         let ((_reader, held_up), _other) = (listener.accept().expect("accept"), listener.accept().expect("accept"));
-        idle.write_all(b"little").expect("room");
+        idle.write_all(b"little").expect("write");
         sender.set_nonblocking(true).expect("a flag");
         while sender.write(&[0; 1 << 16]).is_ok() {}
         let home = Home::of(Path::new("/proc")).expect("a namespace");
@@ -104,7 +104,7 @@ mod tests {
         };
         assert_eq!([look(10, false), look(FEW_SOCKETS + 1, false), look(FEW_SOCKETS + 1, true)], [1, 0, 1]);
         assert_ne!(held_up.port(), 0);
-        assert_eq!(misses.news(), None);
+        assert_eq!(misses.changed(), None);
     }
 
     fn listener_port(listener: &TcpListener) -> u16 {

@@ -1,8 +1,8 @@
-//! Socket tables by sock_diag: one question, and its answer socket by socket. Only the fixed part of each is read, so
-//! nothing is allocated for a socket. What TCP knows of one (`tcp_info`) is asked for by itself: the kernel takes some
-//! microseconds to fill it, and few sockets are worth that.
+//! Socket tables by sock_diag: one query, and its answer socket by socket. Only the fixed part of each is read, so nothing is
+//! allocated for a socket. TCP's state (`tcp_info`) is queried for single sockets: the kernel takes some microseconds to fill
+//! it, and few sockets are worth that.
 //!
-//! Layouts are of `linux/netlink.h`, `linux/sock_diag.h` and `linux/inet_diag.h`; all are older than 5.10.
+//! Layouts are those of `linux/netlink.h`, `linux/sock_diag.h` and `linux/inet_diag.h`; all are older than 5.10.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -39,14 +39,14 @@ const DUMP: u16 = 0x301;
 const ONE: u16 = 1;
 /// `SOCK_DIAG_BY_FAMILY`
 const BY_FAMILY: u16 = 20;
-/// States as bits of the request, and as told.
+/// States as bits of the request, and as in answers.
 pub(super) const LISTENING: u32 = 1 << 10;
-/// Answered SYNs (SYN_RECV), which are nobody's yet.
+/// SYN_RECV: the SYN was answered, no process has the connection yet.
 pub(super) const HALF_OPEN: u32 = 1 << 3;
-/// All but those that listen, and those that are nobody's.
+/// All but listening ones, and those of no process.
 pub(super) const CONNECTED: u32 = 0xfff & !LISTENING & !(1 << 7) & !1;
 const TIME_WAIT: u8 = 6;
-/// Those that may have data to send: ESTABLISHED, FIN_WAIT1, CLOSE_WAIT.
+/// States with data to send: ESTABLISHED, FIN_WAIT1, CLOSE_WAIT.
 pub(super) const SENDING: u32 = 1 << 1 | 1 << 4 | 1 << 8;
 /// The kernel fills up to 32 KiB at once.
 const DATAGRAM: usize = 32 << 10;
@@ -58,24 +58,24 @@ pub(super) struct Socket {
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
     pub(super) is_time_wait: bool,
-    /// Of one that listens: what waits for accept, and the limit.
+    /// Of a listener: the length of its accept queue, and the limit.
     pub(super) receive_queue: u32,
     pub(super) send_queue: u32,
     pub(super) inode: u32,
-    /// Times that what it waits for was sent again: of one half open, its SYN-ACK.
+    /// Retransmissions of what it waits for: of a half-open connection, its SYN-ACK.
     pub(super) retransmits: u8,
-    /// `struct inet_diag_sockid`, and the family before it: by which the kernel finds it again.
+    /// The family, and `struct inet_diag_sockid`: the key by which the kernel finds the socket.
     id: (u8, [u8; ID]),
 }
 
 impl Socket {
-    /// No other socket of this boot has it (`sk_cookie`).
+    /// Unique among all sockets since boot (`sk_cookie`).
     pub(super) fn cookie(&self) -> u64 {
         u64_at(&self.id.1, 40)
     }
 }
 
-/// What is in a datagram.
+/// How a datagram ends.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     /// More follow.
@@ -84,7 +84,7 @@ enum End {
     Done,
 }
 
-/// A socket that asks for others.
+/// A netlink socket for queries.
 pub(super) struct SockDiag {
     fd: OwnedFd,
     sequence: u32,
@@ -92,7 +92,7 @@ pub(super) struct SockDiag {
 }
 
 impl SockDiag {
-    /// One in the network namespace of this thread.
+    /// Opens one in the network namespace of this thread.
     pub(super) fn open() -> Result<Self, Miss> {
         let fd =
             socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG))?;
@@ -100,12 +100,12 @@ impl SockDiag {
         Ok(Self { fd, sequence: 0, datagram: vec![0; DATAGRAM].into() })
     }
 
-    /// Tells of each TCP socket in one of these states, until that says to stop.
+    /// Calls `take` with each TCP socket in one of these states, until it returns false.
     pub(super) fn each(
         &mut self,
         states: u32,
         until: Instant,
-        tell: &mut dyn FnMut(Socket) -> bool,
+        take: &mut dyn FnMut(Socket) -> bool,
     ) -> Result<(), Miss> {
         for family in [AddressFamily::INET, AddressFamily::INET6] {
             self.ask(&mut request(family.as_raw() as u8, states, &[0; ID], DUMP))?;
@@ -115,7 +115,7 @@ impl SockDiag {
                 let mut stopped = false;
                 let end = decode(datagram, sequence, &mut |message| {
                     let socket = socket(message).ok_or(Miss::Garbled)?;
-                    stopped |= !stopped && !tell(socket);
+                    stopped |= !stopped && !take(socket);
                     Ok(())
                 })?;
                 if stopped {
@@ -129,7 +129,7 @@ impl SockDiag {
         Ok(())
     }
 
-    /// What TCP knows of a socket; none when it is gone.
+    /// TCP's state of a socket; none if it has been closed.
     pub(super) fn info(&mut self, of: &Socket, until: Instant) -> Result<Option<TcpInfo>, Miss> {
         let (family, id) = &of.id;
         self.ask(&mut request(*family, 0, id, ONE))?;
@@ -168,7 +168,7 @@ impl SockDiag {
     }
 }
 
-/// But for its sequence number.
+/// All of a query but its sequence number.
 fn request(family: u8, states: u32, id: &[u8; ID], flags: u16) -> [u8; HEADER + REQUEST] {
     let mut bytes = [0; HEADER + REQUEST];
     bytes[..4].copy_from_slice(&((HEADER + REQUEST) as u32).to_ne_bytes());
@@ -182,8 +182,8 @@ fn request(family: u8, states: u32, id: &[u8; ID], flags: u16) -> [u8; HEADER + 
     bytes
 }
 
-/// Tells of each message about a socket in a datagram that answers this question.
-fn decode(datagram: &[u8], sequence: u32, tell: &mut dyn FnMut(&[u8]) -> Result<(), Miss>) -> Result<End, Miss> {
+/// Calls `take` with each message about a socket in a datagram that answers this query.
+fn decode(datagram: &[u8], sequence: u32, take: &mut dyn FnMut(&[u8]) -> Result<(), Miss>) -> Result<End, Miss> {
     let mut rest = datagram;
     while let Some(header) = rest.get(..HEADER) {
         let length = u32_at(header, 0) as usize;
@@ -192,11 +192,11 @@ fn decode(datagram: &[u8], sequence: u32, tell: &mut dyn FnMut(&[u8]) -> Result<
             match u16_at(header, 4) {
                 NLMSG_DONE => return Ok(End::Done),
                 NLMSG_ERROR => return Err(refused(message)),
-                BY_FAMILY => tell(message)?,
+                BY_FAMILY => take(message)?,
                 _ => {}
             }
         }
-        // Messages begin at multiples of four.
+        // Messages are aligned to four bytes.
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     if rest.is_empty() { Ok(End::More) } else { Err(Miss::Garbled) }
@@ -205,7 +205,7 @@ fn decode(datagram: &[u8], sequence: u32, tell: &mut dyn FnMut(&[u8]) -> Result<
 fn refused(message: &[u8]) -> Miss {
     let errno = message.get(..4).map_or(0, |bytes| u32_at(bytes, 0)).cast_signed();
     match errno.checked_neg() {
-        // No sock_diag for this family.
+        // The kernel has no sock_diag for this family.
         Some(libc::ENOENT) => Miss::NotThere,
         Some(errno) => std::io::Error::from_raw_os_error(errno).into(),
         None => Miss::Garbled,
@@ -217,7 +217,7 @@ fn socket(message: &[u8]) -> Option<Socket> {
     let address = |from: usize, port: usize| {
         let ip = match i32::from(m[0]) {
             libc::AF_INET => IpAddr::from(Ipv4Addr::from(<[u8; 4]>::try_from(&m[from..from + 4]).ok()?)),
-            // Two ends of IPv4 on a socket of IPv6 are IPv4's.
+            // IPv4 addresses on an IPv6 socket are in their mapped form.
             libc::AF_INET6 => Ipv6Addr::from(<[u8; 16]>::try_from(&m[from..from + 16]).ok()?).to_canonical(),
             _ => return None,
         };
@@ -235,7 +235,7 @@ fn socket(message: &[u8]) -> Option<Socket> {
     })
 }
 
-/// The attribute of this kind, of those in a row.
+/// The attribute of this kind in a list.
 fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
     while let Some(header) = attributes.get(..4) {
         let length = usize::from(u16_at(header, 0));
@@ -248,7 +248,7 @@ fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
     None
 }
 
-/// Callers have looked at the length.
+/// The caller has checked the length.
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }

@@ -1,10 +1,10 @@
-//! The kernel's tables of numbers: pairs of lines with names and values, names with values, hexadecimal columns.
+//! Parsers of procfs tables: pairs of lines with names and values, names with values, hexadecimal columns.
 //!
-//! Whatever the bytes are, nothing panics: what cannot be read is not there.
+//! No bytes make them panic: what cannot be parsed is absent.
 
 use weir_engine::{NetCounters, Pressure, Throttle};
 
-/// Adds what `/proc/net/netstat` or `/proc/net/snmp` counts: lines in pairs, `TcpExt: NAME...` and `TcpExt: VALUE...`.
+/// Adds the counters of `/proc/net/netstat` or `/proc/net/snmp`: lines in pairs, `TcpExt: NAME...` and `TcpExt: VALUE...`.
 pub(super) fn counters(text: &str, counters: &mut NetCounters) {
     let mut lines = text.lines();
     while let (Some(names), Some(values)) = (lines.next(), lines.next()) {
@@ -24,8 +24,8 @@ pub(super) fn counters(text: &str, counters: &mut NetCounters) {
     }
 }
 
-/// TCP sockets in use and in TIME_WAIT, by `/proc/net/sockstat`: `TCP: inuse 1 orphan 0 tw 0`. Those of IPv6 are in use in
-/// another file (`TCP6: inuse 0`), and in TIME_WAIT in this one.
+/// TCP sockets in use and in TIME_WAIT, by `/proc/net/sockstat`: `TCP: inuse 1 orphan 0 tw 0`. The other file has IPv6 sockets in
+/// use (`TCP6: inuse 0`); those in TIME_WAIT are in the first.
 pub(super) fn sockets(v4: &str, v6: &str) -> (u64, u64) {
     let of = |text: &str, table: &str, name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(table));
@@ -45,7 +45,7 @@ pub(super) fn range(text: &str) -> Option<(u16, u16)> {
     }
 }
 
-/// How many ports of the range `ip_local_reserved_ports` (`8080,9000-9100`) takes.
+/// How many ports of the range `ip_local_reserved_ports` (`8080,9000-9100`) excludes.
 pub(super) fn reserved(text: &str, (low, high): (u16, u16)) -> u32 {
     let of = |item: &str| {
         let (first, last) = item.trim().split_once('-').unwrap_or((item.trim(), item.trim()));
@@ -86,7 +86,7 @@ pub(super) fn throttle(text: &str) -> Option<Throttle> {
     (throttle.periods > 0).then_some(throttle)
 }
 
-/// `some` and `full` of a pressure file, microseconds.
+/// The totals of `some` and `full` in a pressure file, microseconds.
 pub(super) fn pressure(text: &str) -> (u64, u64) {
     let of = |kind: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(kind))?;
@@ -95,7 +95,7 @@ pub(super) fn pressure(text: &str) -> (u64, u64) {
     (of("some ").unwrap_or(0), of("full ").unwrap_or(0))
 }
 
-/// All three of them.
+/// The same of all three files.
 pub(super) fn pressures(cpu: &str, memory: &str, io: &str) -> Pressure {
     let ((cpu_some_us, _), (memory_some_us, memory_full_us), (io_some_us, io_full_us)) =
         (pressure(cpu), pressure(memory), pressure(io));
@@ -108,13 +108,13 @@ pub(super) fn open_files(limits: &str) -> Option<u64> {
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// `/proc/PID/schedstat`: nanoseconds running, and ready to run and not running.
+/// `/proc/PID/schedstat`: nanoseconds running, and runnable but waiting for a processor.
 pub(super) fn schedstat(text: &str) -> Option<(u64, u64)> {
     let mut words = text.split_ascii_whitespace().map(str::parse);
     Some((words.next()?.ok()?, words.next()?.ok()?))
 }
 
-/// `/proc/PID/stat`: the name, and ticks that all threads ran, in the kernel and out of it. A name may hold anything.
+/// `/proc/PID/stat`: the name, and ticks that all threads ran, in the kernel and in user space. A name may contain anything.
 pub(super) fn ran(text: &str) -> Option<(&str, u64)> {
     let (begin, end) = (text.find('(')?, text.rfind(')')?);
     let comm = text.get(begin + 1..end)?;
@@ -122,7 +122,7 @@ pub(super) fn ran(text: &str) -> Option<(&str, u64)> {
     Some((comm, fields.next()?.ok()?.saturating_add(fields.next()?.ok()?)))
 }
 
-/// The paths in `/proc/PID/cgroup`: in the hierarchy of version 1 that shares out processors, and in that of version 2.
+/// The paths in `/proc/PID/cgroup`: in version 1's hierarchy of the `cpu` controller, and in version 2's.
 pub(super) fn cgroups(text: &str) -> (Option<&str>, Option<&str>) {
     let mut found = (None, None);
     for line in text.lines() {
@@ -222,7 +222,7 @@ mod tests {
             every_reader(&text);
         }
 
-        /// Of the words and signs that the tables have.
+        /// Of words and characters that the tables contain.
         #[test]
         fn no_table_panics(words in prop::collection::vec(
             prop::sample::select(vec![

@@ -1,14 +1,14 @@
-//! How long a process's threads ran, and waited for a processor. The kernel keeps both for each thread and forgets them
-//! with it: only what is added from poll to poll makes a sum that never falls.
+//! How long a process's threads ran, and waited for a processor. The kernel keeps both per thread until the thread ends: only
+//! the sum of the differences from poll to poll never falls.
 
 use std::{collections::HashMap, fs, path::Path};
 
-use super::{misses::Miss, table, worker::read};
+use super::{file::read, misses::Miss, table};
 
-/// Threads looked at in one poll, of all processes: 10 ms.
+/// Threads read in one poll, of all processes: 10 ms.
 const MAX_THREADS: usize = 2_000;
 
-/// Running, and ready to run and not running, nanoseconds.
+/// Running, and runnable but waiting for a processor, nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Times {
     pub(super) on_cpu_ns: u64,
@@ -17,14 +17,14 @@ pub(super) struct Times {
 
 #[derive(Default)]
 struct Process {
-    /// Poll that it was last in.
+    /// The last poll that it was in.
     poll: u64,
-    /// Of the threads that live, as of the last poll.
+    /// Living threads, as of the last poll.
     threads: HashMap<u32, Times>,
     sum: Times,
 }
 
-/// Threads of all processes that are looked at.
+/// The threads of all polled processes.
 #[derive(Default)]
 pub(super) struct Threads {
     processes: HashMap<u32, Process>,
@@ -35,7 +35,7 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// A poll begins.
+    /// Begins a poll.
     pub(super) fn begin(&mut self) {
         self.poll += 1;
         self.left = MAX_THREADS;
@@ -43,14 +43,14 @@ impl Threads {
         self.over_limit = 0;
     }
 
-    /// Adds what a process's threads did since the last poll. Its sum, and how many threads were looked at, of how many.
+    /// Adds the times of a process's threads since the last poll. Returns the sum, and how many threads were read, of how many.
     pub(super) fn of(&mut self, proc: &Path, pid: u32) -> Result<(Times, (u32, u32)), Miss> {
         let mut tids: Vec<u32> = fs::read_dir(proc.join(format!("{pid}/task")))?
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
             .collect();
         let all = tids.len();
-        // The same ones each time, or nothing could be compared.
+        // The same threads each time, so that they can be compared.
         tids.sort_unstable();
         tids.truncate(self.left);
         self.left -= tids.len();
@@ -60,10 +60,10 @@ impl Threads {
         let mut threads = HashMap::with_capacity(tids.len());
         for tid in tids {
             let stat = read(&proc.join(format!("{pid}/task/{tid}/schedstat")));
-            // A thread that ends between the two takes its last seconds along.
+            // A thread that has ended since the directory was read: its last seconds are lost.
             let Some((on_cpu_ns, run_delay_ns)) = stat.ok().as_deref().and_then(table::schedstat) else { continue };
             let now = Times { on_cpu_ns, run_delay_ns };
-            // What a thread had done before it was first looked at may be of any age.
+            // The times of a thread that is read for the first time may be of any age.
             let before = process.threads.get(&tid).copied().unwrap_or(now);
             process.sum.on_cpu_ns += on_cpu_ns.saturating_sub(before.on_cpu_ns);
             let waited_ns = run_delay_ns.saturating_sub(before.run_delay_ns);
@@ -81,12 +81,12 @@ impl Threads {
         self.waited_ns
     }
 
-    /// Threads that were not looked at in this poll.
+    /// Threads that were not read in this poll.
     pub(super) fn over_limit(&self) -> u64 {
         self.over_limit
     }
 
-    /// The poll is over: processes that were not in it are of no interest any more.
+    /// Ends the poll: forgets processes that were not in it.
     pub(super) fn forget_others(&mut self) {
         let poll = self.poll;
         self.processes.retain(|_, process| process.poll == poll);

@@ -1,4 +1,4 @@
-//! One poll after the other, each within a bound of time.
+//! The polling thread: one poll after the other, each within a bound of time.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,25 +11,28 @@ use weir_engine::{Polled, ReadAt};
 use crate::source::clock::monotonic_ns;
 
 use super::{
-    Errand, MAX_NAMESPACES, Targets,
     busiest::Busiest,
     cgroup::Cgroups,
     half_open::HalfOpens,
+    listeners,
     misses::{Miss, Misses},
     namespace::{Home, Namespace},
     neighbours::Neighbours,
     owner::Owners,
-    ports, process, senders,
+    ports, process,
+    request::{MAX_NAMESPACES, PollRequest, Targets},
+    senders,
     threads::Threads,
 };
 
-/// A poll may take so long; what is left over then is counted and done in none.
+/// A poll may take this long, a choice within its second; what remains then is counted and not polled.
 const BUDGET: Duration = Duration::from_millis(400);
 
-/// Threads have waited so long for a processor since the last of the slower polls: it is worth a look who ran instead.
+/// Threads of services have waited this long for a processor since the last slower poll (30% of one): the processes that ran
+/// most are worth a look at all of the host's. A choice.
 const MUCH_WAIT_NS: u64 = 1_500_000_000;
 
-/// What the thread keeps from poll to poll.
+/// State that the thread keeps from poll to poll.
 pub(super) struct Worker {
     proc: PathBuf,
     cgroups: Cgroups,
@@ -42,7 +45,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// On a host with this root.
+    /// For the host with this root.
     pub(super) fn new(root: &Path) -> Self {
         let proc = root.join("proc");
         Self {
@@ -57,22 +60,22 @@ impl Worker {
         }
     }
 
-    /// Until nobody sends errands any more.
-    pub(super) fn run(mut self, errands: &Receiver<Errand>, answers: &SyncSender<Vec<Polled>>) {
+    /// Polls until the sender of requests is dropped.
+    pub(super) fn run(mut self, requests: &Receiver<PollRequest>, results: &SyncSender<Vec<Polled>>) {
         let home = self.misses.or_count(Home::of(&self.proc));
-        while let Ok(errand) = errands.recv() {
+        while let Ok(request) = requests.recv() {
             let mut found = vec![Polled::Read(ReadAt { monotonic_ns: monotonic_ns() })];
-            self.poll(home.as_ref(), &errand, &mut found);
-            found.extend(self.misses.news().map(Polled::Missed));
-            if answers.send(found).is_err() {
+            self.poll(home.as_ref(), &request, &mut found);
+            found.extend(self.misses.changed().map(Polled::Missed));
+            if results.send(found).is_err() {
                 return;
             }
         }
     }
 
-    fn poll(&mut self, home: Option<&Home>, errand: &Errand, found: &mut Vec<Polled>) {
+    fn poll(&mut self, home: Option<&Home>, request: &PollRequest, found: &mut Vec<Polled>) {
         let until = Instant::now() + BUDGET;
-        let Errand { targets, slow } = errand;
+        let PollRequest { targets, slow } = request;
         self.misses.add(Miss::NamespacesOverLimit, targets.namespaces_over_limit);
         self.misses.add(Miss::ProcessesOverLimit, targets.processes_over_limit);
         if let Some(home) = home {
@@ -89,13 +92,13 @@ impl Worker {
             self.neighbours.look(&self.proc, until);
         }
         let own = home.inode();
-        // Those without edges too, as long as there is room: callers that find a full queue make none.
+        // Namespaces without edges too, up to the limit: a listener with a full queue accepts nothing, so it has no edge.
         let others = self.neighbours.others(own, &targets.namespaces);
-        let room = MAX_NAMESPACES.saturating_sub(targets.namespaces.len());
-        self.misses.add(Miss::NamespacesOverLimit, others.len().saturating_sub(room) as u64);
+        let left = MAX_NAMESPACES.saturating_sub(targets.namespaces.len());
+        self.misses.add(Miss::NamespacesOverLimit, others.len().saturating_sub(left) as u64);
         let with_edges = targets.namespaces.iter().filter(|(inode, _)| **inode != own);
         let with_edges = with_edges.map(|(inode, pids)| (*inode, pids.clone()));
-        let all = with_edges.chain([(own, Vec::new())]).chain(others.into_iter().take(room)).collect::<Vec<_>>();
+        let all = with_edges.chain([(own, Vec::new())]).chain(others.into_iter().take(left)).collect::<Vec<_>>();
         for (inode, pids) in all {
             if Instant::now() >= until {
                 self.misses.add(Miss::OutOfTime, 1);
@@ -105,14 +108,14 @@ impl Worker {
             let Some(namespace) = self.misses.or_count(entered) else { continue };
             self.namespace(&namespace, slow, until, found);
         }
-        // A namespace whose last process has ended would live on with this thread in it.
+        // A thread that stays in a namespace keeps it alive after its last process has ended.
         let back = home.return_to();
         self.misses.or_count(back);
     }
 
     fn namespace(&mut self, namespace: &Namespace, slow: bool, until: Instant, found: &mut Vec<Polled>) {
         let Self { misses, owners, half_opens, .. } = self;
-        let Some(poll) = namespace.poll(until, owners, half_opens, misses) else { return };
+        let Some(poll) = listeners::poll(namespace, until, owners, half_opens, misses) else { return };
         found.extend(senders::poll(namespace, poll.in_use, slow, until, misses).map(Polled::Senders));
         if slow {
             let sockets = poll.in_use.saturating_add(poll.time_wait);
@@ -147,9 +150,4 @@ impl Worker {
         threads.forget_others();
         found.extend(cgroups.polled().into_iter().map(Polled::Cgroup));
     }
-}
-
-/// The text of a file of the kernel's, as far as that is any.
-pub(super) fn read(path: &Path) -> Result<String, Miss> {
-    Ok(String::from_utf8_lossy(&std::fs::read(path)?).into_owned())
 }

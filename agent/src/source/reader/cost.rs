@@ -1,6 +1,6 @@
-//! What weir itself uses: its programs, its maps, its process.
+//! weir's own cost: its programs, its maps, its process.
 //!
-//! Read on every tick, so its own cost counts: files stay open, and what cannot change is read once.
+//! Read on every tick, so the reading itself must be cheap: files stay open, and constants are read once.
 
 use std::{
     collections::BTreeMap,
@@ -16,14 +16,14 @@ use anyhow::{Context as _, Result};
 use aya::Ebpf;
 use weir_engine::{AgentCost, Input, ProgramCost};
 
-/// What weir has used so far, for whoever keeps its budget.
+/// What weir has used so far, for its budget.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spent {
     /// Processor time of this process.
     pub cpu_ns: u64,
-    /// Run time of the programs while it was counted. The scan's is left out: it runs in this process's own time.
+    /// Run time of the programs while it was counted. Without the socket scan's, which is part of this process's time.
     pub programs_ns: u64,
-    /// Whether the kernel counts it without our asking.
+    /// Whether the kernel counts run times whether weir asks for it or not.
     pub always_counted: bool,
     /// Resident memory of this process, and kernel memory of the maps.
     pub memory_bytes: u64,
@@ -55,7 +55,7 @@ impl CostReader {
         Ok(Self { programs, memory, sysctl, map_bytes: map_bytes()?, counts_runs })
     }
 
-    /// Tells it all, and says what it comes to.
+    /// Emits all of it, and returns the sums.
     pub(crate) fn read(&self, sink: &mut dyn FnMut(Input<'_>)) -> Result<Spent> {
         let mut page = [0; PAGE];
         let enabled = match &self.sysctl {
@@ -84,16 +84,16 @@ impl CostReader {
 
 const STATS_ENABLED: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
-/// Whether the kernel counts program runs for everybody.
+/// Whether the kernel counts the runs of all programs.
 pub(crate) fn stats_enabled() -> bool {
     std::fs::read_to_string(STATS_ENABLED).is_ok_and(|text| text.trim() != "0")
 }
 
-/// No file that is read here is longer.
+/// No file read here is longer.
 const PAGE: usize = 4096;
 
-/// A file of procfs, read again and again. `fdinfo` tells more of BPF objects than the system call does on old kernels,
-/// and needs no capability.
+/// A file of procfs that stays open. On old kernels `fdinfo` has more about BPF objects than the system call returns, and it
+/// needs no capability.
 struct InfoFile(File);
 
 impl InfoFile {
@@ -101,21 +101,21 @@ impl InfoFile {
         Ok(Self(File::open(path).with_context(|| path.to_owned())?))
     }
 
-    /// The whole of it, in one system call, into memory of the caller's: a tick allocates nothing.
+    /// The whole file, in one system call, into the caller's memory: a tick allocates nothing.
     fn read<'a>(&self, page: &'a mut [u8; PAGE]) -> Result<&'a str> {
         let length = self.0.read_at(page, 0).context("read a file of procfs")?;
         std::str::from_utf8(&page[..length]).context("a file of procfs is no text")
     }
 }
 
-/// The number behind `name:` in an fdinfo; 0 where the kernel does not tell it.
+/// The number after `name:` in an fdinfo; 0 where the kernel does not have it.
 fn number(info: &str, name: &str) -> u64 {
     let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
 }
 
-/// Kernel memory of all maps this process holds: found by their descriptors, so that none is forgotten, and counted
-/// by their id, as one map may have several.
+/// Kernel memory of all maps that this process holds: found by their descriptors, so that none is missed, and counted by id,
+/// as one map may have several descriptors.
 fn map_bytes() -> Result<u64> {
     let mut bytes_of = BTreeMap::new();
     for entry in std::fs::read_dir("/proc/self/fd").context("/proc/self/fd")? {

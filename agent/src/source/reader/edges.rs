@@ -1,4 +1,4 @@
-//! The edge records, mapped read-only: looking at one costs no system call.
+//! The edge records, mapped read-only: reading one takes no system call.
 
 use std::{
     mem::offset_of,
@@ -16,8 +16,8 @@ const WINDOW: u32 = 128;
 /// Slots are taken in order, but their headers may be finished out of order, by as many as there are processors.
 const AHEAD: u32 = 64;
 
-/// The kernel half's `EDGES`, a window of it at a time. The kernel makes a mapping resident as a whole, so mapping all
-/// that is in use would cost 3 KiB an edge for good; moving the window along costs two system calls for 128 edges.
+/// The kernel half's `EDGES`, one window at a time. The kernel makes a mapping resident as a whole, so mapping all slots in use
+/// would cost 3 KiB an edge for good; moving the window costs two system calls for 128 edges.
 pub struct EdgeMemory {
     map: OwnedFd,
     window: Option<Window>,
@@ -25,11 +25,11 @@ pub struct EdgeMemory {
     in_use: u32,
 }
 
-/// Some records, mapped.
+/// Mapped records.
 struct Window {
     base: *const u8,
     bytes: usize,
-    /// Where the first slot begins: mappings start at pages, slots anywhere.
+    /// Offset of the first slot: mappings start at pages, slots anywhere.
     offset: usize,
     slots: Range<u32>,
 }
@@ -58,11 +58,10 @@ impl EdgeMemory {
         slot < self.slots && slot < self.in_use + AHEAD
     }
 
-    /// Maps the part of the records that this slot is in, and says whether an edge lives there: then its header is
-    /// complete.
+    /// Maps the window that this slot is in, and returns whether it has a live edge: then its header is complete.
     ///
     /// # Errors
-    /// When that part cannot be mapped.
+    /// When the window cannot be mapped.
     pub fn look_at(&mut self, slot: u32) -> Result<bool> {
         if !self.window.as_ref().is_some_and(|window| window.slots.contains(&slot)) {
             self.show(slot)?;
@@ -75,7 +74,7 @@ impl EdgeMemory {
     }
 
     fn show(&mut self, slot: u32) -> Result<()> {
-        // Unmapped first: two windows at once would be twice the memory.
+        // Unmapped first: two windows at once would take twice the memory.
         self.window = None;
         let first = slot - slot % WINDOW;
         self.window = Some(Window::map(&self.map, first..self.slots.min(first + WINDOW))?);
@@ -88,18 +87,17 @@ impl EdgeMemory {
         unsafe { std::ptr::read_volatile(state) == SLOT_LIVE }
     }
 
-    /// Whether the edge in a slot that was looked at is a server's.
+    /// Whether the edge in a slot of the mapped window is a server's.
     pub(super) fn is_server(&self, slot: u32) -> bool {
         const ROLE: usize = offset_of!(EdgeRecord, key) + offset_of!(EdgeKey, role);
         // SAFETY: inside the mapping; volatile because the kernel writes it.
         unsafe { std::ptr::read_volatile(self.at(slot).cast::<u8>().wrapping_add(ROLE)) == ROLE_SERVER }
     }
 
-    /// Copies a record, word by word: each counter is whole, though not all of one instant. Returns a fingerprint of
-    /// what it copied.
+    /// Copies a record word by word: each counter is consistent, the record as a whole is not. Returns a fingerprint of the copy.
     ///
     /// # Panics
-    /// For a slot outside the part that was last looked at.
+    /// For a slot outside the window that was last mapped by `look_at`.
     pub fn copy(&self, slot: u32, into: &mut EdgeRecord) -> u64 {
         const WORDS: usize = size_of::<EdgeRecord>() / 8;
         let from = self.at(slot).cast::<u64>();
@@ -118,7 +116,7 @@ impl EdgeMemory {
 
     fn at(&self, slot: u32) -> *const EdgeRecord {
         let window = self.window.as_ref().filter(|window| window.slots.contains(&slot));
-        window.map_or_else(|| unreachable!("slot {slot} is looked at first"), |window| window.at(slot))
+        window.map_or_else(|| unreachable!("slot {slot} is mapped first"), |window| window.at(slot))
     }
 }
 

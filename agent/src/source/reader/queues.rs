@@ -1,4 +1,4 @@
-//! The accept queues of listening ports, where they are watched.
+//! The accept queues of listening ports.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use aya::{
 use weir_abi::{AcceptQueue, ListeningPort};
 use weir_engine::Input;
 
-/// Lets aya read it.
+/// Gives aya the layout facts it needs.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
 struct Plain<T>(T);
@@ -20,35 +20,35 @@ unsafe impl aya::Pod for Plain<ListeningPort> {}
 // SAFETY: likewise.
 unsafe impl aya::Pod for Plain<AcceptQueue> {}
 
-/// Reads them.
+/// Reads the kernel half's `ACCEPT_QUEUES`.
 pub(super) struct QueueReader {
     map: HashMap<MapData, Plain<ListeningPort>, Plain<AcceptQueue>>,
-    /// How far each had got when it was last told: one that did nothing is not told again.
-    told: BTreeMap<ListeningPort, (u64, u64)>,
+    /// Counters of each queue as last emitted: an unchanged one is not emitted again.
+    emitted: BTreeMap<ListeningPort, (u64, u64)>,
 }
 
 impl QueueReader {
-    /// Over a loaded object.
+    /// Takes the map of a loaded object.
     pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self> {
         let map = ebpf.take_map("ACCEPT_QUEUES").context("the object has no map ACCEPT_QUEUES")?;
-        Ok(Self { map: HashMap::try_from(map)?, told: BTreeMap::new() })
+        Ok(Self { map: HashMap::try_from(map)?, emitted: BTreeMap::new() })
     }
 
-    /// All are news again.
+    /// All queues are emitted again with the next reading.
     pub(super) fn repeat(&mut self) {
-        self.told.clear();
+        self.emitted.clear();
     }
 
-    /// Tells those that have moved. One that is made or closed meanwhile may be told with the next tick.
+    /// Emits the queues that have changed. One that is made or removed during the reading may be emitted with the next tick.
     pub(super) fn read(&mut self, sink: &mut dyn FnMut(Input<'_>)) {
         let mut seen = BTreeMap::new();
         for (Plain(at), Plain(queue)) in self.map.iter().flatten() {
             let moved = (queue.enqueued, queue.wait.sum_ns);
-            if moved != (0, 0) && self.told.get(&at) != Some(&moved) {
+            if moved != (0, 0) && self.emitted.get(&at) != Some(&moved) {
                 sink(Input::AcceptQueue { at, queue: &queue });
             }
             seen.insert(at, moved);
         }
-        self.told = seen;
+        self.emitted = seen;
     }
 }

@@ -1,9 +1,9 @@
-//! Retiring edges that have fallen silent, so that their slots serve new ones: soon where a process has ended, as nothing
-//! can come of them any more, and after a long silence otherwise. The engine keeps what they have counted.
+//! Retires silent edges, so that their slots serve new ones: soon if a process has ended, as it cannot become active again, and
+//! after a long silence otherwise. The engine keeps what they have counted.
 //!
-//! A slot may be given away only when nothing can write to it any more: no socket holds it, and its key is gone from
-//! the table, so none can come to hold it. A processor may have looked the key up just before it went: the slot rests
-//! for a tick and is looked at again.
+//! A slot may be reused only when nothing can write to it any more: no socket holds it, and its key has been removed from the
+//! table, so no socket can get it. A processor may have looked the key up just before the removal: the slot rests for a tick and
+//! is checked again.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -18,9 +18,10 @@ use rustix::{
 };
 use weir_abi::{EdgeKey, EdgeRecord, FIRST_SLOT};
 
-/// How long the edge of an ended process must have been silent, and how often it is asked whether it has ended.
+/// How long an edge must have been silent until its processes are checked for having ended, and how often that is repeated.
+/// Choices.
 const ENDED_SILENCE_NS: u64 = 1_000_000_000;
-const ASK_SPACING_NS: u64 = 5_000_000_000;
+const CHECK_SPACING_NS: u64 = 5_000_000_000;
 
 /// Gives aya the layout facts it needs.
 #[repr(transparent)]
@@ -35,16 +36,16 @@ struct Record(EdgeRecord);
 // SAFETY: as above.
 unsafe impl aya::Pod for Record {}
 
-/// What is known of each slot's quietness.
+/// Silence and activity of each slot.
 pub(crate) struct Retirement {
     watched: HashMap<u32, Watch>,
     silent_ns: u64,
     slots: BpfHashMap<MapData, Key, u32>,
     free: Stack<MapData, u32>,
     records: Array<MapData, Record>,
-    nothing: Box<Record>,
+    empty: Box<Record>,
     processes: Processes,
-    /// Free slots kept from the kernel half, so that it makes no new edges; none while it may.
+    /// Free slots taken from the kernel half, so that it makes no new edges; none while it may make them.
     withheld: Option<Vec<u32>>,
 }
 
@@ -52,14 +53,14 @@ struct Watch {
     /// Changes whenever anything is counted.
     activity: u64,
     since_ns: u64,
-    /// When it was last asked whether its processes have ended.
-    asked_ns: u64,
+    /// When its processes were last checked.
+    checked_ns: u64,
     resting: bool,
 }
 
 impl Retirement {
-    /// Takes the maps it needs. `EDGES` must have been mapped before. A silent edge without sockets is kept for
-    /// `silence`, which must be longer than any window that will ask for it.
+    /// Takes the maps it needs. `EDGES` must have been mapped before. A silent edge without sockets is kept for `silence`, which
+    /// must be longer than any window.
     pub(crate) fn new(ebpf: &mut Ebpf, silence: Duration) -> Result<Self> {
         let mut take =
             |name: &'static str| ebpf.take_map(name).with_context(|| format!("the object has no map {name}"));
@@ -69,13 +70,13 @@ impl Retirement {
             slots: BpfHashMap::try_from(take("EDGE_SLOTS")?)?,
             free: Stack::try_from(take("FREE_SLOTS")?)?,
             records: Array::try_from(take("EDGES")?)?,
-            nothing: Box::new(Record(EdgeRecord::EMPTY)),
+            empty: Box::new(Record(EdgeRecord::EMPTY)),
             processes: Processes::new(),
             withheld: None,
         })
     }
 
-    /// Keeps silent edges for another time from now on.
+    /// Keeps silent edges for this long from now on.
     pub(crate) fn keep_for(&mut self, silence: Duration) {
         self.silent_ns = u64::try_from(silence.as_nanos()).unwrap_or(u64::MAX);
     }
@@ -84,7 +85,7 @@ impl Retirement {
     pub(crate) fn allow_new_edges(&mut self, allow: bool) -> Result<()> {
         match (allow, self.withheld.take()) {
             (true, Some(mut slots)) => {
-                // The lowest on top: slots in use stay together.
+                // The lowest on top, so that slots in use stay together.
                 slots.sort_unstable_by(|a, b| b.cmp(a));
                 for slot in slots {
                     self.free.push(slot, 0).context("give the free slots back")?;
@@ -102,23 +103,23 @@ impl Retirement {
         Ok(())
     }
 
-    /// Looks at a live slot; true when it has just been retired.
+    /// Checks a live slot; true when it has just been retired.
     pub(crate) fn watch(&mut self, slot: u32, record: &EdgeRecord, now_ns: u64) -> Result<bool> {
         if slot < FIRST_SLOT {
             return Ok(false);
         }
         let activity = activity(record);
-        let first = Watch { activity, since_ns: now_ns, asked_ns: 0, resting: false };
+        let first = Watch { activity, since_ns: now_ns, checked_ns: 0, resting: false };
         let watch = self.watched.entry(slot).or_insert(first);
         let held = record.attached != record.detached;
         if held || watch.activity != activity {
-            // Somebody came in the last moment: its key is gone from the table, so it stays until they are done.
-            *watch = Watch { activity, since_ns: now_ns, asked_ns: 0, resting: watch.resting };
+            // If it rests, a socket got the slot just before its key was removed: it rests until that socket is done.
+            *watch = Watch { activity, since_ns: now_ns, checked_ns: 0, resting: watch.resting };
             return Ok(false);
         }
         if watch.resting {
             self.watched.remove(&slot);
-            self.records.set(slot, *self.nothing, 0).context("clear a retired edge")?;
+            self.records.set(slot, *self.empty, 0).context("clear a retired edge")?;
             match &mut self.withheld {
                 Some(slots) => slots.push(slot),
                 None => self.free.push(slot, 0).context("return a retired slot")?,
@@ -126,24 +127,24 @@ impl Retirement {
             return Ok(true);
         }
         let silence = now_ns.saturating_sub(watch.since_ns);
-        let ask = silence >= ENDED_SILENCE_NS && now_ns.saturating_sub(watch.asked_ns) >= ASK_SPACING_NS;
-        if ask {
-            watch.asked_ns = now_ns;
+        let check = silence >= ENDED_SILENCE_NS && now_ns.saturating_sub(watch.checked_ns) >= CHECK_SPACING_NS;
+        if check {
+            watch.checked_ns = now_ns;
         }
-        if silence > self.silent_ns || (ask && self.processes.ended(&record.key)) {
+        if silence > self.silent_ns || (check && self.processes.ended(&record.key)) {
             match self.slots.remove(&Key(record.key)) {
-                // Absent: it went when this slot began to rest, and somebody came in the last moment.
+                // Absent: it was removed when the slot first began to rest, and a socket had got the slot just before.
                 Ok(()) | Err(MapError::KeyNotFound) => watch.resting = true,
-                Err(_) => {} // still reachable: try again on the next tick
+                Err(_) => {} // still in the table: try again on the next tick
             }
         }
         Ok(false)
     }
 }
 
-/// Knows which processes are there.
+/// Checks whether processes have ended.
 struct Processes {
-    /// Ids in the records are of the initial pid namespace; in another one they say nothing.
+    /// weir is in the initial pid namespace, whose ids the records have; in another one they mean nothing.
     same_ids: bool,
 }
 
@@ -155,8 +156,8 @@ impl Processes {
         Self { same_ids }
     }
 
-    /// Whether one of the edge's processes has ended: one call of some 300 ns each. A process that took over its id keeps
-    /// the edge as if it still ran.
+    /// Whether one of the edge's processes has ended: one call of some 300 ns each. If another process has reused the id, the edge
+    /// is kept as if the first still ran.
     fn ended(&self, key: &EdgeKey) -> bool {
         let gone = |id: u32| {
             let pid = i32::try_from(id).ok().and_then(Pid::from_raw);

@@ -1,4 +1,4 @@
-//! The ring's events, decoded: lengths and kinds that are not ours are passed over.
+//! The ring's events, decoded. Items of an unknown kind or length are skipped.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
@@ -7,23 +7,22 @@ use aya::{
     Ebpf,
     maps::{MapData, RingBuf},
 };
-use weir_abi::{CgroupMade, ConnectFailed, DNS_LONG, DNS_SHORT, DnsReply, Event, EventKind, NewEdge};
-
-use weir_names::dns::{Asker, Told, Transport};
+use weir_abi::{self as abi, CgroupMade, ConnectFailed, DNS_LONG, DNS_SHORT, Event, EventKind, NewEdge};
+use weir_names::dns::DnsReply;
 
 /// The kernel half's `EVENTS`.
 pub(super) struct Ring(RingBuf<MapData>);
 
 /// One event.
-pub(super) enum Heard {
-    /// A connect failed: an example.
+pub(super) enum RingEvent {
+    /// An example of a failed connect.
     ConnectFailed(ConnectFailed),
     /// A slot has a new edge.
     NewEdge(u32),
-    /// A cgroup was made: on the heap, since it is seven times as long as the others, and as rare as containers.
+    /// A new cgroup. On the heap, since it is seven times as long as the other events, and as rare as containers.
     CgroupMade(Box<CgroupMade>),
-    /// A name server told a process something.
-    DnsReply(Told),
+    /// A process has read a name server's reply.
+    DnsReply(DnsReply),
 }
 
 impl Ring {
@@ -32,7 +31,7 @@ impl Ring {
     }
 
     /// A descriptor that becomes readable when the kernel half wakes its reader.
-    pub(super) fn bell(&self) -> Result<OwnedFd> {
+    pub(super) fn descriptor(&self) -> Result<OwnedFd> {
         use std::os::fd::AsRawFd as _;
         // SAFETY: the ring's own descriptor, open as long as the ring, borrowed for the duplication only.
         let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(self.0.as_raw_fd()) };
@@ -40,37 +39,26 @@ impl Ring {
     }
 
     /// The next event, if there is one.
-    pub(super) fn next(&mut self) -> Option<Heard> {
+    pub(super) fn next(&mut self) -> Option<RingEvent> {
         loop {
             let item = self.0.next()?;
-            if let Some(heard) = decode(&item) {
-                return Some(heard);
+            if let Some(event) = decode(&item) {
+                return Some(event);
             }
         }
     }
 }
 
-fn decode(item: &[u8]) -> Option<Heard> {
+fn decode(item: &[u8]) -> Option<RingEvent> {
     let kind = u64::from_ne_bytes(item.get(..8)?.try_into().ok()?);
     match EventKind::numbered(kind)? {
-        EventKind::ConnectFailed => body(item).map(Heard::ConnectFailed),
-        EventKind::NewEdge => body(item).map(|NewEdge { slot, .. }| Heard::NewEdge(slot)),
-        EventKind::CgroupMade => body(item).map(|made| Heard::CgroupMade(Box::new(made))),
-        EventKind::DnsReply => body::<DnsReply<DNS_SHORT>>(item)
-            .map(|reply| told(&reply))
-            .or_else(|| body::<DnsReply<DNS_LONG>>(item).map(|reply| told(&reply)))
-            .map(Heard::DnsReply),
-    }
-}
-
-/// A reply, without the bytes behind its end.
-fn told<const N: usize>(reply: &DnsReply<N>) -> Told {
-    let DnsReply { at_ns, process_start_ns, cgroup_id, tgid, length, stream, ref bytes } = *reply;
-    Told {
-        asker: Asker { tgid, start_ns: process_start_ns, cgroup_id },
-        transport: if stream == 0 { Transport::Udp } else { Transport::Tcp },
-        at_ns,
-        bytes: bytes[..usize::from(length).min(N)].into(),
+        EventKind::ConnectFailed => body(item).map(RingEvent::ConnectFailed),
+        EventKind::NewEdge => body(item).map(|NewEdge { slot, .. }| RingEvent::NewEdge(slot)),
+        EventKind::CgroupMade => body(item).map(|made| RingEvent::CgroupMade(Box::new(made))),
+        EventKind::DnsReply => body::<abi::DnsReply<DNS_SHORT>>(item)
+            .map(|reply| DnsReply::from(&reply))
+            .or_else(|| body::<abi::DnsReply<DNS_LONG>>(item).map(|reply| DnsReply::from(&reply)))
+            .map(RingEvent::DnsReply),
     }
 }
 

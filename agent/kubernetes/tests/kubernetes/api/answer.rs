@@ -1,4 +1,4 @@
-//! What the server of the tests answers to a request.
+//! Answers of the tests' API server.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::State;
 
-/// A resource's path and what its lists are called.
+/// A resource's path and the kind of its lists.
 pub(super) const RESOURCES: [(&str, &str); 5] = [
     ("/api/v1/nodes", "NodeList"),
     ("/api/v1/pods", "PodList"),
@@ -60,7 +60,7 @@ impl State {
         if rest.peek().is_some() {
             meta["continue"] = (start + limit).to_string().into();
         }
-        // Go's empty list.
+        // Go writes an empty list as null.
         let items = if page.is_empty() { "null".to_owned() } else { format!("[{}]", page.join(",")) };
         let api = if path.contains("discovery") { "discovery.k8s.io/v1" } else { "v1" };
         Some((200, format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{api}\",\"metadata\":{meta},\"items\":{items}}}\n")))

@@ -42,7 +42,7 @@ pub(in super::super) fn chain() -> Vec<u8> {
     packet.answers.push(alias("www.example.com", 300, "edge.cdn.example.net"));
     packet.answers.push(alias("shop.example.com", 20, "WWW.example.com"));
     packet.answers.push(a("edge.cdn.example.net", 60, [192, 0, 2, 2]));
-    packet.answers.push(a("somebody.else.example", 5, [192, 0, 2, 99]));
+    packet.answers.push(a("unrelated.example", 5, [192, 0, 2, 99]));
     packet.additional_records.push(a("ns.example.com", 1, [192, 0, 2, 53]));
     bytes(&packet)
 }
@@ -50,7 +50,7 @@ pub(in super::super) fn chain() -> Vec<u8> {
 #[test]
 fn aliases_lead_from_the_question_to_its_addresses() {
     let answer = read(&chain()).expect("an answer");
-    assert_eq!(answer.name, "shop.example.com", "what was asked for, not where it led");
+    assert_eq!(answer.name, "shop.example.com", "the name in the question, not the last alias");
     assert_eq!(answer.addresses, ["192.0.2.1", "192.0.2.2"].map(|a| a.parse::<IpAddr>().expect("an address")));
     assert_eq!(answer.ttl_s, 20, "the shortest on the way");
     assert_eq!((answer.left_out, answer.cut), (0, false));
@@ -105,7 +105,7 @@ fn what_is_no_reply_is_malformed() {
     assert_eq!(read(&truncated), Err(Unread::Truncated));
 }
 
-/// The copy of a long reply ends somewhere: what is whole before that counts.
+/// The copy of a long reply may end anywhere: the answers that are complete count.
 #[test]
 fn a_reply_without_its_end_gives_the_addresses_it_has() {
     let mut packet = reply_to("many.example", TYPE::A);
@@ -116,8 +116,8 @@ fn a_reply_without_its_end_gives_the_addresses_it_has() {
     let mut boasting = whole.clone();
     boasting[6..8].fill(0xff);
     let answer = read(&boasting).expect("an answer");
-    assert_eq!((answer.addresses.len(), answer.cut), (20, true), "65,535 answers claimed, 20 there");
-    // Nothing behind the answers is looked at.
+    assert_eq!((answer.addresses.len(), answer.cut), (20, true), "65,535 answers claimed, 20 present");
+    // Nothing behind the answers is read.
     let mut behind = whole;
     behind[8..12].fill(0xff);
     behind.extend([0xc0; 40]);
@@ -162,7 +162,7 @@ fn hostile_names_are_escaped_or_refused() {
     }
 }
 
-/// Valid messages of every kind above, to be damaged.
+/// Valid messages of every kind above, for the tests that damage them.
 fn messages() -> impl Strategy<Value = Vec<u8>> {
     let labels = prop::collection::vec("[a-z]{1,8}", 1..5).prop_map(|labels| labels.join("."));
     (labels, 0u8..6, 0u8..4).prop_map(|(name, addresses, aliases)| {
@@ -178,7 +178,7 @@ fn messages() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Whatever was read is bounded and fit to be shown.
+/// Whatever was read is bounded and printable.
 fn harmless(message: &[u8]) {
     if let Ok(answer) = read(message) {
         assert!(!answer.name.is_empty() && answer.name.len() <= MAX_NAME, "{:?}", answer.name);
@@ -187,14 +187,14 @@ fn harmless(message: &[u8]) {
     }
 }
 
-// `PROPTEST_CASES=10000000 cargo test --release -p weir --lib dns::reply` for more of it.
+// More cases: `PROPTEST_CASES=10000000 cargo test --release -p weir-names --lib dns::reply`.
 proptest! {
     #[test]
     fn random_bytes_are_harmless(message in prop::collection::vec(any::<u8>(), 0..200)) {
         harmless(&message);
     }
 
-    /// Most of random bytes end at the header: here it is a reply's.
+    /// Most random bytes are rejected at the header: here it is a reply's.
     #[test]
     fn random_replies_are_harmless(counts in any::<[u8; 8]>(), rest in prop::collection::vec(any::<u8>(), 0..200)) {
         let mut message = vec![0, 7, 0x80, 0, 0, 1];

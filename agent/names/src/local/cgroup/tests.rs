@@ -8,7 +8,7 @@ const UID: &str = "0f6f5c2e-8a1b-4c3d-9e7f-1a2b3c4d5e6f";
 const UID_: &str = "0f6f5c2e_8a1b_4c3d_9e7f_1a2b3c4d5e6f";
 const STATIC: &str = "5d2ee1b8b1a3c6f0a9e7d4c2b1a0f9e8";
 
-/// A path with real ids in it. Pod uids before ids: neither contains the other's name.
+/// A path with real ids in it. Pod uids are replaced before ids: neither contains the other's placeholder.
 fn real(path: &str) -> String {
     let pods = path.replace("POD_", UID_).replace("POD", UID).replace("STATIC", STATIC);
     pods.replace("ID2", ID2).replace("ID", ID)
@@ -125,7 +125,7 @@ fn pods_in_the_forms_of_both_drivers() {
 
 #[test]
 fn units_by_the_name_an_engineer_says() {
-    // Path, unit, name; none where the program is the better name.
+    // Path, unit, name; none where the program gives the better name.
     let table: &[(&str, &str, Option<&str>)] = &[
         ("/system.slice/nginx.service", "nginx.service", Some("nginx")),
         ("/system.slice/nginx.service/worker", "nginx.service", Some("nginx")),
@@ -231,14 +231,14 @@ fn what_only_looks_like_one_is_none() {
 }
 
 #[test]
-fn the_line_that_says_most() {
+fn the_most_specific_line() {
     let table: &[(&str, &str)] = &[
         ("0::/system.slice/nginx.service\n", "/system.slice/nginx.service"),
-        // Hybrid: v2 empty, or the daemon's.
+        // Hybrid: the v2 path is `/`, or the daemon's.
         ("9:name=systemd:/\n4:memory:/docker/ID\n0::/\n", "/docker/ID"),
         ("4:memory:/docker/ID\n1:name=systemd:/docker/ID\n0::/system.slice/containerd.service\n", "/docker/ID"),
         ("1:name=systemd:/system.slice/a.service\n0::/system.slice/b.service\n", "/system.slice/b.service"),
-        // v1: systemd's hierarchy before the rest, but not before a container.
+        // v1: systemd's hierarchy is preferred, but not to a container.
         ("4:memory:/system.slice/a.service\n1:name=systemd:/system.slice/a.service/x\n", "/system.slice/a.service/x"),
         (
             "11:pids:/user.slice/user-0.slice/session-3.scope\n1:name=systemd:/system.slice/cron.service\n",
@@ -250,14 +250,13 @@ fn the_line_that_says_most() {
         ("rubbish\n0::/a:b.service\n", "/a:b.service"),
     ];
     for (lines, path) in table {
-        assert_eq!(telling_path(real(lines).as_bytes()), Some(real(path).as_str()), "{lines}");
+        assert_eq!(most_specific_path(real(lines).as_bytes()), Some(real(path).as_str()), "{lines}");
     }
-    assert_eq!(telling_path(b""), None);
-    assert_eq!(telling_path(b"\xff\xfe:\n\n"), None);
+    assert_eq!(most_specific_path(b""), None);
+    assert_eq!(most_specific_path(b"\xff\xfe:\n\n"), None);
 }
 
-/// Any bytes, or parts that mean something in any order: the first finds what breaks reading, the second what breaks
-/// understanding.
+/// Any bytes, or meaningful parts in any order: the first test the reading, the second the interpretation.
 fn hostile() -> impl Strategy<Value = Vec<u8>> {
     let word = prop_oneof![
         prop::sample::select(vec![
@@ -309,7 +308,7 @@ proptest! {
     /// `PROPTEST_CASES=10000000` for the long run.
     #[test]
     fn hostile_paths_are_bounded(bytes in hostile()) {
-        if let Some(path) = telling_path(&bytes) {
+        if let Some(path) = most_specific_path(&bytes) {
             prop_assert!(path.len() <= bytes.len());
         }
         let path = String::from_utf8_lossy(&bytes);

@@ -12,21 +12,20 @@ pub(crate) struct Unit<'a> {
 }
 
 impl<'a> Unit<'a> {
-    /// The unit that a part of `path` stands for: slices, sockets and mounts are not what runs.
+    /// The unit that a part of `path` names: slices, sockets and mounts do not run programs.
     pub(super) fn of_part(part: &'a str, path: &str) -> Option<Self> {
-        // A name that a controller's file might have is escaped with an underscore.
+        // systemd escapes a name that a controller's file could have with an underscore.
         let name = part.strip_prefix('_').unwrap_or(part);
         let stem = name.strip_suffix(".service").or_else(|| name.strip_suffix(".scope"))?;
         let is_unit =
             |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'-' | b'_' | b'.' | b'\\' | b'@');
-        // systemd's own limit of a unit's name.
+        // systemd's limit of a unit's name.
         let valid = !stem.is_empty() && name.len() <= 255 && stem.bytes().all(is_unit);
         valid.then(|| Self { name, of_user: path.contains("/user.slice/") })
     }
 
-    /// Whether an engineer would say its name. Not of what only groups the processes of someone's login or of one
-    /// command: such a scope holds whatever is typed in it, its name is a number, and another one tomorrow. There the
-    /// program is the better name.
+    /// Whether its name identifies a service. That of a login session or of a single command does not: such a scope holds
+    /// whatever the user starts, and its name is a number that changes. There the program gives the better name.
     pub(crate) fn is_service(&self) -> bool {
         let Some((stem, suffix)) = self.name.rsplit_once('.') else { return false };
         let stem = stem.as_bytes();
@@ -43,8 +42,8 @@ impl<'a> Unit<'a> {
         !(manager || login || one_command || terminal)
     }
 
-    /// What an engineer calls it: without the suffix, without the addresses of the one connection that an instance
-    /// serves, and without the random part of a desktop's application.
+    /// The name of the service: without the suffix, without the addresses of the one connection that an instance serves, and
+    /// without the random part of a desktop application.
     pub(crate) fn service_name(&self) -> Cow<'a, str> {
         let (stem, suffix) = self.name.rsplit_once('.').unwrap_or((self.name, ""));
         if let Some((template, instance)) = stem.split_once('@')
@@ -76,7 +75,7 @@ fn is_random(text: &str) -> bool {
     text.bytes().any(|byte| byte.is_ascii_digit()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// `\x2d` is the dash of a name in which dashes separate; other escapes stay, since what they hide may not be text.
+/// `\x2d` is an escaped dash. Other escapes stay, since the bytes may not be text.
 fn unescaped(name: &str) -> Cow<'_, str> {
     if name.contains("\\x2d") { name.replace("\\x2d", "-").into() } else { name.into() }
 }

@@ -1,12 +1,32 @@
-//! The runtimes' files, as far as they name a container. Everything is optional: a field of another type than expected
-//! makes the file malformed, one that is missing only a name less.
+//! The parts of the runtimes' files that name a container. Every field is optional: one of an unexpected type makes the file
+//! malformed, a missing one only leaves its name unknown.
 
 use std::{collections::HashMap, sync::Arc};
 
 use serde::Deserialize;
 
-use super::ContainerNames;
 use crate::local::text::clean;
+
+/// A container's names in its runtime's files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ContainerNames {
+    /// None for a sandbox: the container that only holds a pod's namespaces.
+    pub(crate) name: Option<Arc<str>>,
+    /// As requested, not as resolved.
+    pub(crate) image: Option<Arc<str>>,
+    /// The pod, if Kubernetes requested the container.
+    pub(crate) pod: Option<Arc<str>>,
+    /// The pod's namespace.
+    pub(crate) namespace: Option<Arc<str>>,
+    /// The pod's uid.
+    pub(crate) pod_uid: Option<Arc<str>>,
+}
+
+impl ContainerNames {
+    pub(super) fn called(name: &str) -> Self {
+        Self { name: Some(clean(name).into()), ..Self::default() }
+    }
+}
 
 /// Docker's `config.v2.json`.
 #[derive(Deserialize)]
@@ -27,7 +47,8 @@ impl DockerConfig {
     pub(super) fn names(self) -> ContainerNames {
         let (image, labels) = self.config.map_or((None, None), |inner| (inner.image, inner.labels));
         let labels = Labels(labels.unwrap_or_default());
-        // Docker writes the name with a slash; kubelet's of old is `k8s_<container>_<pod>_…`, and the label says it plainly.
+        // Docker writes the name with a slash. Older kubelets name containers `k8s_<container>_<pod>_…`; their label has the
+        // plain name.
         let own = self.name.as_deref().map(|name| name.trim_start_matches('/')).filter(|name| !name.is_empty());
         ContainerNames {
             name: labels.first(&["io.kubernetes.container.name"]).or_else(|| own.map(|own| clean(own).into())),
@@ -39,14 +60,14 @@ impl DockerConfig {
     }
 }
 
-/// A bundle's `config.json`: what runtimes know beside the standard's fields is in its annotations.
+/// A bundle's `config.json`: what runtimes add to the standard's fields is in its annotations.
 #[derive(Deserialize)]
 pub(super) struct OciConfig {
     annotations: Option<HashMap<String, String>>,
 }
 
 impl OciConfig {
-    /// By containerd's CRI plugin, CRI-O and nerdctl.
+    /// As containerd's CRI plugin, CRI-O and nerdctl write them.
     pub(super) fn names(self) -> ContainerNames {
         let notes = Labels(self.annotations.unwrap_or_default());
         let kind = notes.first(&["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"]);
@@ -80,7 +101,7 @@ pub(super) struct StoredContainer {
 #[serde(rename_all = "kebab-case")]
 struct StoredMetadata {
     image_name: Option<String>,
-    /// podman's; CRI-O writes `container-name` instead.
+    /// Written by podman; CRI-O writes `container-name` instead.
     name: Option<String>,
     container_name: Option<String>,
     pod_name: Option<String>,
@@ -113,7 +134,7 @@ pub(super) struct OciState {
 struct Labels(HashMap<String, String>);
 
 impl Labels {
-    /// The first of them that is there and says something.
+    /// The first of them that is present and not empty.
     fn first(&self, names: &[&str]) -> Option<Arc<str>> {
         let found = names.iter().filter_map(|name| self.0.get(*name)).find(|value| !value.is_empty());
         found.map(|value| clean(value).into())

@@ -6,7 +6,7 @@ use crate::local::scratch;
 const ID: &str = "3f4a1c5e9d2b7a60c8e1f0d3b5a79c24e6f81d0a2c4b6e8f9a7b5c3d1e0f2a4b";
 const UID: &str = "0f6f5c2e-8a1b-4c3d-9e7f-1a2b3c4d5e6f";
 
-/// A host with one file, and what it says of the container `ID` of `runtime`.
+/// A host with one file, and the names in it of the container `ID` of `runtime`.
 fn of_file(
     path: &str,
     content: &str,
@@ -24,7 +24,7 @@ fn of_file(
     let mut containers = Containers::below(&root).expect("root");
     let names = containers.names(Contained { id: ID, runtime }, user);
     fs::remove_dir_all(&root).expect("removed");
-    // What is known stays known without its file.
+    // The names stay known when the file is removed.
     assert_eq!(containers.names(Contained { id: ID, runtime }, user), names);
     (names.map(|names| (*names).clone()), containers.losses)
 }
@@ -65,13 +65,13 @@ fn containerd() {
     // k3s, and a path that does not name the runtime.
     let path = "run/k3s/containerd/io.containerd.runtime.v2.task/k8s.io/ID/config.json";
     assert_eq!(of_file(path, content, Runtime::Unknown, None).0, Some(of_pod(Some("app"), "shop/checkout:3")));
-    // The one that holds the pod's namespaces has no name of its own.
+    // The sandbox has no name of its own.
     let pause = content.replace("-type\":\"container", "-type\":\"sandbox");
     assert_eq!(of_file(path, &pause, Runtime::Containerd, None).0, Some(of_pod(None, "shop/checkout:3")));
     let nerdctl = r#"{"annotations":{"nerdctl/name":"web","nerdctl/namespace":"default"}}"#;
     let path = "run/containerd/io.containerd.runtime.v2.task/default/ID/config.json";
     assert_eq!(of_file(path, nerdctl, Runtime::Containerd, None).0, Some(named("web", None)));
-    // Docker's bundle says nothing: not a name, but no loss of a file either.
+    // Docker's bundle has no names: none are found, and it is no loss.
     let (names, losses) = of_file(path, r#"{"annotations":{}}"#, Runtime::Containerd, None);
     assert_eq!((names, losses.malformed), (None, 0));
 }
@@ -102,13 +102,13 @@ fn podman() {
     ] {
         assert_eq!(of_file(path, content, Runtime::Podman, user).0, expected, "{path}");
     }
-    let nobody = of_file(
+    let without_user = of_file(
         "home/ann/.local/share/containers/storage/overlay-containers/containers.json",
         content,
         Runtime::Podman,
         None,
     );
-    assert_eq!(nobody.0, None);
+    assert_eq!(without_user.0, None);
 }
 
 #[test]

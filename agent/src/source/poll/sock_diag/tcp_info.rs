@@ -1,8 +1,8 @@
-//! What TCP knows of a socket.
+//! TCP's state of a socket.
 
 use super::{u32_at, u64_at};
 
-/// Of `struct tcp_info`, as it has been since Linux 4.10: how a sender fares.
+/// The part of `struct tcp_info`, as of Linux 4.10, that shows what limits a sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::source::poll) struct TcpInfo {
     pub(in crate::source::poll) srtt_us: u32,

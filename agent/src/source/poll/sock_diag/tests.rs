@@ -12,7 +12,7 @@ fn soon() -> Instant {
 }
 
 #[test]
-fn this_kernels_listeners_say_how_many_wait() {
+fn this_kernels_listeners_have_their_queue_lengths() {
     for any in ["127.0.0.1:0", "[::1]:0"] {
         let listener = TcpListener::bind(any).expect("listen");
         let address = listener.local_addr().expect("an address");
@@ -38,22 +38,22 @@ fn this_kernels_listeners_say_how_many_wait() {
 }
 
 #[test]
-fn it_stops_when_told_to_and_can_be_asked_no_more_than_in_time() {
+fn it_stops_when_asked_to_and_at_the_deadline() {
     let _listeners: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").expect("listen")).collect();
-    let mut told = 0;
+    let mut taken = 0;
     let mut first = |_| {
-        told += 1;
+        taken += 1;
         false
     };
     SockDiag::open().expect("a socket").each(LISTENING, soon(), &mut first).expect("one");
-    assert_eq!(told, 1);
+    assert_eq!(taken, 1);
     let late = SockDiag::open().expect("a socket").each(LISTENING, Instant::now(), &mut |_| true);
     assert_eq!(late, Err(Miss::OutOfTime));
 }
 
-/// Who sends more than all buffers hold to somebody who reads nothing.
+/// A client sends more than all buffers hold to a server that does not read.
 #[test]
-fn tcp_says_how_a_sender_fares() {
+fn tcp_reports_what_limits_a_sender() {
     for any in ["127.0.0.1:0", "[::1]:0"] {
         let listener = TcpListener::bind(any).expect("listen");
         let mut sender = TcpStream::connect(listener.local_addr().expect("an address")).expect("connect");
@@ -89,11 +89,11 @@ fn message(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// How it ends, and the sockets in it.
+/// The end of a datagram, and how many sockets are in it.
 fn sockets(datagram: &[u8]) -> (Result<End, Miss>, usize) {
-    let mut told = 0;
-    let end = decode(datagram, 1, &mut |message| socket(message).map(|_| told += 1).ok_or(Miss::Garbled));
-    (end, told)
+    let mut taken = 0;
+    let end = decode(datagram, 1, &mut |message| socket(message).map(|_| taken += 1).ok_or(Miss::Garbled));
+    (end, taken)
 }
 
 #[test]

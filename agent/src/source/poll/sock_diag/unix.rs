@@ -1,4 +1,4 @@
-//! UNIX sockets that listen, by `linux/unix_diag.h`: their names, how many connections wait, and how many may.
+//! Listening UNIX sockets, by `linux/unix_diag.h`: their names, the length of their queues, and the limit.
 
 use std::{sync::Arc, time::Instant};
 
@@ -12,7 +12,7 @@ const SHOW: u32 = 0x11;
 const NAME: u16 = 0;
 const QUEUE_LENGTH: u16 = 4;
 
-/// A UNIX socket that listens.
+/// A listening UNIX socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::source::poll) struct UnixSocket {
     /// Its path; an abstract name begins with `@`.
@@ -23,11 +23,11 @@ pub(in crate::source::poll) struct UnixSocket {
 }
 
 impl SockDiag {
-    /// Tells of each UNIX socket that listens and in whose queue somebody waits.
+    /// Calls `take` with each listening UNIX socket that has connections in its queue.
     pub(in crate::source::poll) fn unix_queues(
         &mut self,
         until: Instant,
-        tell: &mut dyn FnMut(UnixSocket),
+        take: &mut dyn FnMut(UnixSocket),
     ) -> Result<(), Miss> {
         let mut request = [0; HEADER + REQUEST];
         request[..4].copy_from_slice(&((HEADER + REQUEST) as u32).to_ne_bytes());
@@ -41,7 +41,7 @@ impl SockDiag {
             let sequence = self.sequence;
             let datagram = self.answer(until)?;
             let end = decode(datagram, sequence, &mut |message| {
-                read(message).ok_or(Miss::Garbled).map(|socket| socket.into_iter().for_each(&mut *tell))
+                read(message).ok_or(Miss::Garbled).map(|socket| socket.into_iter().for_each(&mut *take))
             })?;
             if end == End::Done {
                 return Ok(());
@@ -50,7 +50,7 @@ impl SockDiag {
     }
 }
 
-/// None of another shape; nothing where nobody waits.
+/// None if the message is malformed; inside, none if the queue is empty.
 fn read(message: &[u8]) -> Option<Option<UnixSocket>> {
     let attributes = message.get(MESSAGE..)?;
     let Some(queue) = attribute(attributes, QUEUE_LENGTH).filter(|queue| queue.len() >= 8) else { return Some(None) };
@@ -62,8 +62,7 @@ fn read(message: &[u8]) -> Option<Option<UnixSocket>> {
     Some(Some(UnixSocket { name: name(attribute(attributes, NAME).unwrap_or_default()), inode, backlog, max }))
 }
 
-/// A path ends with a NUL, an abstract name begins with one; what moves a terminal's cursor is shown as something else
-/// where it is shown.
+/// A path ends with NUL, an abstract name begins with it. Control characters are replaced where names are shown.
 fn name(bytes: &[u8]) -> Arc<str> {
     let text = String::from_utf8_lossy(bytes);
     match text.strip_prefix('\0') {
@@ -85,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_waits_in_the_queue_of_a_unix_socket_is_counted() {
+    fn connections_in_the_queue_of_a_unix_socket_are_counted() {
         let path = std::env::temp_dir().join(format!("weir-unix-{}", std::process::id()));
         let abstract_name = format!("weir-unix-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&abstract_name).expect("an address");
@@ -94,7 +93,8 @@ mod tests {
             UnixListener::bind_addr(&address).expect("listen"),
             UnixListener::bind(path.with_extension("idle")).expect("listen"),
         ];
-        let _waiting = [UnixStream::connect(&path).expect("room"), UnixStream::connect_addr(&address).expect("room")];
+        let _waiting =
+            [UnixStream::connect(&path).expect("connect"), UnixStream::connect_addr(&address).expect("connect")];
         let mut found = Vec::new();
         let mut diag = SockDiag::open().expect("a socket");
         let until = Instant::now() + Duration::from_secs(5);
@@ -104,7 +104,7 @@ mod tests {
                 found.iter().find(|socket| *socket.name == name).unwrap_or_else(|| panic!("{name}: {found:?}"));
             assert!(socket.backlog == 1 && socket.max >= 1 && socket.inode > 0, "{socket:?}");
         }
-        assert!(!found.iter().any(|socket| socket.name.ends_with(".idle")), "nobody waits");
+        assert!(!found.iter().any(|socket| socket.name.ends_with(".idle")), "an empty queue");
         drop(listeners);
         for file in [path.clone(), path.with_extension("idle")] {
             std::fs::remove_file(file).expect("its file");

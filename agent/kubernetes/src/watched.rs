@@ -1,4 +1,4 @@
-//! How each kind of object goes into the table: who it is, what it claims, what runs in it.
+//! What the table takes from each kind of object: its identity, its claims, its containers.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -13,32 +13,32 @@ use super::{
 
 /// The kinds of objects that weir watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum What {
+pub(super) enum ObjectKind {
     Node,
     Pod,
     Service,
     EndpointSlice,
 }
 
-/// What the table takes from one kind of object.
-pub(super) trait Entered: Object {
-    const WHAT: What;
+/// An object of a watched kind.
+pub(super) trait WatchedObject: Object {
+    const KIND: ObjectKind;
 
-    /// Who it is, and what it claims.
+    /// Its identity and claims; `None` if it has none.
     fn read(&self, naming: &mut Naming) -> Option<(Arc<Identity>, Claims)>;
 
-    /// Its containers, where they are looked for.
+    /// Its containers, if it is a pod of this machine.
     fn containers(&self, _naming: &mut Naming, _identity: &Arc<Identity>) -> Vec<(Box<str>, Arc<Identity>)> {
         Vec::new()
     }
 
-    /// When it really ended, if its last words tell.
+    /// When it ended, if its last state has the time.
     fn ended_ns(&self) -> Option<u64> {
         None
     }
 }
 
-/// What all objects are read with.
+/// State shared by the reading of all objects.
 #[derive(Debug)]
 pub(super) struct Naming {
     names: Names,
@@ -48,9 +48,9 @@ pub(super) struct Naming {
 /// Which nodes are this machine.
 #[derive(Debug, Default)]
 pub(super) struct Locality {
-    /// What the user or the pod's environment says.
+    /// Set by the user or in the pod's environment.
     node_name: Option<String>,
-    /// This kernel's; a node tells its own. It needs no configuration, and is right where a host plays several nodes.
+    /// This kernel's, which a node also reports. It needs no configuration, and is right where one host runs several nodes.
     boot_id: String,
     by_boot_id: HashSet<Arc<str>>,
 }
@@ -80,7 +80,7 @@ impl Locality {
         }
     }
 
-    /// Whether a pod of that node runs on this machine. Where nothing tells, all do: that costs memory, not names.
+    /// Whether a pod of that node runs on this machine. True if this machine is unknown: that costs memory, not names.
     fn has(&self, node: &str) -> bool {
         if self.node_name.as_deref() == Some(node) || self.by_boot_id.contains(node) {
             return true;
@@ -89,10 +89,10 @@ impl Locality {
     }
 }
 
-// === impl Entered ===
+// === impl WatchedObject ===
 
-impl Entered for Pod {
-    const WHAT: What = What::Pod;
+impl WatchedObject for Pod {
+    const KIND: ObjectKind = ObjectKind::Pod;
 
     fn read(&self, naming: &mut Naming) -> Option<(Arc<Identity>, Claims)> {
         let workload = workload(self);
@@ -126,7 +126,7 @@ impl Entered for Pod {
 }
 
 impl Pod {
-    /// As it was asked for; the status has what that turned out to be, such as a digest.
+    /// As requested: the status has it as resolved, such as a digest.
     fn image<'a>(&'a self, container: &'a ContainerStatus) -> &'a str {
         let asked = self.spec.containers.iter().chain(&self.spec.init_containers);
         asked.into_iter().find(|spec| spec.name == container.name).map_or(&container.image, |spec| &spec.image)
@@ -134,7 +134,7 @@ impl Pod {
 }
 
 impl ContainerStatus {
-    /// Now and before its last restart, without the runtime's name in front.
+    /// The present id and the one before the last restart, without the runtime's name in front.
     fn ids(&self) -> impl Iterator<Item = &str> {
         let ended = [&self.state, &self.last_state].into_iter().filter_map(|state| state.terminated.as_ref());
         let ids = ended.map(|terminated| &terminated.container_id).chain([&self.container_id]);
@@ -142,8 +142,8 @@ impl ContainerStatus {
     }
 }
 
-impl Entered for Service {
-    const WHAT: What = What::Service;
+impl WatchedObject for Service {
+    const KIND: ObjectKind = ObjectKind::Service;
 
     fn read(&self, naming: &mut Naming) -> Option<(Arc<Identity>, Claims)> {
         let identity = naming.identity(Kind::KubernetesService, &self.metadata, &self.metadata.name);
@@ -151,8 +151,8 @@ impl Entered for Service {
     }
 }
 
-impl Entered for Node {
-    const WHAT: What = What::Node;
+impl WatchedObject for Node {
+    const KIND: ObjectKind = ObjectKind::Node;
 
     fn read(&self, naming: &mut Naming) -> Option<(Arc<Identity>, Claims)> {
         let identity = naming.identity(Kind::KubernetesNode, &self.metadata, &self.metadata.name);
@@ -161,8 +161,8 @@ impl Entered for Node {
     }
 }
 
-impl Entered for EndpointSlice {
-    const WHAT: What = What::EndpointSlice;
+impl WatchedObject for EndpointSlice {
+    const KIND: ObjectKind = ObjectKind::EndpointSlice;
 
     /// `None` for slices of pods alone, and of no service.
     fn read(&self, naming: &mut Naming) -> Option<(Arc<Identity>, Claims)> {
