@@ -1,4 +1,4 @@
-//! Connections that the peer ends at once: because of what this end has just asked, or before it could. Pools of connections
+//! Connections that the server ends early: right after accepting them, or because of this end's last request. Pools of connections
 //! are judged by them.
 
 use weir_abi::{CLOSED_EARLY_NS, EdgeRecord, ROLE_CLIENT, ROLE_SERVER};
@@ -16,7 +16,7 @@ const FIRST_ROUNDS: u32 = 2;
 /// Within this many it may log its client in first (TLS, SCRAM). A choice.
 const LOGIN_ROUNDS: u32 = 6;
 
-/// The peer ends the connection, in softirq. Whether it does so because of what this end has just asked is judged at this
+/// The peer ends the connection, in softirq. Whether it does so because of this end's last request is judged at this
 /// end's next step, which finds the conversation as it is now, and its cache line on its own processor.
 #[inline(always)]
 pub(crate) fn peer_closed(sk: Sock, socket: &mut Socket) {

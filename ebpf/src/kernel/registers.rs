@@ -108,12 +108,12 @@ impl Call {
     /// there. Of a vector only the first element: the memory behind it belongs to something else.
     #[inline(always)]
     pub(crate) fn moved(&self, length: u32) -> Option<(u64, u32)> {
-        let (buffer, room) = match self.data()? {
+        let (buffer, capacity) = match self.data()? {
             Data::Buffer(buffer) => (buffer, self.third()?),
             Data::Vector(vector) => read_iovec(vector)?,
             Data::Message(message) => read_iovec(read_user(message.wrapping_add(MSGHDR_IOV))?)?,
         };
-        Some((buffer, if room < u64::from(length) { room as u32 } else { length }))
+        Some((buffer, if capacity < u64::from(length) { capacity as u32 } else { length }))
     }
 
     /// The second argument of the calls that move data on a socket; none for other calls (io_uring among them).

@@ -24,7 +24,7 @@ use crate::{
     resolve, socket_table,
 };
 
-/// Remember the listening ports: they tell servers from clients.
+/// Store the listening ports: they distinguish servers from clients.
 const LISTENING: u32 = 0;
 /// Adopt client sockets: they announce their slots to the accepting ends.
 const CLIENTS: u32 = 1;

@@ -64,7 +64,7 @@ pub(crate) fn run(ctx: &TracePointContext) {
     edge::connect_failed(slot, kernel::now(), &failure);
 }
 
-/// The address and port that the caller asked for.
+/// The address and port in the call's arguments.
 #[inline(always)]
 fn read_target(call: &Call, key: &mut EdgeKey) -> Option<()> {
     let mut sockaddr = [0u8; 28];
