@@ -1,9 +1,9 @@
 //! Name servers' replies to processes: which reads are replies, and their bytes for user space, which parses them.
 //!
 //! Replies are copied from the reader's memory after the read, not from the packet as it arrives: there the reply is
-//! contiguous, however the network card laid it out, and the running process is the one that sent the question. The port that it came from
-//! is known from the socket if it is connected, as glibc's, Go's and c-ares's are; for others (musl's) the arrival notes the
-//! socket.
+//! contiguous, however the network card laid it out, and the running process is the one that sent the question. The port
+//! that it came from is known from the socket if it is connected, as glibc's, Go's and c-ares's are; for others (musl's) the
+//! arrival notes the socket.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use weir_abi::{Counter, DNS_LONG, DNS_SHORT, DnsReply, EventKind};

@@ -55,8 +55,8 @@ pub(crate) static SENDING: HashMap<u64, u64> = HashMap::with_max_entries(8192, 0
 #[map]
 pub(crate) static HANDSHAKES: LruHashMap<Handshake, u32> = LruHashMap::with_max_entries(8192, 0);
 
-/// Listening ports and the processes that opened them: the role of sockets first seen in mid-life, and the owner of connections that
-/// no process ever touches. Bound: 2,048; more are a counted loss.
+/// Listening ports and the processes that opened them: the role of sockets first seen in mid-life, and the owner of
+/// connections that no process ever touches. Bound: 2,048; more are a counted loss.
 #[map]
 pub(crate) static LISTENERS: HashMap<ListeningPort, Owner> = HashMap::with_max_entries(2048, 0);
 
@@ -96,7 +96,7 @@ pub(crate) static DNS_RATE: Array<Rate> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static SCRATCH: PerCpuArray<Head> = PerCpuArray::with_max_entries(1, 0);
 
-/// What the socket scan is to do (`crate::probe::iter_task_file`), set by user space before each run.
+/// The phase of the socket scan (`crate::probe::iter_task_file`), set by user space before each run.
 #[map]
 pub(crate) static SCAN_PHASE: Array<u32> = Array::with_max_entries(1, 0);
 

@@ -1,5 +1,5 @@
-//! Connections that the server ends early: right after accepting them, or because of this end's last request. Pools of connections
-//! are judged by them.
+//! Connections that the server ends early: right after accepting them, or because of this end's last request. Pools of
+//! connections are judged by them.
 
 use weir_abi::{CLOSED_EARLY_NS, EdgeRecord, ROLE_CLIENT, ROLE_SERVER};
 use weir_ebpf::socket::{CLOSED, CLOSED_UNJUDGED, PARTIAL, PHASE_OPEN, Socket, stamp};

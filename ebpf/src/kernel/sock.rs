@@ -56,7 +56,7 @@ impl<P: Pointer> Sock<P> {
         i32::from(load!(self.0, skc_state, u8))
     }
 
-    /// The local port, host order; 0 once the socket let go of it.
+    /// The local port, host order; 0 after the socket has released it.
     #[inline(always)]
     pub(crate) fn local_port(self) -> u16 {
         load!(self.0, skc_num, u16)

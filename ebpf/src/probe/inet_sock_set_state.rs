@@ -110,7 +110,7 @@ fn established(sk: Sock, old: i32) {
     accept_queue::established(socket, tcp.last_packet_ns());
     // Looked up now, and not at the first read: an entry of the table does not last until then.
     socket.peer_or_thread = local_peer::announced(tcp).map_or(0, |slot| slot + 1);
-    // total_retrans starts at 0: a child begins with the SYN-ACKs that were sent again for it.
+    // total_retrans starts at 0: a child begins with the SYN-ACKs that were retransmitted for it.
 }
 
 /// `listen`: this process opened the port.

@@ -32,7 +32,8 @@ pub(crate) fn run(sk: Sock<impl Pointer>, result: i32) {
 pub(crate) fn enter(sk: Sock<Untyped>) {
     // SAFETY: no arguments.
     let thread = unsafe { bpf_get_current_pid_tgid() };
-    // SAFETY: only the presence is used: the kernel missed the return of this thread's last send, for lack of a kretprobe instance.
+    // SAFETY: only the presence is used: the kernel missed the return of this thread's last send, for lack of a kretprobe
+    // instance.
     if unsafe { SENDING.get(thread) }.is_some() {
         count(Counter::SendsMissed);
     }
