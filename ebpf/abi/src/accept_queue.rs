@@ -2,7 +2,7 @@
 
 use crate::{COMM_LEN, Histogram};
 
-/// Arrivals by how full they left the queue: eighths of its limit, and last those that filled it or found it full.
+/// Buckets of arrivals by the queue's fill after them: eighths of its limit, and last those that filled it or found it full.
 pub const FILL_BUCKETS: usize = 9;
 
 /// A listening port, however many sockets share it (`SO_REUSEPORT`).
@@ -19,7 +19,7 @@ pub struct ListeningPort {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AcceptQueue {
-    /// The process that accepted last; before the first, the one that listens.
+    /// The process that accepted last; before the first accept, the one that listens.
     pub tgid: u32,
     /// The queue's limit (`sk_max_ack_backlog`): it is full when there are more.
     pub limit: u32,
@@ -27,13 +27,13 @@ pub struct AcceptQueue {
     pub depth: u32,
     #[doc(hidden)]
     pub _pad: u32,
-    /// Name of the process that listens.
+    /// Name of the process that listens, padded with NULs.
     pub comm: [u8; COMM_LEN],
-    /// Connections put into it.
+    /// Connections that entered it.
     pub enqueued: u64,
-    /// Their number in it, each arrival's own included, added up: over `enqueued` the mean that an arrival finds.
+    /// Sum of the queue's lengths after each arrival: divided by `enqueued`, the mean length.
     pub depth_sum: u64,
-    /// Arrivals by how full they left it.
+    /// Arrivals by the fill after them.
     pub fill: [u32; FILL_BUCKETS],
     #[doc(hidden)]
     pub _pad2: u32,
@@ -42,7 +42,7 @@ pub struct AcceptQueue {
 }
 
 impl AcceptQueue {
-    /// One that has seen nothing.
+    /// A queue that has counted nothing.
     pub const EMPTY: Self = Self {
         tgid: 0,
         limit: 0,
@@ -58,4 +58,4 @@ impl AcceptQueue {
 }
 
 const _: () = assert!(size_of::<ListeningPort>() == 8, "a map key: no implicit padding");
-const _: () = assert!(size_of::<AcceptQueue>() == 88 + size_of::<Histogram>(), "nor here");
+const _: () = assert!(size_of::<AcceptQueue>() == 88 + size_of::<Histogram>(), "a map value: no implicit padding");

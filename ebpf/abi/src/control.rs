@@ -1,18 +1,17 @@
 //! What user space may change while the programs run.
 
-/// The one value of the `CONTROL` map. User space replaces it as a whole; a program that reads it meanwhile may see some
-/// fields of the old value, which the epoch makes harmless.
+/// The one value of the `CONTROL` map. User space replaces it as a whole; a program that reads it meanwhile may see some fields
+/// of the old value, which the epoch makes harmless.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Control {
-    /// The data hooks follow one socket in `1 << sampling_shift`.
+    /// The data hooks observe one socket in `1 << sampling_shift`.
     pub sampling_shift: u32,
-    /// Changes with the shift: what a socket's record says of another epoch's conversation is stale. Records keep its low
-    /// half.
+    /// Changes with the shift: a socket's record of a conversation of another epoch is stale. Records store its low half.
     pub sampling_epoch: u32,
-    /// Monotonic time of that change.
+    /// Monotonic time of the last change, nanoseconds.
     pub sampling_since_ns: u64,
-    /// Sockets that may have a record at once.
+    /// Maximum number of sockets with a record.
     pub max_sockets: u32,
     #[doc(hidden)]
     pub _pad: u32,

@@ -8,9 +8,9 @@ use crate::EdgeKey;
 pub enum EventKind {
     /// `ConnectFailed`.
     ConnectFailed = 1,
-    /// `NewEdge`: wakes the reader, so that who it is can be asked while the process still lives.
+    /// `NewEdge`: wakes the reader, which reads the process's identity while it still lives.
     NewEdge = 2,
-    /// `CgroupMade`: wakes the reader, so that its container can be asked for while its files are there.
+    /// `CgroupMade`: wakes the reader, which reads the container's files while they exist.
     CgroupMade = 3,
     /// `DnsReply`, of either length.
     DnsReply = 4,
@@ -39,7 +39,7 @@ pub struct Event<T> {
     pub body: T,
 }
 
-/// A slot was taken by a new edge.
+/// A new edge has taken a slot.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewEdge {
@@ -49,28 +49,28 @@ pub struct NewEdge {
     pub _pad: u32,
 }
 
-/// Room for a cgroup's path. A container in a pod is at 190 bytes, one in a pod of a node that is itself a container at
-/// 315: the container's id is at the end, so a path that is cut is worth nothing.
+/// Maximum length of a cgroup's path. That of a container in a pod has 190 bytes, in a pod of a node that is itself a container
+/// 315. The container's id is at the end, so a truncated path is useless.
 pub const CGROUP_PATH_LEN: usize = 512;
 
-/// A cgroup was made, in version 2's hierarchy or the one of version 1 that weir asks.
+/// A cgroup was created, in version 2's hierarchy or the one of version 1 that weir reads.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CgroupMade {
     /// As in an edge's record.
     pub cgroup_id: u64,
-    /// Bytes of `path`, without the NUL that ends it; as many as fit where it was cut, 0 where it could not be read.
+    /// Bytes of `path`, without the final NUL; as many as fit where it was truncated, 0 where it could not be read.
     pub length: u32,
     #[doc(hidden)]
     pub _pad: u32,
-    /// From the hierarchy's root. Behind `length` is what the ring's memory held before.
+    /// From the hierarchy's root. The bytes behind `length` are undefined.
     pub path: [u8; CGROUP_PATH_LEN],
 }
 
 const _: () = assert!(size_of::<CgroupMade>() == 528, "ring records have no implicit padding");
 
 impl CgroupMade {
-    /// The path; none if it was cut.
+    /// The path; none if it was truncated or could not be read.
     pub fn path(&self) -> Option<&[u8]> {
         let length = self.length as usize;
         if length == 0 || length >= CGROUP_PATH_LEN - 1 { None } else { self.path.get(..length) }
@@ -83,7 +83,7 @@ impl CgroupMade {
 pub struct ConnectFailed {
     /// Monotonic nanoseconds.
     pub at_ns: u64,
-    /// From the SYN (or the call, where no SYN left) to the failure.
+    /// From the SYN (or the call, where no SYN left) to the failure, nanoseconds; 0 where the start was not seen.
     pub after_ns: u64,
     /// The edge.
     pub key: EdgeKey,
@@ -91,13 +91,13 @@ pub struct ConnectFailed {
     pub outcome: u32,
     /// The error number as the socket or the system call gave it; 0 for a cancelled connect.
     pub errno: i32,
-    /// SYNs sent again before the failure.
+    /// Retransmitted SYNs before the failure.
     pub syn_retransmits: u32,
     #[doc(hidden)]
     pub _pad: u32,
 }
 
-/// What a process was told by a name server: the reader's, and the head of the message.
+/// A name server's reply to a process: the process, and the beginning of the message.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DnsReply<const N: usize> {
@@ -109,7 +109,7 @@ pub struct DnsReply<const N: usize> {
     pub cgroup_id: u64,
     /// The process.
     pub tgid: u32,
-    /// Bytes that it read, of which the first `N` are here. The rest of `bytes` means nothing.
+    /// Bytes that it read, of which the first `N` are here. The rest of `bytes` is undefined.
     pub length: u16,
     /// 0 for a message, 1 for a piece of a TCP stream.
     pub stream: u16,
@@ -117,11 +117,11 @@ pub struct DnsReply<const N: usize> {
     pub bytes: [u8; N],
 }
 
-/// Room for nearly all replies with a few addresses.
+/// Long enough for nearly all replies with a few addresses.
 pub const DNS_SHORT: usize = 224;
-/// What name servers send by UDP at most, as a rule (DNS flag day 2020).
+/// The usual maximum of name servers' replies by UDP (DNS flag day 2020).
 pub const DNS_LONG: usize = 1232;
 
 const _: () = assert!(size_of::<DnsReply<0>>() == 32, "ring records have no implicit padding");
-const _: () = assert!(DNS_SHORT.is_multiple_of(8) && DNS_LONG.is_multiple_of(8), "nor at their end");
+const _: () = assert!(DNS_SHORT.is_multiple_of(8) && DNS_LONG.is_multiple_of(8), "nor padding at their end");
 const _: () = assert!(size_of::<ConnectFailed>() == 72, "ring records have no implicit padding");

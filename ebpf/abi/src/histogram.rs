@@ -28,7 +28,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// A histogram that has seen nothing.
+    /// A histogram without values.
     pub const EMPTY: Self = Self { sum_ns: 0, buckets: [0; BUCKETS] };
 }
 

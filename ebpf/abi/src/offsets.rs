@@ -1,4 +1,4 @@
-//! Where the running kernel keeps each field, read from its BTF by user space before the programs load.
+//! Offsets of the running kernel's fields, read from its BTF by user space before the programs load.
 
 macro_rules! offsets {
     ($($field:ident = $path:literal,)*) => {

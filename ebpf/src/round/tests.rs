@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 const MS: u64 = 1_000_000;
 
-/// What one operation told its account.
+/// The events of one operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Turn {
     opened: bool,
@@ -13,7 +13,7 @@ struct Turn {
     suspected: bool,
 }
 
-impl Account for Turn {
+impl RoundEvents for Turn {
     fn opened(&mut self, _round: &Round) {
         self.opened = true;
     }
@@ -32,7 +32,7 @@ impl Account for Turn {
     }
 }
 
-/// A round whose operations return what they told.
+/// A round whose operations return their events.
 #[derive(Default)]
 struct Talk(Round);
 
@@ -228,7 +228,7 @@ proptest! {
     /// Whatever the order and the times: rounds opened are rounds answered, given up, or the one in flight; no
     /// duration exceeds the time that passed; a round completes only after its answer.
     #[test]
-    fn the_books_balance(ops in prop::collection::vec((any_op(), 0u64..400 * MS), 1..400)) {
+    fn every_round_that_opens_ends_once(ops in prop::collection::vec((any_op(), 0u64..400 * MS), 1..400)) {
         let mut round = Talk::default();
         let (mut opened, mut answered, mut prolonged, mut abandoned, mut latency) = (0u64, 0u64, 0u64, 0u64, 0u64);
         let mut now = MS;
