@@ -40,9 +40,9 @@ enum Task {
     /// the current user. What is already there is left alone, so it costs nothing to repeat; the other commands do
     /// it first.
     Setup {
-        /// Also the servers and tools of the kernel tests
+        /// Also the servers and tools of the tests
         ///
-        /// On Debian, missing packages are installed with apt-get, through sudo unless you are root; their services
+        /// cargo-deny at its pinned version is installed for the current user. On Debian, missing packages are installed with apt-get, through sudo unless you are root; their services
         /// are not left running. Elsewhere, missing programs are listed and nothing is installed.
         #[arg(long)]
         tests: bool,
@@ -141,10 +141,14 @@ enum Task {
     /// Builds the API server from Debian's source once, some 10 minutes of processor time, and keeps it in target/.
     /// It listens on the loopback only, and is gone after the test.
     Kubernetes,
-    /// Check what the compiler cannot: file lengths, leftovers, probes without a test, dead links
+    /// Check what the compiler cannot: file lengths, leftovers, probes without a test, dead links, wording
     ///
     /// Each finding names the file and the fix.
-    Tidy,
+    Tidy {
+        /// Only list every word of the wording list, allowed or not
+        #[arg(long)]
+        words: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -182,7 +186,8 @@ fn run_task(task: Task) -> Result<ExitCode> {
         Task::Dist => dist::dist(),
         Task::Vm(options) => vm::vm(&options),
         Task::Kubernetes => kubernetes::kubernetes(),
-        Task::Tidy => tidy::tidy(),
+        Task::Tidy { words: true } => tidy::list_words(),
+        Task::Tidy { words: false } => tidy::tidy(),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

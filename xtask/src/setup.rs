@@ -7,8 +7,35 @@ use anyhow::{Result, bail, ensure};
 use crate::command::{Elevation, cargo, command, describe, find, output, run};
 use crate::dist::targets;
 
-/// Pinned, because it writes the byte code that the verifiers of all supported kernels must accept.
-const BPF_LINKER: &str = "0.10.3";
+/// A program that cargo builds and installs, at a pinned version.
+struct CargoTool {
+    /// Of the package and of the program.
+    name: &'static str,
+    version: &'static str,
+    /// More arguments of `cargo install`.
+    options: &'static [&'static str],
+    /// How long the installation takes on two processors.
+    takes: &'static str,
+    /// A sentence: what it does and why at this version.
+    purpose: &'static str,
+}
+
+const BPF_LINKER: CargoTool = CargoTool {
+    name: "bpf-linker",
+    version: "0.10.3",
+    options: &[],
+    takes: "about a minute",
+    purpose: "It links the kernel half of weir, at a pinned version so that every build gives the verifiers the same byte code.",
+};
+
+const CARGO_DENY: CargoTool = CargoTool {
+    name: "cargo-deny",
+    version: "0.20.2",
+    // Unoptimized and without debug information: 80 s of processor time to build, and 2 s for a check of this workspace.
+    options: &["--debug", "--config", "profile.dev.debug=false"],
+    takes: "about two minutes",
+    purpose: "It checks licences and sources of all dependencies, at a pinned version because deny.toml follows its format.",
+};
 
 /// What to bring beside the build tools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,11 +145,11 @@ const VM_PACKAGES: &[Package] = &[
 
 /// Brings the build tools and what else is asked for.
 pub(crate) fn setup(extra: Extra) -> Result<()> {
-    bpf_linker()?;
+    BPF_LINKER.bring()?;
     rust_src()?;
     match extra {
         Extra::None => Ok(()),
-        Extra::Tests => packages(TEST_PACKAGES, "the kernel tests"),
+        Extra::Tests => CARGO_DENY.bring().and_then(|()| packages(TEST_PACKAGES, "the kernel tests")),
         Extra::Bench => packages(BENCH_PACKAGES, "the benches"),
         Extra::Lab => packages(LAB_PACKAGES, "the fault lab"),
         Extra::Dist => static_builds(),
@@ -134,39 +161,6 @@ pub(crate) fn setup(extra: Extra) -> Result<()> {
 fn static_builds() -> Result<()> {
     targets()?;
     packages(DIST_PACKAGES, "static binaries")
-}
-
-fn bpf_linker() -> Result<()> {
-    let found = linker_version();
-    if found.as_deref() == Some(BPF_LINKER) {
-        return Ok(());
-    }
-    let found = found.map_or_else(|| "not found".into(), |version| format!("at version {version}"));
-    eprintln!(
-        "bpf-linker is {found}; installing {BPF_LINKER}, which takes about a minute.\n\
-         It links the kernel half of weir, at a pinned version so that everyone loads the same byte code."
-    );
-    let mut install = cargo(["install", "bpf-linker", "--version", BPF_LINKER, "--locked"]);
-    run(&mut install)?;
-    let now = linker_version();
-    ensure!(
-        now.as_deref() == Some(BPF_LINKER),
-        "bpf-linker {BPF_LINKER} is installed, but `bpf-linker --version` {}: put cargo's bin directory first on PATH, \
-         or, if it is, repeat `{} --force`",
-        now.map_or_else(|| "fails".into(), |version| format!("says {version}")),
-        describe(&install),
-    );
-    Ok(())
-}
-
-/// `None` also if it does not run, such as for a missing library.
-fn linker_version() -> Option<String> {
-    parse_version(&output(command("bpf-linker").arg("--version")).ok()?).map(Into::into)
-}
-
-/// The version in `bpf-linker 0.10.3`, whatever follows it.
-fn parse_version(printed: &str) -> Option<&str> {
-    printed.strip_prefix("bpf-linker ")?.split_whitespace().next()
 }
 
 fn rust_src() -> Result<()> {
@@ -241,16 +235,54 @@ fn programs(wanted: &[Package], purpose: &str) -> Result<()> {
     Ok(())
 }
 
+// === impl CargoTool ===
+
+impl CargoTool {
+    /// Installs it where it is missing or of another version.
+    fn bring(&self) -> Result<()> {
+        let Self { name, version, options, takes, purpose } = self;
+        let found = self.installed();
+        if found.as_deref() == Some(version) {
+            return Ok(());
+        }
+        let found = found.map_or_else(|| "not found".into(), |found| format!("at version {found}"));
+        eprintln!("{name} is {found}; installing {version}, which takes {takes}.\n{purpose}");
+        let mut install =
+            cargo(["install", name, "--version", version, "--locked"].into_iter().chain(options.iter().copied()));
+        run(&mut install)?;
+        let now = self.installed();
+        ensure!(
+            now.as_deref() == Some(version),
+            "{name} {version} is installed, but `{name} --version` {}: put cargo's bin directory first on PATH, \
+             or, if it is, repeat `{} --force`",
+            now.map_or_else(|| "fails".into(), |found| format!("prints {found}")),
+            describe(&install),
+        );
+        Ok(())
+    }
+
+    /// Its version; `None` also if it does not run, such as for a missing library.
+    fn installed(&self) -> Option<String> {
+        parse_version(self.name, &output(command(self.name).arg("--version")).ok()?).map(Into::into)
+    }
+}
+
+/// The version in `bpf-linker 0.10.3`, whatever follows it.
+fn parse_version<'a>(name: &str, printed: &'a str) -> Option<&'a str> {
+    printed.strip_prefix(name)?.strip_prefix(' ')?.split_whitespace().next()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_version_is_the_second_word() {
-        assert_eq!(parse_version("bpf-linker 0.10.3\n"), Some("0.10.3"));
-        assert_eq!(parse_version("bpf-linker 0.11.0 (LLVM 22)\n"), Some("0.11.0"));
-        assert_eq!(parse_version("bpf-linker "), None);
-        assert_eq!(parse_version("ld 0.10.3"), None);
+        assert_eq!(parse_version("bpf-linker", "bpf-linker 0.10.3\n"), Some("0.10.3"));
+        assert_eq!(parse_version("bpf-linker", "bpf-linker 0.11.0 (LLVM 22)\n"), Some("0.11.0"));
+        assert_eq!(parse_version("bpf-linker", "bpf-linker "), None);
+        assert_eq!(parse_version("bpf-linker", "bpf-linkers 1.0.0"), None);
+        assert_eq!(parse_version("bpf-linker", "ld 0.10.3"), None);
     }
 
     #[test]
