@@ -1,4 +1,4 @@
-//! Brings what a machine lacks to build and test weir.
+//! Installs what a machine lacks to build and test weir.
 
 use std::path::Path;
 
@@ -37,7 +37,7 @@ const CARGO_DENY: CargoTool = CargoTool {
     purpose: "It checks licences and sources of all dependencies, at a pinned version because deny.toml follows its format.",
 };
 
-/// What to bring beside the build tools.
+/// What to install besides the build tools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extra {
     None,
@@ -47,11 +47,11 @@ pub(crate) enum Extra {
     Bench,
     /// Servers of the fault lab, and libraries of its applications.
     Lab,
-    /// Targets of the binaries that are given away.
+    /// Targets of the static binaries.
     Dist,
     /// The same, and what runs virtual machines.
     Vm,
-    /// What builds and runs a Kubernetes API server.
+    /// Tools that build and run a Kubernetes API server.
     Kubernetes,
 }
 
@@ -133,7 +133,7 @@ const KUBERNETES_PACKAGES: &[Package] = &[
     Package { name: "debian-archive-keyring", programs: &["apt-get"], service: None },
 ];
 
-/// Only what boots and fills a guest; its kernel and programs are fetched by `cargo xtask vm`.
+/// Only what builds and boots a guest; `cargo xtask vm` fetches its kernel and programs.
 const VM_PACKAGES: &[Package] = &[
     Package { name: "qemu-system-x86", programs: &["qemu-system-x86_64"], service: None },
     Package { name: "qemu-system-arm", programs: &["qemu-system-aarch64"], service: None },
@@ -143,7 +143,7 @@ const VM_PACKAGES: &[Package] = &[
     Package { name: "debian-archive-keyring", programs: &["apt-get", "dpkg-deb"], service: None },
 ];
 
-/// Brings the build tools and what else is asked for.
+/// Installs the build tools and `extra`.
 pub(crate) fn setup(extra: Extra) -> Result<()> {
     BPF_LINKER.bring()?;
     rust_src()?;
@@ -184,7 +184,7 @@ fn packages(wanted: &'static [Package], purpose: &str) -> Result<()> {
     if find("dpkg-query").is_none() || find("apt-get").is_none() {
         return programs(wanted, purpose);
     }
-    // It fails if it does not know one of them, and lists the others all the same.
+    // It fails if it does not know one of them, and still lists the others.
     let listing = command("dpkg-query")
         .args(["-W", "-f", "${Package} ${Status}\n"])
         .args(wanted.iter().map(|p| p.name))
@@ -206,10 +206,10 @@ fn packages(wanted: &'static [Package], purpose: &str) -> Result<()> {
     run(apt().arg("update"))?;
     run(apt().args(["install", "-y", "--no-install-recommends"]).args(&names))?;
 
-    // systemd does not ask for the runlevel. Only services that came just now: others have an owner.
+    // systemd ignores the runlevel. Only services installed just now are stopped: others have an owner.
     let services = missing.iter().filter_map(|package| package.service).collect::<Vec<_>>();
     if !services.is_empty() && Path::new("/run/systemd/system").exists() {
-        eprintln!("stopping what Debian started on installation; {purpose} start their own servers");
+        eprintln!("stopping the services that Debian started on installation; {purpose} start their own servers");
         run(elevation.command("systemctl").args(["disable", "--now"]).args(services))?;
     }
     Ok(())
@@ -217,7 +217,7 @@ fn packages(wanted: &'static [Package], purpose: &str) -> Result<()> {
 
 /// The packages that are not in dpkg-query's `listing` as installed.
 fn missing_packages(wanted: &'static [Package], listing: &str) -> Vec<&'static Package> {
-    // The first word of a status is what the administrator wants, such as "install" or "hold".
+    // The first word of a status is the administrator's wish, such as "install" or "hold".
     let installed = |package: &Package| {
         listing
             .lines()

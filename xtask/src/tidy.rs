@@ -1,4 +1,4 @@
-//! What holds across files, where no compiler looks.
+//! Checks across files that no compiler makes.
 
 mod links;
 mod paths;
@@ -28,7 +28,7 @@ const PROBES: &str = "ebpf/src/probe";
 const PROBE_TABLE: &str = "agent/src/probe/table.rs";
 const PROBE_TESTS: &str = "tests/tests";
 
-/// One thing to repair.
+/// One problem, and its fix.
 #[derive(Debug, PartialEq, Eq)]
 struct Finding {
     /// Relative to the root, with a line where there is one.
