@@ -10,10 +10,10 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    lab::Lab,
     machine::Machine,
     measure::process::{cpu_ns, rss_bytes},
     results::{Cell, Exact, ProgramRuns, Results, RowResult},
+    site::Site,
     statistics::Spread,
     subject::{SUBJECTS, Subject, foreign, weir::Mode},
     workload::{Row, Run, Workload},
@@ -28,7 +28,7 @@ const READING_SPANS: u32 = 3;
 pub(crate) struct Plan {
     /// The workloads.
     pub(crate) rows: Vec<&'static Row>,
-    /// The subjects; nothing and nothing again always are among them.
+    /// The subjects; `nothing` and `again` are always among them.
     pub(crate) subjects: Vec<Subject>,
     /// Rounds, if not each row's own.
     pub(crate) pairs: Option<usize>,
@@ -59,19 +59,19 @@ impl Plan {
 ///
 /// # Errors
 /// When other BPF programs observe the kernel, or weir or a workload fails.
-pub(crate) fn run(plan: &Plan, lab: &Rc<Lab>) -> Result<Results> {
+pub(crate) fn run(plan: &Plan, site: &Rc<Site>) -> Result<Results> {
     foreign::wait_until_none()?;
     let expected = plan.rows.iter().map(|row| row.seconds * (plan.pairs_of(row) * plan.subjects_of(row).len()) as f64);
     let mut progress = Progress { began: Instant::now(), done: 0.0, expected: expected.sum() };
     let mut rows = Vec::new();
     for row in &plan.rows {
-        rows.push(run_row(plan, row, lab, &mut progress).with_context(|| format!("row {}", row.name))?);
+        rows.push(run_row(plan, row, site, &mut progress).with_context(|| format!("row {}", row.name))?);
     }
     Ok(Results { machine: Machine::here(), rows, scaling: None })
 }
 
-fn run_row(plan: &Plan, row: &Row, lab: &Rc<Lab>, progress: &mut Progress) -> Result<RowResult> {
-    let mut workload = match (row.open)(lab) {
+fn run_row(plan: &Plan, row: &Row, site: &Rc<Site>, progress: &mut Progress) -> Result<RowResult> {
+    let mut workload = match (row.open)(site) {
         Ok(workload) => workload,
         Err(error) => {
             eprintln!("{}: not measured: {error:#}", row.name);
@@ -80,7 +80,7 @@ fn run_row(plan: &Plan, row: &Row, lab: &Rc<Lab>, progress: &mut Progress) -> Re
     };
     let subjects = plan.subjects_of(row);
     let pairs = plan.pairs_of(row);
-    // What the first run of a server does only once is nobody's cost.
+    // A server's first run does some work only once, which is no cost of any subject.
     workload.run()?;
     let mut columns: Vec<Column> = subjects.iter().map(|subject| Column::new(*subject)).collect();
     for round in 0..pairs {
@@ -117,8 +117,8 @@ fn run_row(plan: &Plan, row: &Row, lab: &Rc<Lab>, progress: &mut Progress) -> Re
     })
 }
 
-/// Whose turn it is: each round begins with another subject and goes the other way round, so that nobody always comes
-/// after the same.
+/// The order of subjects in a round: each round begins with another subject and reverses the order, so that no subject always
+/// follows the same one.
 fn turn(round: usize, place: usize, subjects: usize) -> usize {
     let place = if round.is_multiple_of(2) { place } else { subjects - 1 - place };
     (round / 2 + place) % subjects
@@ -137,8 +137,7 @@ fn empty(row: &Row, reason: &str) -> RowResult {
     }
 }
 
-/// Has the samples of the last round refer to the round's runs with nothing attached: both of them, and these to each
-/// other.
+/// Compares the samples of the last round with the round's two runs with nothing attached, and these with each other.
 fn refer(columns: &mut [Column]) {
     let last = |columns: &[Column], wanted| {
         columns.iter().find(|column| column.subject == wanted).and_then(|column| Some(column.samples.last()?.run))
@@ -156,7 +155,7 @@ fn refer(columns: &mut [Column]) {
     }
 }
 
-/// Agent's share of a core and resident memory with a reading every second: apart, because a run of a second holds one
+/// The agent's share of a core and resident memory with a reading every second, in a run of its own: a run of a second holds one
 /// reading or none, and several in a row hold as many as seconds.
 fn reading(workload: &mut dyn Workload) -> Result<(Option<Spread>, Option<u64>)> {
     let running = Subject::Weir.start(Mode::EverySecond)?;
@@ -176,7 +175,7 @@ fn reading(workload: &mut dyn Workload) -> Result<(Option<Spread>, Option<u64>)>
     Ok((Spread::of(shares), resident))
 }
 
-/// One run in which the kernel times weir's programs: apart, because that makes every run dearer.
+/// One run in which the kernel times weir's programs, apart from the others because timing costs too.
 fn timed(workload: &mut dyn Workload) -> Result<Vec<ProgramRuns>> {
     let running = Subject::Weir.start(Mode::Timed)?;
     let run = workload.run()?;
@@ -201,7 +200,7 @@ impl Column {
         }
         let running = match self.subject.start(Mode::Once) {
             Ok(running) => running,
-            // What others' tools need is theirs to have.
+            // A tool that cannot run here is a column without numbers.
             Err(error) if matches!(self.subject, Subject::Tool(_)) => {
                 self.not_measured = Some(format!("{error:#}"));
                 return foreign::wait_until_none();
@@ -212,7 +211,7 @@ impl Column {
         Ok(())
     }
 
-    /// Measures between two runs of nothing; the one before may be the one that followed the subject before.
+    /// Measures between two runs of nothing; the first may be the one that followed the previous subject.
     fn measure_between(&mut self, workload: &mut dyn Workload, before: Option<Run>) -> Result<Run> {
         let before = before.map_or_else(|| workload.run(), Ok)?;
         let count = self.samples.len();
@@ -251,7 +250,7 @@ struct Progress {
 
 impl Progress {
     fn show(&mut self, row: &Row, subject: Subject, round: usize, rounds: usize) {
-        // The machine's pace shows in what is done.
+        // The machine's pace is that of the runs done.
         let pace = if self.done > 0.0 { self.began.elapsed().as_secs_f64() / self.done } else { 1.0 };
         let left = minutes(Duration::from_secs_f64((self.expected - self.done).max(0.0) * pace));
         eprintln!("{} {}/{rounds}: {}, {left} left", row.name, round + 1, subject.name());
@@ -264,7 +263,7 @@ fn minutes(time: Duration) -> String {
     format!("{}:{:02}", seconds / 60, seconds % 60)
 }
 
-/// Refuses what would not be measured.
+/// Refuses to run where nothing could be measured.
 pub(crate) fn check_root() -> Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "root is needed to load programs: run `cargo xtask bench`");
     Ok(())

@@ -7,18 +7,19 @@ use clap::{Parser, builder::PossibleValuesParser};
 
 use crate::{
     bench::{self, Plan},
-    lab::{Lab, Length},
     measure::priority,
-    report, scaling, stored,
+    report, scaling,
+    site::{Length, Site},
+    stored,
     subject::{SUBJECTS, Subject},
     workload::{ROWS, crowd},
 };
 
-/// Measure what weir costs, on this machine, against nothing, against floors and against other tools.
+/// Measure the cost of weir on this machine, compared with nothing, floors and other tools.
 ///
 /// Every row is a workload on loopback. In each round all subjects run once, in an order that rotates, and each is
-/// compared with the two runs of the same round that had nothing attached; what these two differ by (`again`) is what
-/// the row cannot resolve. Numbers are medians of the rounds, with the least and the greatest.
+/// compared with the two runs of the same round that had nothing attached; the difference of these two (`again`) is what
+/// the row cannot resolve. Numbers are medians of the rounds, with minimum and maximum.
 #[derive(Debug, Parser)]
 #[command(name = "weir-bench", bin_name = "cargo xtask bench", max_term_width = 110, after_help = EXAMPLES)]
 struct Cli {
@@ -37,20 +38,20 @@ struct Cli {
     /// Also write the results to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Compare with bench/results.json; fail and name the rows if weir has become dearer
+    /// Compare with bench/results.json; fail and name the rows in which weir costs more
     ///
     /// A median is worse when it lies outside the stored range by more than the stored runs of nothing differed.
     #[arg(long, conflicts_with = "fast")]
     check: bool,
     /// Store the results: bench/results.json, docs/performance.md and its plots
     ///
-    /// Rows that are not measured keep what is stored, if it is of the same machine.
+    /// Rows that are not measured keep their stored results, if these are of the same machine.
     #[arg(long, conflicts_with = "check")]
     write: bool,
     /// Measure how cost grows with edges, sockets and rounds a second; without rows, only that
     #[arg(long)]
     scaling: bool,
-    /// Write docs/performance.md and its plots from what is stored, and measure nothing
+    /// Write docs/performance.md and its plots from the stored results, and measure nothing
     #[arg(long, conflicts_with_all = ["rows", "write", "check", "scaling"])]
     redraw: bool,
     /// Hold connections for another bench
@@ -61,13 +62,13 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask bench                            everything, some 20 minutes
-  cargo xtask bench pair --pairs 15            what a send with its receive costs, to the nanosecond
+  cargo xtask bench pair --pairs 15            the cost of a send with its receive, to the nanosecond
   cargo xtask bench redis nginx_close --subjects weir
   cargo xtask bench --scaling                  how cost grows, two minutes
-  cargo xtask bench --check                    has weir become dearer than what is stored?
+  cargo xtask bench --check                    does weir cost more than in the stored results?
 The machine should do nothing else; other BPF programs that observe the kernel must have ended.";
 
-/// Parses the command line and does it.
+/// Parses the command line and runs it.
 pub(crate) fn run() -> Result<ExitCode> {
     let cli = Cli::parse();
     if let [addresses, connections] = cli.crowd[..] {
@@ -80,9 +81,9 @@ pub(crate) fn run() -> Result<ExitCode> {
     }
     bench::check_root()?;
     priority::raise_self();
-    let lab = Rc::new(Lab::new(if cli.fast { Length::Fast } else { Length::Full })?);
+    let site = Rc::new(Site::new(if cli.fast { Length::Fast } else { Length::Full })?);
     let only_scaling = cli.scaling && cli.rows.is_empty();
-    let mut results = bench::run(&if only_scaling { Plan::none() } else { plan(&cli) }, &lab)?;
+    let mut results = bench::run(&if only_scaling { Plan::none() } else { plan(&cli) }, &site)?;
     if cli.scaling {
         results.scaling = Some(scaling::run()?);
     }

@@ -1,4 +1,4 @@
-//! The machine, as far as it bears on the numbers. No names and no paths.
+//! The machine, as far as it affects the numbers. No names and no paths.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ pub(crate) struct Machine {
     pub(crate) processors: usize,
     /// Memory, MiB.
     pub(crate) memory_mib: u64,
-    /// Whether a hypervisor lies below, and which if it says so.
+    /// Whether a hypervisor runs below, and which if it reports its name.
     pub(crate) hypervisor: String,
 }
 
@@ -38,7 +38,7 @@ impl Machine {
     }
 }
 
-/// The version alone: what follows it may name a house.
+/// The version alone: its suffix may name an organisation.
 fn release(text: &str) -> String {
     text.trim().split(['-', '+']).next().unwrap_or_default().to_owned()
 }
@@ -52,7 +52,7 @@ fn hypervisor(cpuinfo: &str) -> &'static str {
     if !field(cpuinfo, "flags").is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")) {
         return "none";
     }
-    // The leaf where hypervisors sign, in EBX, ECX, EDX.
+    // The CPUID leaf with the hypervisor's signature, in EBX, ECX, EDX.
     let leaf = std::arch::x86_64::__cpuid(0x4000_0000);
     let signature = [leaf.ebx, leaf.ecx, leaf.edx].map(u32::to_le_bytes).concat();
     match signature.as_slice() {

@@ -1,16 +1,16 @@
-//! What weir costs: one run that alternates traffic with and without it, with floors and with other tools.
+//! The cost of weir: one run that alternates traffic with and without it, with floors and with other tools.
 //!
 //! Run as root by `cargo xtask bench`. Each row is a workload, each column a subject; within a round every subject is
 //! measured once, in an order that rotates, and compared with the runs of the same round that had nothing attached.
 
 mod bench;
 mod cli;
-mod lab;
 mod machine;
 mod measure;
 mod report;
 mod results;
 mod scaling;
+mod site;
 mod statistics;
 mod stored;
 mod subject;

@@ -1,4 +1,4 @@
-//! Taking numbers: processes, their time, and who runs first.
+//! Measurement: processes, their time, and their priority.
 
 pub(crate) mod group;
 pub(crate) mod priority;

@@ -1,4 +1,4 @@
-//! Results that stay: the machine-readable file, the document and its plots, and the comparison with them.
+//! Stored results: the machine-readable file, the document and its plots, and the comparison with them.
 
 use std::{
     fs,
@@ -36,7 +36,7 @@ pub(crate) fn write_json(path: &Path, results: &Results) -> Result<()> {
     fs::write(path, text + "\n").with_context(|| format!("write {}", path.display()))
 }
 
-/// Stores results over those of the same rows, and draws and writes the document anew.
+/// Replaces the stored results of the same rows, and rewrites the document and its plots.
 pub(crate) fn write(results: Results) -> Result<()> {
     let results = match read() {
         // Rows of two machines are not one table.
@@ -104,7 +104,7 @@ fn worse_row(stored: &RowResult, now: &RowResult) -> Vec<String> {
             sentences.push(format!("{name}: {:.0} ns added CPU per {}, more than {limit:.0}", new.median, now.unit));
         }
     }
-    // Elsewhere floors are within the noise, and a ratio of noise is none.
+    // In other rows floors are within the noise, and a ratio of noise means nothing.
     if let (true, Some(old), Some(new)) = (name == "pair", stored.over("floor_empty"), now.over("floor_empty")) {
         let limit = old * (1.0 + OVER_FLOOR_TOLERANCE);
         if new > limit {

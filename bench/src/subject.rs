@@ -16,7 +16,7 @@ use weir::{Mode, WeirRun};
 pub(crate) enum Subject {
     /// The reference.
     Nothing,
-    /// Nothing once more: what differs from the reference is what the bench cannot resolve.
+    /// Nothing once more: its difference from the reference is what the bench cannot resolve.
     Again,
     /// weir, all of it.
     Weir,
@@ -92,7 +92,7 @@ impl Running {
         }
     }
 
-    /// Detaches it, and waits until the kernel has let go of its programs. Returns weir's documents.
+    /// Detaches it, and waits until the kernel has freed its programs. Returns weir's documents.
     pub(crate) fn stop(self) -> Result<Vec<serde_json::Value>> {
         let documents = match self {
             Self::Nothing => Vec::new(),

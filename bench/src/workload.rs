@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use anyhow::Result;
 
-use crate::{lab::Lab, subject::tool::Tool};
+use crate::{site::Site, subject::tool::Tool};
 
 /// What one timed run did.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,7 +20,7 @@ pub(crate) struct Run {
     pub(crate) units: f64,
     /// How long they took, ns.
     pub(crate) elapsed_ns: f64,
-    /// Processor time of all who took part, ns.
+    /// Processor time of all processes that took part, ns.
     pub(crate) cpu_ns: f64,
     /// The least time per unit seen in a short block, ns; only where blocks are timed.
     pub(crate) best_ns: Option<f64>,
@@ -37,7 +37,7 @@ pub(crate) struct Latency {
     pub(crate) p99_ns: f64,
 }
 
-/// What the load generator says it did, on one port.
+/// The load generator's own counts, on one port.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Truth {
     /// The server's port: the edges to it are the generator's alone.
@@ -62,18 +62,18 @@ pub(crate) struct Row {
     pub(crate) unit: &'static str,
     /// What happens in it.
     pub(crate) what: &'static str,
-    /// Rounds of the subjects, unless told otherwise.
+    /// Rounds of the subjects, by default.
     pub(crate) pairs: usize,
-    /// What a run takes with its subject's start, about: so that progress can say how long is left.
+    /// Roughly how long a run takes, with its subject's start, to show the time left.
     pub(crate) seconds: f64,
-    /// Whether each run stands between two of nothing: where nanoseconds count, the machine's drift within a round does.
+    /// Whether each run is measured between two of nothing: where nanoseconds count, the machine's drift within a round does too.
     pub(crate) bracketed: bool,
     /// Whether the agent is measured too, reading every second.
     pub(crate) reads: bool,
     /// Other tools that see the same events.
     pub(crate) tools: &'static [Tool],
     /// Starts its servers.
-    pub(crate) open: fn(&Rc<Lab>) -> Result<Box<dyn Workload>>,
+    pub(crate) open: fn(&Rc<Site>) -> Result<Box<dyn Workload>>,
 }
 
 impl Row {
@@ -81,7 +81,7 @@ impl Row {
         name: &'static str,
         unit: &'static str,
         what: &'static str,
-        open: fn(&Rc<Lab>) -> Result<Box<dyn Workload>>,
+        open: fn(&Rc<Site>) -> Result<Box<dyn Workload>>,
     ) -> Self {
         Self { name, unit, what, pairs: 7, seconds: 1.4, bracketed: false, reads: false, tools: &[], open }
     }

@@ -1,4 +1,4 @@
-// An HTTP application with database/sql's pool of connections to PostgreSQL: what app.py is, on goroutines.
+// An HTTP application with database/sql's pool of connections to PostgreSQL: app.py with goroutines.
 //
 // goapp ADDRESS POSTGRES POOL
 package main
@@ -75,8 +75,8 @@ var (
 	pool    *sql.DB
 )
 
-// everySecond adds what the pool itself counts: who found no connection free, and for how long. At the very end of the
-// second, so that it is still of it.
+// everySecond adds the pool's own counts: checkouts that found no connection free, and their wait. It does so at the very
+// end of the second, so that they belong to it.
 func everySecond() {
 	before := pool.Stats()
 	for {
@@ -106,7 +106,7 @@ func work(request context.Context) {
 func handle(reply http.ResponseWriter, request *http.Request) {
 	began := time.Now()
 	inside.change(1)
-	// Whoever leaves does not give up the place in the queue: as in app.py.
+	// A caller that leaves keeps its place in the queue: as in app.py.
 	work(context.Background())
 	inside.change(-1)
 	truth.add("requests", 1)

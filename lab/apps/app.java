@@ -1,4 +1,4 @@
-// A threaded HTTP application with a HikariCP pool of connections to PostgreSQL: what app.py is, in Java.
+// A threaded HTTP application with a HikariCP pool of connections to PostgreSQL: app.py in Java.
 //
 // java -cp HikariCP.jar:slf4j-api.jar:postgresql.jar app.java ADDRESS POSTGRES POOL
 

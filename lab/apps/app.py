@@ -24,7 +24,7 @@ pool = psycopg_pool.ConnectionPool(
     f"host={host} port={port} user=postgres dbname=postgres sslmode=disable gssencmode=disable",
     min_size=int(size),
     max_size=int(size),
-    # PgBouncer has another connection for each transaction, where what was prepared on one is unknown.
+    # PgBouncer uses another connection for each transaction, which does not know statements prepared on one.
     kwargs={"autocommit": True, "prepare_threshold": None},
     open=True,
 )

@@ -1,4 +1,4 @@
-"""A threaded HTTP application that reads from Redis: each thread on a connection of its own, opened anew when it breaks.
+"""A threaded HTTP application that reads from Redis: each thread on a connection of its own, reopened when it breaks.
 
 cache.py ADDRESS REDIS
 """
@@ -44,7 +44,7 @@ def handle(client):
 
 
 def job():
-    """Something beside the requests that opens a connection for each of its calls, twice a second."""
+    """A background task that opens a connection for each of its calls, twice a second."""
     while True:
         began = time.time()
         try:
@@ -69,7 +69,7 @@ def hog(until):
 
 
 def hold(milliseconds):
-    """A thread that only computes, and keeps all others from running for so long at a time; 0 ends it."""
+    """Starts a thread that only computes, and keeps all others from running for this long at a time; 0 ends it."""
     global held
     held = float(milliseconds) / 1000
     if held:

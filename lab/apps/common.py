@@ -9,7 +9,7 @@ import time
 
 
 def until_the_second_ends():
-    """So that what is added then is still of this second."""
+    """Sums added after this call still belong to the second that ends."""
     time.sleep(1 - (time.time() + 0.005) % 1)
 
 
@@ -73,9 +73,9 @@ def pool_counts(truth, pool):
 
 
 def obey(truth, port=0, **commands):
-    """Says that it is ready; then a line is a command with its arguments, and each has one line for an answer.
+    """Prints that it is ready; then each line of input is a command with arguments, answered by one line.
 
-    Ends with its standard input, whatever its threads do.
+    Ends with its standard input, even while threads run.
     """
     print(f"ready {port}", flush=True)
     commands["truth"] = truth.report

@@ -11,7 +11,7 @@ from common import Truth, connect, obey
 
 (redis,) = sys.argv[1:]
 truth = Truth()
-# Requests at once; items a second, and for how long a consumer waits before it asks anew.
+# Requests at once; items a second, and how long a consumer waits before it asks again.
 settings = {"depth": 1, "items": 0.0, "patience": 10}
 
 

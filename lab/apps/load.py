@@ -1,4 +1,4 @@
-"""Clients of a server: some that ask, think and ask again on one connection; and arrivals that ask once and go.
+"""Clients of a server: some that send, think and send again on one connection; and arrivals that send one request and leave.
 
 load.py SERVER SEED
 """
@@ -16,7 +16,7 @@ truth = Truth()
 wanted = 0
 running = 0
 settings = {"think": 0.0, "rate": 0.0, "timeout": 0.0, "probes": 0.0, "fixed": 0.0}
-# More arrivals than this at once are not asked for: a machine that is behind must not drown.
+# At most this many arrivals at once: a machine that is behind must not be overloaded.
 in_flight = threading.Semaphore(400)
 
 

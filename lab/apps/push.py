@@ -1,4 +1,4 @@
-"""A server that tells its clients what is new, asked or not, and clients that only say that they are still there.
+"""A server that pushes messages to its clients, and clients that only send pings.
 
 push.py serve ADDRESS
 push.py follow ADDRESS CLIENTS

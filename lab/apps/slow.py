@@ -1,4 +1,4 @@
-"""Readers that take their time: so many bytes, a pause, again.
+"""Slow readers: so many bytes, a pause, again.
 
 slow.py SERVER READERS
 """

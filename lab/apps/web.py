@@ -1,4 +1,4 @@
-"""A server of our own, of one thread or of many, that takes as long as it is told.
+"""A server with one thread or many, and a configurable service time.
 
 web.py ADDRESS serial|threads BACKLOG
 """
@@ -19,7 +19,7 @@ settings = {"service": 2.0, "cpu": 0.0, "bytes": 3, "idle": 0.0, "spread": 0.0}
 
 
 def spin(seconds):
-    """Takes processor time, as work does."""
+    """Uses processor time, as work does."""
     until = time.thread_time() + seconds
     while time.thread_time() < until:
         pass
@@ -44,7 +44,7 @@ def handle(client):
         while read_head(client):
             client.sendall(work())
     except TimeoutError:
-        # Idle for too long: away with it at once, which the client sees as a reset.
+        # Idle for too long: closed at once, which the client sees as a reset.
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         truth.add(idle_resets=1)
 

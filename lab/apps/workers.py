@@ -1,4 +1,4 @@
-"""Workers that each keep a connection to PostgreSQL, and try again half a second after they did not get one.
+"""Workers that each keep a connection to PostgreSQL, and retry half a second after a failure.
 
 workers.py POSTGRES SEED
 """

@@ -1,20 +1,20 @@
-//! The same runs judged without one of weir's rules at a time: what each rule is for.
+//! The same runs judged without one of weir's rules at a time: the effect of each rule.
 
 use anyhow::Result;
 use serde::Serialize;
 
 use crate::{judge::Judgement, score::Board, statistics::Share, store::Kept};
 
-/// By the names that `weir signals --ablate` knows, and what is done instead.
+/// The names that `weir signals --ablate` knows, and what replaces the rule.
 const ABLATIONS: &[(&str, &str)] = &[
     ("all-busy", "a pool is exhausted when its connections are busy"),
-    ("fixed-lines", "nothing is held against what is normal, and whatever raises is a page"),
-    ("one-key", "whatever raises is a page"),
+    ("fixed-lines", "nothing is compared with a baseline, and every incident is critical"),
+    ("one-key", "every incident is critical"),
     ("no-changes", "restarts hold nothing back"),
-    ("raw-shares", "a share is believed as it is, not at the low end of its interval"),
+    ("raw-shares", "a share is taken as it is, not at the low end of its interval"),
 ];
 
-/// What becomes of the scores.
+/// The scores without a rule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Ablation {
     pub(crate) name: &'static str,
@@ -25,13 +25,13 @@ pub(crate) struct Ablation {
     pub(crate) false_alarms_healthy: usize,
     pub(crate) false_criticals: usize,
     pub(crate) criticals: usize,
-    /// Misses and false alarms that weir with all its rules does not have, and those that only it has.
+    /// Misses and false alarms that weir with all rules does not have, and those that only weir with all rules has.
     pub(crate) more: Vec<String>,
     pub(crate) fewer: Vec<String>,
 }
 
 impl Ablation {
-    /// What these runs come to by all rules, which everything is compared with.
+    /// Scores these runs and compares their mistakes with those by all rules.
     fn of(name: &'static str, instead: &'static str, judgements: &[Judgement], all_rules: &[String]) -> Self {
         let Board { precision, recall, false_alarms_healthy, criticals, .. } = Board::of(judgements);
         let wrong = || judgements.iter().flat_map(|judgement| &judgement.wrong);
@@ -54,7 +54,7 @@ impl Ablation {
     }
 }
 
-/// All of them, after the row of all rules.
+/// All ablations, after the row of all rules.
 pub(crate) fn all(kept: &[Kept], judged: &[Judgement], known: &[String], only_lab: bool) -> Result<Vec<Ablation>> {
     let by_all_rules = mistakes(judged);
     let mut rows = vec![Ablation::of("none", "all rules", judged, &by_all_rules)];
@@ -65,7 +65,7 @@ pub(crate) fn all(kept: &[Kept], judged: &[Judgement], known: &[String], only_la
     Ok(rows)
 }
 
-/// Misses and false alarms, without their times and numbers: the same mistake is the same words.
+/// Misses and false alarms, without times and numbers: the same mistake has the same text.
 fn mistakes(judgements: &[Judgement]) -> Vec<String> {
     let of_run = |judgement: &Judgement| {
         let truth = &judgement.truth;

@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// Python looks here first: none may have the name of a module that others import, such as `queue`.
+/// Python imports from here first: no file may have the name of a module that others import, such as `queue`.
 const FILES: &[(&str, &str)] = &[
     ("common.py", include_str!("../apps/common.py")),
     ("app.py", include_str!("../apps/app.py")),
@@ -25,18 +25,18 @@ const FILES: &[(&str, &str)] = &[
 
 /// Debian's own Python: only it has Debian's modules.
 const PYTHON: &str = "/usr/bin/python3";
-/// Where Debian has what Java programs load, and the sources that Go programs are built from.
+/// Debian's Java libraries, and its sources of Go libraries.
 const JARS: &str = "/usr/share/java/HikariCP.jar:/usr/share/java/slf4j-api.jar:/usr/share/java/postgresql.jar";
 const GOPATH: &str = "/usr/share/gocode";
 
-/// Puts all of them into a directory, from which they are started.
+/// Writes all of them into a directory, from which they are started.
 pub(crate) fn write_all(directory: &Path) -> Result<()> {
     FILES
         .iter()
         .try_for_each(|(name, text)| fs::write(directory.join(name), text).with_context(|| format!("write {name}")))
 }
 
-/// The words that start one there; what has to be built is built first.
+/// The command line that starts one there; a Go program is built first.
 pub(crate) fn start(directory: &Path, name: &str) -> Result<Vec<String>> {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     match name.rsplit_once('.') {
@@ -48,7 +48,7 @@ pub(crate) fn start(directory: &Path, name: &str) -> Result<Vec<String>> {
     }
 }
 
-/// From Debian's packages alone, without modules and without a compiler of C; what was built stays for the next time.
+/// From Debian's packages alone, without modules and without a C compiler; the build is cached.
 fn build(directory: &Path, source: &str, program: &str) -> Result<String> {
     let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/go");
     let mut go = Command::new("go");
@@ -68,6 +68,6 @@ mod tests {
         let here = Path::new("/nowhere");
         assert_eq!(start(here, "app.py").expect("Python").join(" "), "/usr/bin/python3 -u app.py");
         assert!(start(here, "app.java").expect("Java").join(" ").ends_with("postgresql.jar app.java"));
-        assert!(start(here, "app.rb").expect_err("nobody knows it").to_string().contains("app.rb"));
+        assert!(start(here, "app.rb").expect_err("an unknown language").to_string().contains("app.rb"));
     }
 }

@@ -19,12 +19,12 @@ use crate::{
     weir,
 };
 
-/// Break real software in known ways, and see what `weir signals` says of it.
+/// Break real software in known ways, and score the incidents that `weir signals` raises.
 ///
-/// Each scenario runs PostgreSQL, Redis, nginx and applications in network namespaces of their own through a baseline, a
-/// fault (or what only looks like one) and a recovery, while weir records. What is true of the run is written down before
-/// anything that weir said is read. Then the recording is judged by `weir signals --replay`, and the scoreboard says what
-/// was told, how soon, and what was said that should not have been.
+/// Each scenario runs PostgreSQL, Redis, nginx and applications in their own network namespaces through a baseline, a fault
+/// (or a healthy look-alike) and a recovery, while weir records. The truth of the run is written down before any output of
+/// weir is read. Then `weir signals --replay` judges the recording, and the scoreboard shows which incidents were raised, how
+/// soon, and which should not have been.
 #[derive(Debug, Parser)]
 #[command(name = "weir-lab", bin_name = "cargo xtask lab", max_term_width = 110, after_help = AFTER)]
 struct Cli {
@@ -34,28 +34,28 @@ struct Cli {
     /// Runs of each: arrivals and offsets differ, the fault is the same [default: 5, or 1 with --fast]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: Option<u64>,
-    /// Phases of 12 s rather than 40, a fault as long as its signal needs: less is learned, and few ends are seen
+    /// Phases of 12 s rather than 40, a fault as long as its signal needs: weir learns less, and few incidents end
     #[arg(long)]
     fast: bool,
-    /// Keep runs here, each in a directory: its truth, weir's recording, what was said [default: target/lab]
+    /// Keep runs here, each in a directory: its truth, weir's recording, its incidents [default: target/lab]
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// Run nothing: judge again all runs that are kept here, with the weir of now; needs neither root nor BPF
+    /// Run nothing: judge all runs that are kept here again, with the current weir; needs neither root nor BPF
     #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "seeds", "fast", "keep"])]
     score: Option<PathBuf>,
     /// Judge the kept runs also without one of weir's rules at a time, to see what each rule is for
     #[arg(long, requires = "score")]
     ablate: bool,
-    /// Leave out what is said of services that are none of the lab's: for machines on which others work, too
+    /// Leave out incidents of services outside the lab: for machines with other work
     #[arg(long)]
     only_lab: bool,
     /// Also write the scoreboard to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Run nothing: write what the golden recordings in lab/golden come to, for you to look at the difference
+    /// Run nothing: write the current incidents of the recordings in lab/golden, to review the difference
     #[arg(long, conflicts_with_all = ["scenario", "seeds", "fast", "keep", "score", "only_lab", "json"])]
     golden: bool,
-    /// List the scenarios, with what must be raised in each
+    /// List the scenarios, with the incidents due in each
     #[arg(long, conflicts_with_all = ["scenario", "seeds", "fast", "keep", "score", "golden"])]
     list: bool,
 }
@@ -65,12 +65,12 @@ Examples:
   cargo xtask lab --fast                       everything once, some 25 minutes
   cargo xtask lab --scenario F24,H11 --fast    a minute each
   cargo xtask lab --keep runs                  five seeds of everything in full, 5 hours
-  cargo xtask lab --score runs                 judge those again, in seconds
-  cargo xtask lab --score runs --ablate        and without each of weir's rules
+  cargo xtask lab --score runs                 judge these again, in seconds
+  cargo xtask lab --score runs --ablate        and without each of weir's rules in turn
 Exit status: 0 if all targets are met, 1 if one is missed, 2 if something could not run.
 WEIR_BIN names another weir than the built one. docs/lab.md describes the scenarios and the scores.";
 
-/// Parses the command line and does it; whether all targets are met.
+/// Parses the command line and runs it; whether all targets are met.
 pub(crate) fn run() -> Result<bool> {
     let cli = Cli::parse();
     if cli.list {
@@ -106,7 +106,7 @@ pub(crate) fn run() -> Result<bool> {
     }
 }
 
-/// Runs what is asked for; what cannot run is said at the end, and keeps nothing else from running.
+/// Runs the chosen scenarios; those that cannot run are reported at the end, after all others have run.
 fn run_all(cli: &Cli) -> Result<(Vec<Kept>, Option<String>)> {
     ensure!(rustix::process::geteuid().is_root(), "namespaces and BPF need root: run `cargo xtask lab`");
     let scenarios = chosen(&cli.scenario)?;
@@ -118,7 +118,7 @@ fn run_all(cli: &Cli) -> Result<(Vec<Kept>, Option<String>)> {
     for scenario in scenarios {
         for seed in 1..=seeds {
             if interrupt::asked() {
-                bail!("interrupted; what ran until then is in {}", directory.display());
+                bail!("interrupted; the runs until then are in {}", directory.display());
             }
             let run_kept = Kept::create(&directory, scenario.name, seed)?;
             let label = format!("{} seed {seed}/{seeds}", scenario.name);
@@ -136,16 +136,16 @@ fn run_all(cli: &Cli) -> Result<(Vec<Kept>, Option<String>)> {
     Ok((kept, problem))
 }
 
-/// All of them, and the signals that this weir has.
+/// Judges all kept runs; also returns the signals that this weir has.
 fn judge(kept: &[Kept], cli: &Cli) -> Result<(Vec<Judgement>, Vec<String>)> {
     let first = kept.first().context("nothing was kept")?;
     let known = weir::signals(&first.recording())?;
     let mut judgements = Vec::new();
     for kept in kept {
         judgements.push(kept.judge(&known, cli.only_lab)?);
-        // A recording that does not come to what was said live would make every score here worthless.
+        // Scores come from replays: one that differs from the live output would make them worthless.
         if cli.score.is_none() && !kept.replays_as_it_was()? {
-            bail!("the replay of {} differs from what weir said live", kept.recording().display());
+            bail!("the replay of {} differs from weir's live output", kept.recording().display());
         }
     }
     Ok((judgements, known))

@@ -1,28 +1,28 @@
-//! What every message must say, looked at from outside.
+//! What every message must contain, checked from outside.
 
 use crate::incident::Event;
 
-/// More than a screen of a telephone takes.
+/// Characters that fit on the screen of a telephone: a choice.
 const LONGEST: usize = 900;
 
-/// What a line lacks.
+/// What a message lacks.
 pub(crate) fn lacks(event: &Event) -> Vec<&'static str> {
     let has_number = |text: &str| text.chars().any(|c| c.is_ascii_digit());
     let is_share = |value: Option<f64>| value.is_some_and(|value| (0.0..=1.0).contains(&value));
     let origin = event.origin.as_ref();
-    // Its memory, its disks: nobody's in particular.
+    // Memory and disks belong to no service.
     let is_host = origin.and_then(|origin| origin.node.as_deref()) == Some("this host");
     let checks = [
-        (event.client.is_some() || event.server.is_some() || is_host, "whom it is about"),
-        (has_number(&event.what), "how much"),
-        (event.place.len() > 10, "where to look"),
-        (has_number(&event.why), "what it costs, as a number"),
+        (event.client.is_some() || event.server.is_some() || is_host, "a service, or the host"),
+        (has_number(&event.what), "an amount"),
+        (event.place.len() > 10, "a place to look"),
+        (has_number(&event.why), "its cost, as a number"),
         (event.evidence.len() >= 3, "three pieces of evidence"),
         (event.evidence.iter().all(|item| item.value.is_finite() && !item.unit.is_empty()), "units of its evidence"),
-        (event.evidence.iter().any(|item| item.baseline.is_some()), "what is normal"),
+        (event.evidence.iter().any(|item| item.baseline.is_some()), "a baseline"),
         (origin.is_some_and(|origin| origin.node.is_some() && is_share(origin.confidence)), "an origin"),
-        (!event.ruled_out.is_empty(), "what it is not"),
-        (is_share(event.confidence), "how sure it is"),
+        (!event.ruled_out.is_empty(), "something ruled out"),
+        (is_share(event.confidence), "a confidence"),
         (event.what.len() + event.place.len() + event.why.len() <= LONGEST, "brevity"),
     ];
     checks.into_iter().filter(|(holds, _)| !holds).map(|(_, what)| what).collect()
@@ -45,6 +45,6 @@ mod tests {
         without.why = "callers suffer".into();
         without.evidence.pop();
         without.origin = None;
-        assert_eq!(lacks(&without), ["what it costs, as a number", "three pieces of evidence", "an origin"]);
+        assert_eq!(lacks(&without), ["its cost, as a number", "three pieces of evidence", "an origin"]);
     }
 }

@@ -13,10 +13,10 @@ use weir_signals::{Deciding, Learning, Pipeline, Rules, Update, Wanted};
 
 use crate::incident::{self, Severity};
 
-/// What of an incident is compared: numbers may move, these may not.
+/// The part of an event that is compared: numbers may change, these fields may not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Said {
+struct Outline {
     event: String,
     signal: String,
     class: Option<String>,
@@ -25,7 +25,7 @@ struct Said {
     server: Option<String>,
 }
 
-/// As these recordings were made: `--fast`.
+/// The recordings were made with `--fast`.
 const LEARN: Duration = Duration::from_secs(5);
 
 fn directory() -> PathBuf {
@@ -42,10 +42,10 @@ fn recordings() -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Makes what each comes to now what is expected.
+/// Writes the current events of each recording as the expected ones.
 pub(crate) fn rewrite() -> Result<()> {
     for recording in recordings()? {
-        let lines = said(&recording)?.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+        let lines = outlines(&recording)?.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
         let path = recording.with_file_name("expected.jsonl");
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
         fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
@@ -69,13 +69,13 @@ fn judge(recording: &Path) -> Result<String> {
     Ok(String::from_utf8(lines)?)
 }
 
-fn said(recording: &Path) -> Result<Vec<Said>> {
+fn outlines(recording: &Path) -> Result<Vec<Outline>> {
     let events = incident::parse(&judge(recording)?)?;
-    let said = events.into_iter().map(|event| {
+    let outlines = events.into_iter().map(|event| {
         let incident::Event { event, signal, class, severity, client, server, .. } = event;
-        Said { event, signal, class, severity, client, server }
+        Outline { event, signal, class, severity, client, server }
     });
-    Ok(said.collect())
+    Ok(outlines.collect())
 }
 
 #[cfg(test)]
@@ -83,15 +83,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn golden_recordings_come_to_what_is_expected() {
+    fn golden_recordings_give_the_expected_events() {
         let recordings = recordings().expect("golden recordings");
         assert!(recordings.len() >= 2, "a fault and a healthy one at least: {recordings:?}");
         for recording in recordings {
             let path = recording.with_file_name("expected.jsonl");
             let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            let expected: Vec<Said> = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
-            let said = said(&recording).unwrap_or_else(|error| panic!("{}: {error:#}", recording.display()));
-            assert_eq!(said, expected, "{} (`cargo xtask lab --golden` rewrites what is expected)", path.display());
+            let expected: Vec<Outline> = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+            let outlines = outlines(&recording).unwrap_or_else(|error| panic!("{}: {error:#}", recording.display()));
+            assert_eq!(
+                outlines,
+                expected,
+                "{} (`cargo xtask lab --golden` rewrites the expected events)",
+                path.display()
+            );
         }
     }
 }

@@ -20,7 +20,7 @@ enum Version {
 }
 
 impl Group {
-    /// Makes one where this machine limits processor time: version 1's cpu controller, else version 2.
+    /// Creates one where this machine limits processor time: version 1's cpu controller, else version 2.
     pub(crate) fn new(name: &str) -> Result<Self> {
         let mounts = fs::read_to_string("/proc/mounts").context("/proc/mounts")?;
         let (at, version) = place(&mounts).context("no control group here limits processor time")?;
@@ -29,7 +29,7 @@ impl Group {
         Ok(Self { path, version })
     }
 
-    /// Has `command` run in it.
+    /// Makes `command` run in it.
     pub(crate) fn enter(&self, command: &mut Command) -> Result<()> {
         let path = self.path.join("cgroup.procs");
         let procs = fs::File::options().write(true).open(&path).with_context(|| format!("open {}", path.display()))?;
@@ -38,7 +38,7 @@ impl Group {
         Ok(())
     }
 
-    /// Limits it to so much of one processor, in percent; none lifts the limit.
+    /// Limits it to this share of one processor, in percent; `None` lifts the limit.
     pub(crate) fn limit(&self, percent: Option<u64>) -> Result<()> {
         let quota = percent.map(|percent| PERIOD_US * percent / 100);
         let (file, text) = match self.version {
@@ -50,7 +50,7 @@ impl Group {
         self.write(file, &text)
     }
 
-    /// How much it gets beside others who want all there is: they have 1 if nobody says otherwise.
+    /// Its share beside other busy groups, relative to their default weight of 1.
     pub(crate) fn weigh(&self, weight: f64) -> Result<()> {
         match self.version {
             Version::One => self.write("cpu.shares", &format!("{:.0}", weight * 1024.0)),
@@ -66,7 +66,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // The kernel takes a moment to let go of processes that have ended.
+        // The kernel needs a moment to remove processes that have ended.
         for _ in 0..100 {
             if fs::remove_dir(&self.path).is_ok() {
                 return;
@@ -76,18 +76,18 @@ impl Drop for Group {
     }
 }
 
-/// Removes what a lab that was killed has left.
+/// Removes the groups of a lab that was killed.
 pub(crate) fn sweep() {
     let Ok(mounts) = fs::read_to_string("/proc/mounts") else { return };
     let Some((at, _)) = place(&mounts) else { return };
     let Ok(entries) = fs::read_dir(at) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
-        // Only empty ones go.
+        // Only empty groups can be removed.
         let _ = fs::remove_dir(entry.path());
     }
 }
 
-/// Where groups with a limit are made. Version 2 lends the controller only where it is asked to, at its root.
+/// The directory for groups with a limit. Version 2 has the controller only where it is delegated, here from its root.
 fn place(mounts: &str) -> Option<(&str, Version)> {
     let fields = || mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).filter(|fields| fields.len() >= 4);
     let one = fields().find(|f| f[2] == "cgroup" && f[3].split(',').any(|option| option == "cpu"));
@@ -95,8 +95,8 @@ fn place(mounts: &str) -> Option<(&str, Version)> {
         return Some((fields[1], Version::One));
     }
     let two = fields().find(|f| f[2] == "cgroup2")?;
-    let lent = fs::read_to_string(PathBuf::from(two[1]).join("cgroup.subtree_control")).unwrap_or_default();
-    lent.split_whitespace().any(|name| name == "cpu").then_some((two[1], Version::Two))
+    let delegated = fs::read_to_string(PathBuf::from(two[1]).join("cgroup.subtree_control")).unwrap_or_default();
+    delegated.split_whitespace().any(|name| name == "cpu").then_some((two[1], Version::Two))
 }
 
 #[cfg(test)]
@@ -107,7 +107,7 @@ mod tests {
     fn version_1_is_preferred_where_it_has_the_controller() {
         let mounts = "cgroup /c/cpuacct cgroup rw,cpuacct 0 0\ncgroup /c/cpu cgroup rw,relatime,cpu 0 0\n";
         assert_eq!(place(mounts), Some(("/c/cpu", Version::One)));
-        assert_eq!(place("cgroup2 /nowhere cgroup2 rw 0 0\n"), None, "a controller that is not lent");
+        assert_eq!(place("cgroup2 /nowhere cgroup2 rw 0 0\n"), None, "a controller that is not delegated");
         assert_eq!(place("nonsense\n"), None);
     }
 }

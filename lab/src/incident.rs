@@ -1,9 +1,9 @@
-//! What weir said: its JSON lines, and the incidents that they tell of.
+//! weir's output: its JSON lines, and the incidents in them.
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
-/// One line. Fields that a later weir adds are none of the scoring's business.
+/// One line. Fields that a later weir adds are ignored.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(crate) struct Event {
     pub(crate) ts: f64,
@@ -49,7 +49,7 @@ pub(crate) struct Evidence {
     pub(crate) unit: String,
     #[serde(default)]
     pub(crate) baseline: Option<f64>,
-    /// How long before the event it begins.
+    /// Seconds from its begin to the event.
     #[serde(default)]
     pub(crate) window_s: f64,
 }
@@ -62,12 +62,12 @@ pub(crate) struct Origin {
     pub(crate) confidence: Option<f64>,
 }
 
-/// An incident from its beginning, or its return, to its end.
+/// An incident from its begin, or its return, to its end.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Episode {
     /// Never empty.
     pub(crate) events: Vec<Event>,
-    /// When it was over.
+    /// Its end, if it was seen.
     pub(crate) ended: Option<f64>,
 }
 
@@ -76,8 +76,8 @@ impl Event {
         matches!(self.event.as_str(), "resolved" | "went_silent")
     }
 
-    /// Whether somebody is to do something about it.
-    pub(crate) fn is_loud(&self) -> bool {
+    /// Whether it asks for action.
+    pub(crate) fn is_alert(&self) -> bool {
         self.severity >= Severity::Warn && !self.is_end()
     }
 
@@ -90,9 +90,9 @@ impl Event {
 }
 
 impl Episode {
-    /// Its first line that asks for something to be done.
-    pub(crate) fn loud(&self) -> Option<&Event> {
-        self.events.iter().find(|event| event.is_loud())
+    /// Its first alert.
+    pub(crate) fn first_alert(&self) -> Option<&Event> {
+        self.events.iter().find(|event| event.is_alert())
     }
 
     pub(crate) fn worst(&self) -> Severity {
@@ -100,7 +100,7 @@ impl Episode {
     }
 }
 
-/// Reads what `weir signals -o jsonl` printed.
+/// Parses the output of `weir signals -o jsonl`.
 pub(crate) fn parse(printed: &str) -> Result<Vec<Event>> {
     let lines = printed.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
@@ -110,7 +110,7 @@ pub(crate) fn parse(printed: &str) -> Result<Vec<Event>> {
         .collect()
 }
 
-/// Puts events together.
+/// Groups events into episodes.
 pub(crate) fn episodes(events: &[Event]) -> Result<Vec<Episode>> {
     let mut episodes: Vec<Episode> = Vec::new();
     for event in events {
@@ -178,7 +178,7 @@ pub(crate) mod tests {
         ];
         let episodes = episodes(&events).expect("in order");
         assert_eq!((episodes.len(), episodes[0].ended, episodes[1].ended), (2, Some(3.0), None));
-        assert_eq!(episodes[0].loud().map(|event| event.ts), Some(2.0));
+        assert_eq!(episodes[0].first_alert().map(|event| event.ts), Some(2.0));
         assert!(super::episodes(&events[1..2]).is_err(), "worse, but never raised");
     }
 }

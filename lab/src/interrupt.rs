@@ -1,4 +1,4 @@
-//! Ctrl-C: a run ends where it waits, and everything that it started goes away with it.
+//! Ctrl-C: a run ends at its next wait, and everything that it started is removed.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -28,18 +28,18 @@ pub(crate) fn listen() {
     }
 }
 
-/// Whether somebody wants an end.
+/// Whether an end was requested.
 pub(crate) fn asked() -> bool {
     ASKED.load(Ordering::Relaxed)
 }
 
-/// Waits, telling `left` once a second how much is left.
+/// Waits, and calls `left` once a second with the remaining time.
 ///
 /// # Errors
-/// When somebody wants an end.
+/// When an end was requested: the caller should return.
 pub(crate) fn wait(span: Duration, mut left: impl FnMut(Duration)) -> Result<()> {
     let until = Instant::now() + span;
-    let mut told = u64::MAX;
+    let mut shown = u64::MAX;
     loop {
         if asked() {
             bail!("interrupted");
@@ -48,8 +48,8 @@ pub(crate) fn wait(span: Duration, mut left: impl FnMut(Duration)) -> Result<()>
         if rest.is_zero() {
             return Ok(());
         }
-        if rest.as_secs() != told {
-            told = rest.as_secs();
+        if rest.as_secs() != shown {
+            shown = rest.as_secs();
             left(rest);
         }
         sleep(rest.min(SLICE));

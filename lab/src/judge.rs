@@ -1,4 +1,4 @@
-//! One run judged: what had to be raised and was or was not, and what was raised and should not have been.
+//! One run judged: the incidents due, raised or missed, and those raised that should not have been.
 
 use crate::{
     contract,
@@ -6,15 +6,15 @@ use crate::{
     truth::{Expected, Kind, Truth, same_service},
 };
 
-/// What a fault does is still told for so long after it.
+/// Alerts this long after a fault still count as its own: what it left behind.
 const AFTERMATH_S: f64 = 15.0;
 
-/// What became of something that had to be raised.
+/// The outcome of an incident that was due.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Outcome {
     /// This weir has no such signal.
     NotBuilt,
-    /// Seconds from the fault's begin to the alert, and from its end to the incident's, if that was seen.
+    /// Seconds from the fault's begin to the alert, and from the fault's end to the incident's end, if that was seen.
     Raised {
         after_s: f64,
         cleared_after_s: Option<f64>,
@@ -24,7 +24,7 @@ pub(crate) enum Outcome {
         after_s: f64,
         alert: Event,
     },
-    /// What was raised instead in that time.
+    /// With the alerts raised instead in that time.
     Missed {
         instead: Vec<String>,
     },
@@ -44,17 +44,17 @@ pub(crate) enum Reason {
     Healthy,
     BeforeTheFault,
     AfterTheFault,
-    /// The right signal of the wrong kind.
+    /// The right signal of the wrong class.
     WrongClass,
-    /// The right signal for somebody else.
+    /// The right signal of another service.
     WrongPlace,
-    /// Nobody expected it.
+    /// Neither due nor allowed.
     WrongSignal,
-    /// The truth rules it out by name.
+    /// The truth excludes it by name.
     Forbidden,
 }
 
-/// A run and what is to be said of it.
+/// A run and its judgement.
 #[derive(Clone, Debug)]
 pub(crate) struct Judgement {
     pub(crate) truth: Truth,
@@ -63,22 +63,22 @@ pub(crate) struct Judgement {
     pub(crate) wrong: Vec<FalseAlarm>,
     /// Alerts that were critical at some time, right and wrong.
     pub(crate) criticals: usize,
-    /// Messages, and those that lack something.
+    /// Messages, and those that are incomplete.
     pub(crate) messages: usize,
     pub(crate) lacking: Vec<String>,
-    /// Alerts of other services, where only the lab's were asked for.
+    /// Alerts of other services, left out by `--only-lab`.
     pub(crate) others: usize,
 }
 
-/// Judges a run by what this weir, which knows these signals, said of it.
+/// Judges a run by the episodes of a weir that has the `known` signals.
 pub(crate) fn judge(truth: Truth, episodes: Vec<Episode>, known: &[String], only_lab: bool) -> Judgement {
     let (episodes, others): (Vec<_>, Vec<_>) =
         episodes.into_iter().partition(|episode| !only_lab || is_of_lab(&truth, &episode.events[0]));
-    let others = others.iter().filter(|episode| episode.loud().is_some()).count();
+    let others = others.iter().filter(|episode| episode.first_alert().is_some()).count();
     let musts = truth.must.iter().map(|must| (must.clone(), outcome(&truth, must, &episodes, known))).collect();
     let (mut right, mut wrong) = (Vec::new(), Vec::new());
     for episode in &episodes {
-        let Some(loud) = episode.loud() else { continue };
+        let Some(loud) = episode.first_alert() else { continue };
         match wrong_with(&truth, episode) {
             None => right.push(loud.clone()),
             Some(reason) => {
@@ -115,20 +115,20 @@ fn place_fits(expected: &Expected, event: &Event) -> bool {
     expected.at.holds(event.client.as_deref(), event.server.as_deref())
 }
 
-/// An alert in the time of the fault, or of what it leaves.
+/// Whether an alert is in the time of the fault or of its aftermath.
 fn is_timely(truth: &Truth, event: &Event) -> bool {
     (truth.t0..=truth.t1 + AFTERMATH_S).contains(&event.ts)
 }
 
 fn outcome(truth: &Truth, must: &Expected, episodes: &[Episode], known: &[String]) -> Outcome {
-    let is_it = |event: &&Event| event.is_loud() && is_timely(truth, event) && fits(must, event);
+    let is_it = |event: &&Event| event.is_alert() && is_timely(truth, event) && fits(must, event);
     let found = episodes.iter().filter_map(|episode| Some((episode, episode.events.iter().find(is_it)?)));
     let first = found.min_by(|(_, one), (_, other)| one.ts.total_cmp(&other.ts));
     let Some((episode, alert)) = first else {
         if !known.contains(&must.signal) {
             return Outcome::NotBuilt;
         }
-        let loud = episodes.iter().filter_map(Episode::loud).filter(|event| is_timely(truth, event));
+        let loud = episodes.iter().filter_map(Episode::first_alert).filter(|event| is_timely(truth, event));
         return Outcome::Missed { instead: loud.map(Event::text).collect() };
     };
     let after_s = alert.ts - truth.t0;
@@ -139,13 +139,13 @@ fn outcome(truth: &Truth, must: &Expected, episodes: &[Episode], known: &[String
     Outcome::Raised { after_s, cleared_after_s, alert: alert.clone() }
 }
 
-/// Why an episode should not have been, if it should not. It is right if what it said at some time of the fault is.
+/// Why an episode is a false alarm, if it is one. It is right if any of its alerts is.
 fn wrong_with(truth: &Truth, episode: &Episode) -> Option<Reason> {
-    let loud = episode.loud()?;
+    let loud = episode.first_alert()?;
     if truth.kind == Kind::Healthy {
         return Some(Reason::Healthy);
     }
-    let said = || episode.events.iter().filter(|event| event.is_loud());
+    let said = || episode.events.iter().filter(|event| event.is_alert());
     if loud.ts < truth.t0 {
         return Some(Reason::BeforeTheFault);
     }
@@ -167,7 +167,7 @@ fn wrong_with(truth: &Truth, episode: &Episode) -> Option<Reason> {
 }
 
 impl Outcome {
-    /// It had to be raised, and was not in its time.
+    /// It was due, and was not raised in time.
     pub(crate) fn is_miss(&self) -> bool {
         matches!(self, Self::Missed { .. } | Self::Late { .. })
     }
@@ -183,7 +183,7 @@ impl Reason {
             Self::WrongClass => "wrong class",
             Self::WrongPlace => "wrong place",
             Self::WrongSignal => "not expected",
-            Self::Forbidden => "ruled out by the truth",
+            Self::Forbidden => "excluded by the truth",
         }
     }
 }
@@ -263,7 +263,7 @@ pub(crate) mod tests {
             truth.must_not = vec![expected("edge_errors", None)];
         };
         assert_eq!(reason(forbid), Some(Reason::Forbidden));
-        assert_eq!(reason(|_, event| event.severity = Severity::Info), None, "nobody is called for it");
+        assert_eq!(reason(|_, event| event.severity = Severity::Info), None, "info is no alert");
     }
 
     #[test]

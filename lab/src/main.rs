@@ -1,8 +1,8 @@
-//! The fault lab: real software with a fault of known kind and time, and how well `weir signals` tells it.
+//! The fault lab: real software with a fault of known kind and time, and a score of the incidents that `weir signals` raises.
 //!
-//! Run as root by `cargo xtask lab`. A scenario runs servers, applications and load in network namespaces through three
-//! phases, weir recording all the while; the truth is written down by those who know it before anything that weir said is
-//! read. Scores come from replays of the recordings, so that a stored run can be judged again by another weir.
+//! Run as root by `cargo xtask lab`. A scenario runs servers, applications and load in network namespaces through three phases,
+//! while weir records; the script and the applications write the truth down before any output of weir is read. Scores come from
+//! replays of the recordings, so that a stored run can be judged again by another weir.
 
 mod ablation;
 mod application;

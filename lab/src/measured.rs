@@ -1,4 +1,4 @@
-//! What the applications measured of themselves: sums by the second, and what a phase comes to.
+//! The applications' own measurements: sums by the second, and a phase's numbers.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,21 @@ use serde::{Deserialize, Serialize};
 /// Sums of one second (`t`, since 1970) by name.
 pub(crate) type Second = BTreeMap<String, f64>;
 
-/// A phase in numbers; those that an application does not tell are missing.
+/// A phase in numbers; those that an application does not report are `None`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Measured {
-    /// Seconds that were told.
+    /// Seconds with a report.
     pub(crate) seconds: usize,
-    /// Of checkouts from the pool, those that found no connection free.
+    /// The share of checkouts that found no connection free.
     pub(crate) share_waited: Option<f64>,
-    /// Callers in the pool's queue, over time.
+    /// Callers in the pool's queue, mean over time.
     pub(crate) mean_waiters: Option<f64>,
-    /// In the queue, for each checkout.
+    /// Time in the queue, mean by checkout.
     pub(crate) mean_wait_s: Option<f64>,
-    /// A connection out of the pool, for each checkout.
+    /// Time that a connection is out of the pool, mean by checkout.
     pub(crate) mean_service_s: Option<f64>,
-    /// All sums for each second, as they were told.
+    /// All sums, divided by the seconds of the phase.
     pub(crate) per_s: BTreeMap<String, f64>,
 }
 
@@ -34,7 +34,7 @@ impl Measured {
         for (name, value) in within.iter().copied().flatten().filter(|(name, _)| *name != "t") {
             *sums.entry(name).or_default() += value;
         }
-        // By the clock: a second in which nothing ended is not told.
+        // By the clock: a second without an end has no report.
         let span = (until.floor() - from.ceil()).max(1.0);
         let of = |part: &str, whole: &str| Some(sums.get(part)? / sums.get(whole).filter(|n| **n > 0.0)?);
         let over_time = |sum: &str| sums.get(sum).map(|sum| sum / span);
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_told_is_missing() {
+    fn what_was_not_reported_is_missing() {
         let nothing = Measured::between(&[], 0.0, 10.0);
         assert_eq!((nothing.share_waited, nothing.mean_waiters, nothing.seconds), (None, None, 0));
         let idle = Measured::between(&[second(1.0, &[("checkouts", 0.0), ("waited", 0.0)])], 0.0, 10.0);

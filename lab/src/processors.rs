@@ -1,4 +1,4 @@
-//! How busy the machine is: an offered load that takes most of it would be a fault of its own.
+//! How busy the machine is: a load that uses most of it would be a fault of its own.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ impl Ticks {
         Self { all: ticks.iter().sum(), idle: ticks.iter().skip(3).take(2).sum() }
     }
 
-    /// Of the time since then, the share that was not idle.
+    /// The busy share of the time since then.
     pub(crate) fn busy_since(self, then: Self) -> f64 {
         let (all, idle) = (self.all.saturating_sub(then.all), self.idle.saturating_sub(then.idle));
         if all == 0 { 0.0 } else { all.saturating_sub(idle) as f64 / all as f64 }

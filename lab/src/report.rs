@@ -8,7 +8,7 @@ use crate::{
     statistics::Share,
 };
 
-/// Lines of lists that can be long.
+/// Lines shown of a list: a choice.
 const MOST: usize = 40;
 
 /// As text; the JSON of the same board is its serialization.
@@ -50,15 +50,15 @@ fn summary(out: &mut String, board: &Board) -> std::fmt::Result {
          {FALSE_ALARMS_PER_HOUR}",
         board.false_alarms_healthy, board.criticals_healthy
     )?;
-    writeln!(out, "messages             {} say all they must", whole(board.contract))
+    writeln!(out, "messages             {} complete", whole(board.contract))
 }
 
 fn details(out: &mut String, board: &Board) -> std::fmt::Result {
     if let Some((phase, share)) = &board.busiest {
-        writeln!(out, "processors           {:.0}% taken at most, by all that ran: {phase}", share * 100.0)?;
+        writeln!(out, "processors           {:.0}% used at most, by the whole host: {phase}", share * 100.0)?;
     }
     if board.others > 0 {
-        writeln!(out, "left out             {} alerts of services that are none of the lab's", board.others)?;
+        writeln!(out, "left out             {} alerts of services outside the lab", board.others)?;
     }
     if !board.estimates.is_empty() {
         writeln!(out, "\nestimates")?;
@@ -66,17 +66,17 @@ fn details(out: &mut String, board: &Board) -> std::fmt::Result {
     for row in &board.estimates {
         let (truth, said, error) = (row.truth, row.said, row.error);
         let label = format!("{}-{}", row.scenario, row.seed);
-        writeln!(out, "  {label:<7} {:<32} truth {truth:.3}, said {said:.3}, off by {error:.3}", row.name)?;
+        writeln!(out, "  {label:<7} {:<32} truth {truth:.3}, estimate {said:.3}, error {error:.3}", row.name)?;
     }
     let confusion =
         board.confusion.iter().map(|row| format!("{:<7} {}", format!("{}-{}", row.scenario, row.seed), row.what));
     list(out, "misses and false alarms", &confusion.collect::<Vec<_>>())?;
-    list(out, "messages that lack something", &board.lacking)?;
+    list(out, "incomplete messages", &board.lacking)?;
     list(out, "targets missed", &board.missed_targets)?;
     ablations(out, &board.ablations)
 }
 
-/// A line for each, and under it what it makes worse and better.
+/// A line for each ablation, then what it makes worse and better.
 fn ablations(out: &mut String, rows: &[Ablation]) -> std::fmt::Result {
     if rows.is_empty() {
         return Ok(());

@@ -13,7 +13,7 @@ use crate::{
     interrupt,
     measured::{Measured, Second},
     processors::Ticks,
-    scenario::{Says, Scenario},
+    scenario::{Expectation, Scenario},
     stage::{App, Stage},
     store::Kept,
     truth::Truth,
@@ -32,7 +32,7 @@ pub(crate) enum Pace {
 const FULL: Duration = Duration::from_secs(40);
 const FAST: Duration = Duration::from_secs(12);
 
-/// A run that goes on. A scenario sets up its stage and then passes through `baseline`, `fault` and `recovery`.
+/// A run in progress. A scenario sets up its stage and then passes through `baseline`, `fault` and `recovery`.
 pub(crate) struct Run<'a> {
     pub(crate) stage: &'a Stage,
     scenario: &'static Scenario,
@@ -44,12 +44,13 @@ pub(crate) struct Run<'a> {
     t0: f64,
     t1: f64,
     busy: BTreeMap<String, f64>,
-    told: BTreeMap<String, Vec<Second>>,
+    /// What each application measured, by its name.
+    reported: BTreeMap<String, Vec<Second>>,
 }
 
 /// Runs it and keeps everything; `label` is for progress, such as `F01 seed 2/5`.
 pub(crate) fn run(scenario: &'static Scenario, seed: u64, pace: Pace, kept: &Kept, label: &str) -> Result<()> {
-    // What scenarios stand on is made for tests, and says by a panic what it cannot do; said once is enough.
+    // The servers and namespaces are made for tests and panic when they fail; the error below has the panic's text.
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| ()));
     let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -70,13 +71,12 @@ pub(crate) fn run(scenario: &'static Scenario, seed: u64, pace: Pace, kept: &Kep
 
 impl<'a> Run<'a> {
     fn new(stage: &'a Stage, scenario: &'static Scenario, pace: Pace, kept: &'a Kept, label: &str) -> Self {
-        let (busy, told) = (BTreeMap::new(), BTreeMap::new());
+        let (busy, reported) = (BTreeMap::new(), BTreeMap::new());
         let (watching, label) = (None, label.to_owned());
-        Self { stage, scenario, kept, pace, label, watching, from: 0.0, t0: 0.0, t1: 0.0, busy, told }
+        Self { stage, scenario, kept, pace, label, watching, from: 0.0, t0: 0.0, t1: 0.0, busy, reported }
     }
 
-    /// weir begins to watch; then nothing changes for a phase, and a little longer, so that windows begin elsewhere for
-    /// each seed.
+    /// Starts weir; then nothing changes for a phase and an offset, so that windows begin at another time for each seed.
     pub(crate) fn baseline(&mut self) -> Result<()> {
         progress(&self.label, "starting weir");
         self.watching = Some(Watching::start(self.learn(), &self.kept.recording(), &self.kept.live())?);
@@ -85,7 +85,7 @@ impl<'a> Run<'a> {
         self.pass("baseline", self.phase() + offset)
     }
 
-    /// It begins: everything that `change` does is part of it.
+    /// The fault begins: everything that `change` does is part of it.
     pub(crate) fn fault(&mut self, change: impl FnOnce(&Stage)) -> Result<()> {
         self.t0 = now_s();
         change(self.stage);
@@ -96,8 +96,8 @@ impl<'a> Run<'a> {
         self.pass("fault", phase)
     }
 
-    /// It is over, and the first of the applications is the one that knows. At the end of this phase the applications tell what they know, and it is written down with all else
-    /// that is true; then weir ends. What it said has not been read.
+    /// The fault is over. At the end of this phase the applications report what they measured, the first of them the numbers of
+    /// the phases; that is written down with the rest of the truth, before any output of weir is read. Then weir ends.
     pub(crate) fn recovery(
         &mut self,
         change: impl FnOnce(&Stage),
@@ -109,9 +109,9 @@ impl<'a> Run<'a> {
         let until = now_s();
         let subject = applications.first().map(|(name, _)| (*name).to_owned()).unwrap_or_default();
         for (name, application) in applications {
-            let told = application.ask("truth");
-            let told = serde_json::from_str(&told).with_context(|| format!("what {name} tells: {told:.80}"))?;
-            self.told.insert((*name).to_owned(), told);
+            let text = application.ask("truth");
+            let seconds = serde_json::from_str(&text).with_context(|| format!("the truth of {name}: {text:.80}"))?;
+            self.reported.insert((*name).to_owned(), seconds);
         }
         self.truth(until, &subject).write(&self.kept.truth())?;
         self.watching.take().context("weir was not started")?.finish()
@@ -119,8 +119,8 @@ impl<'a> Run<'a> {
 
     /// `subject`: the application whose numbers are those of the phases.
     fn truth(&self, until: f64, subject: &str) -> Truth {
-        let Self { scenario, from, t0, t1, busy, told, .. } = self;
-        let all = told.get(subject).map(Vec::as_slice).unwrap_or_default();
+        let Self { scenario, from, t0, t1, busy, reported, .. } = self;
+        let all = reported.get(subject).map(Vec::as_slice).unwrap_or_default();
         let phases = [("baseline", *from, *t0), ("fault", *t0, *t1), ("recovery", *t1, until)];
         let measured = phases.map(|(name, from, until)| (name.to_owned(), Measured::between(all, from, until)));
         Truth {
@@ -132,14 +132,14 @@ impl<'a> Run<'a> {
             t1: *t1,
             until,
             edge: scenario.edge.owned(),
-            must: scenario.must.iter().map(Says::owned).collect(),
-            may: scenario.may.iter().map(Says::owned).collect(),
-            must_not: scenario.must_not.iter().map(Says::owned).collect(),
+            must: scenario.must.iter().map(Expectation::owned).collect(),
+            may: scenario.may.iter().map(Expectation::owned).collect(),
+            must_not: scenario.must_not.iter().map(Expectation::owned).collect(),
             learn_s: self.learn().as_secs(),
             lab: crate::scenario::SERVICES.iter().map(|name| (*name).to_owned()).collect(),
             measured: measured.into(),
             busy: busy.clone(),
-            seconds: told.clone(),
+            seconds: reported.clone(),
         }
     }
 
@@ -150,8 +150,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Less than the baseline by two windows and more: learning begins with the end of the first window that has the edge, and
-    /// what is normal has to be known before a window has something of the fault.
+    /// Shorter than the baseline by more than two windows: learning begins with the end of the first window that has the edge, and
+    /// normal must be known before the first window that contains a part of the fault.
     fn learn(&self) -> Duration {
         match self.pace {
             Pace::Full => Duration::from_secs(30),
@@ -172,7 +172,7 @@ fn now_s() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// On a terminal a line that is written over; elsewhere a line every ten seconds.
+/// On a terminal one line, overwritten; elsewhere a line every ten seconds.
 fn progress(label: &str, what: &str) {
     let mut stderr = std::io::stderr();
     let count = what.split(' ').find_map(|word| word.parse::<u64>().ok());

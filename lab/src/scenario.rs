@@ -1,4 +1,4 @@
-//! The scenarios: what is done, and what is true of it. docs/lab.md tells each of them in words.
+//! The scenarios: the script and the truth of each. docs/lab.md describes them.
 
 mod failures;
 mod habits;
@@ -18,31 +18,31 @@ use crate::{
 /// One scenario, as its row in the table.
 #[derive(Debug)]
 pub(crate) struct Scenario {
-    /// `F` and `H` for faults and healthy look-alikes, and a number that stays.
+    /// `F` and `H` for faults and healthy look-alikes, and a number that never changes.
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     pub(crate) kind: Kind,
-    /// Whom it is about.
+    /// The edge that it is about.
     pub(crate) edge: Place,
-    pub(crate) must: &'static [Says],
-    pub(crate) may: &'static [Says],
-    pub(crate) must_not: &'static [Says],
-    /// How long it has to last at least to be told, seconds.
+    pub(crate) must: &'static [Expectation],
+    pub(crate) may: &'static [Expectation],
+    pub(crate) must_not: &'static [Expectation],
+    /// The least duration of the fault in which its incidents are due, seconds.
     pub(crate) fault_s: u64,
     pub(crate) play: fn(&mut Run<'_>) -> Result<()>,
 }
 
-/// Something that may be said.
+/// An incident that is due, allowed or excluded.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Says {
+pub(crate) struct Expectation {
     signal: &'static str,
     class: &'static [&'static str],
     at: Place,
-    /// Within so many seconds, where it must be said.
+    /// Due within so many seconds; only in `must`.
     within_s: Option<f64>,
 }
 
-/// Where.
+/// Where an incident is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     client: Option<&'static str>,
@@ -50,7 +50,7 @@ pub(crate) struct Place {
     on: Option<&'static str>,
 }
 
-/// All that runs in scenarios, by name and by port.
+/// All services of the scenarios, by name and port.
 pub(crate) const SERVICES: &[&str] = &[
     "app.py:8000",
     "app.java:8000",
@@ -77,7 +77,7 @@ pub(crate) const SERVICES: &[&str] = &[
     "weir-traffic",
 ];
 
-/// Files under the same heading as the modules, in order of number.
+/// All scenarios, in order of name.
 pub(crate) fn all() -> Vec<&'static Scenario> {
     let files = [pools::ROWS, proxies::ROWS, queues::ROWS, limits::ROWS, failures::ROWS, healthy::ROWS, habits::ROWS];
     let mut rows: Vec<&Scenario> = files.into_iter().flatten().collect();
@@ -99,16 +99,16 @@ const fn on(service: &'static str) -> Place {
 
 const ANYWHERE: Place = Place { client: None, server: None, on: None };
 
-/// By then, of any class.
-const fn must(signal: &'static str, at: Place, within_s: f64) -> Says {
-    Says { signal, class: &[], at, within_s: Some(within_s) }
+/// Due within that time, of any class.
+const fn must(signal: &'static str, at: Place, within_s: f64) -> Expectation {
+    Expectation { signal, class: &[], at, within_s: Some(within_s) }
 }
 
-const fn may(signal: &'static str, at: Place) -> Says {
-    Says { signal, class: &[], at, within_s: None }
+const fn may(signal: &'static str, at: Place) -> Expectation {
+    Expectation { signal, class: &[], at, within_s: None }
 }
 
-impl Says {
+impl Expectation {
     const fn of_class(self, class: &'static [&'static str]) -> Self {
         Self { class, ..self }
     }
@@ -132,7 +132,7 @@ impl Scenario {
     }
 }
 
-/// A look-alike, in which nothing may be said.
+/// A look-alike, in which no alert is right.
 const fn healthy(name: &'static str, title: &'static str, play: fn(&mut Run<'_>) -> Result<()>) -> Scenario {
     Scenario { name, title, kind: Kind::Healthy, edge: ANYWHERE, must: &[], may: &[], must_not: &[], fault_s: 20, play }
 }
@@ -149,7 +149,12 @@ mod tests {
         assert_eq!(names.len(), all().len(), "each name once");
         for row in all() {
             assert_eq!(row.is_healthy(), row.name.starts_with('H'), "{}", row.name);
-            assert_eq!(row.is_healthy(), row.must.is_empty(), "{}: a fault has to be told, nothing else has", row.name);
+            assert_eq!(
+                row.is_healthy(),
+                row.must.is_empty(),
+                "{}: incidents are due in faults, and only there",
+                row.name
+            );
             assert!(row.must.iter().all(|must| must.within_s.is_some()), "{}", row.name);
             let says =
                 |row: &Scenario| row.must.iter().chain(row.may).map(|says| (says.signal, says.at.owned(), says.class));
@@ -158,10 +163,10 @@ mod tests {
                 let contradicts = says(row).any(|(other, place, classes)| {
                     signal == other && at == place && (class.is_empty() || class.iter().any(|c| classes.contains(c)))
                 });
-                assert!(!contradicts, "{}: {signal} is expected and ruled out", row.name);
+                assert!(!contradicts, "{}: {signal} is expected and excluded", row.name);
             }
             let slowest = row.must.iter().filter_map(|must| must.within_s).fold(0.0, f64::max);
-            assert!(slowest <= row.fault_s as f64, "{} ends before it has to be told", row.name);
+            assert!(slowest <= row.fault_s as f64, "{} ends before its incidents are due", row.name);
         }
     }
 }

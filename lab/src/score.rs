@@ -1,4 +1,4 @@
-//! The scoreboard: what all judged runs come to.
+//! The scoreboard: the sums over all judged runs.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::{
     truth::Kind,
 };
 
-/// What is promised.
+/// The targets.
 pub(crate) const PRECISION: f64 = 0.95;
 pub(crate) const RECALL: f64 = 0.90;
 pub(crate) const TTD_P95_S: f64 = 15.0;
@@ -48,13 +48,13 @@ struct Estimate {
     truth: fn(&Measured) -> Option<f64>,
 }
 
-/// All of it, as it is written for other programs.
+/// The scoreboard, as it is written to JSON.
 #[derive(Debug, Serialize)]
 pub(crate) struct Board {
     pub(crate) runs: usize,
-    /// Of alerts, those that are right.
+    /// Right alerts among all alerts.
     pub(crate) precision: Option<Share>,
-    /// Of what had to be raised, what was in time; without what this weir does not have.
+    /// Incidents raised in time among those due, without signals that this weir does not have.
     pub(crate) recall: Option<Share>,
     pub(crate) signals: BTreeMap<String, SignalScore>,
     pub(crate) healthy_hours: f64,
@@ -62,18 +62,18 @@ pub(crate) struct Board {
     pub(crate) criticals_healthy: usize,
     /// Alerts that were critical at some time, of all.
     pub(crate) criticals: usize,
-    /// Of messages, those that say all they must.
+    /// Complete messages among all messages.
     pub(crate) contract: Option<Share>,
     pub(crate) lacking: Vec<String>,
     pub(crate) estimates: Vec<EstimateScore>,
     pub(crate) confusion: Vec<Confusion>,
-    /// The busiest phase of all, apart from runs in which that is the fault, and the share of processors that it took.
+    /// The busiest phase of all, except where a busy processor is the fault, and its share of the processors' time.
     pub(crate) busiest: Option<(String, f64)>,
-    /// Alerts of services that are none of the lab's, left out.
+    /// Alerts of services outside the lab, left out.
     pub(crate) others: usize,
-    /// What is promised and does not hold, in sentences.
+    /// Targets that are missed, in sentences.
     pub(crate) missed_targets: Vec<String>,
-    /// The same runs by fewer rules, where that was asked for.
+    /// The same runs without each rule, with `--ablate`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) ablations: Vec<Ablation>,
 }
@@ -81,7 +81,7 @@ pub(crate) struct Board {
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct SignalScore {
     pub(crate) recall: Option<Share>,
-    /// Times that it had to be raised by a weir that lacks it.
+    /// Times that it was due from a weir that lacks it.
     pub(crate) not_built: usize,
     pub(crate) right: usize,
     pub(crate) wrong: usize,
@@ -94,14 +94,14 @@ pub(crate) struct SignalScore {
     due: usize,
     #[serde(skip)]
     ttd_s: Vec<f64>,
-    /// Those that no time-out of the kernel's and no queue that has to fill delays: what was due within the target.
+    /// Only incidents due within the target: no kernel timeout and no queue that has to fill delays them.
     #[serde(skip)]
     prompt_s: Vec<f64>,
     #[serde(skip)]
     clear_s: Vec<f64>,
 }
 
-/// How far an estimate was off.
+/// The error of an estimate.
 #[derive(Debug, Serialize)]
 pub(crate) struct EstimateScore {
     pub(crate) name: &'static str,
@@ -121,7 +121,7 @@ pub(crate) struct Confusion {
 }
 
 impl Board {
-    /// Counts.
+    /// Counts what was judged.
     pub(crate) fn of(judgements: &[Judgement]) -> Self {
         let signals = signals(judgements);
         let right: usize = judgements.iter().map(|judgement| judgement.right.len()).sum();
@@ -162,19 +162,19 @@ impl Board {
         let mut missed = Vec::new();
         let mut below = |name: &str, share: Option<Share>, target: f64| {
             if let Some(share) = share.filter(|share| share.value < target) {
-                missed.push(format!("{name} is {:.3}, of {}; promised are {target}", share.value, share.of));
+                missed.push(format!("{name} is {:.3}, of {}; the target is {target}", share.value, share.of));
             }
         };
         below("precision", self.precision, PRECISION);
         below("recall", self.recall, RECALL);
-        below("the share of whole messages", self.contract, 1.0);
+        below("the share of complete messages", self.contract, 1.0);
         for (signal, score) in &self.signals {
             if let Some(ttd_s) = quantile(&score.prompt_s, 0.95).filter(|ttd_s| *ttd_s > TTD_P95_S) {
-                missed.push(format!("{signal} takes {ttd_s:.1} s (95th percentile); promised are {TTD_P95_S}"));
+                missed.push(format!("{signal} takes {ttd_s:.1} s (95th percentile); the target is {TTD_P95_S}"));
             }
         }
         if let Some(rate) = self.false_alarms_per_hour().filter(|rate| *rate > FALSE_ALARMS_PER_HOUR) {
-            missed.push(format!("{rate:.1} false alarms in a healthy hour; promised are {FALSE_ALARMS_PER_HOUR}"));
+            missed.push(format!("{rate:.1} false alarms in a healthy hour; the target is {FALSE_ALARMS_PER_HOUR}"));
         }
         missed
     }
@@ -229,9 +229,9 @@ fn estimates(judgement: &Judgement) -> Vec<EstimateScore> {
     let of_alert = |alert: &Event| {
         let of_estimate = |estimate: &Estimate| {
             let item = alert.evidence.iter().find(|item| item.name == estimate.evidence)?;
-            // What was true in that window, by the nearest seconds: queues grow and shrink within a phase.
+            // The truth of that window, by the nearest seconds: queues grow and shrink within a phase.
             let (from, until) = ((alert.ts - item.window_s).round(), alert.ts.round());
-            let within = |told: &Vec<Second>| (estimate.truth)(&Measured::between(told, from, until));
+            let within = |seconds: &Vec<Second>| (estimate.truth)(&Measured::between(seconds, from, until));
             let truth_is = truth.seconds.values().find_map(within)?;
             let said = item.value;
             Some(EstimateScore {
@@ -256,8 +256,8 @@ fn confusion(judgement: &Judgement) -> Vec<Confusion> {
         let wanted = format!("{}{class} {}", must.signal, must.at.text());
         match outcome {
             Outcome::Missed { instead } if instead.is_empty() => Some(format!("missed {wanted}; nothing was raised")),
-            Outcome::Missed { instead } => Some(format!("missed {wanted}; raised was {}", instead.join(", "))),
-            Outcome::Late { after_s, .. } => Some(format!("late by its time: {wanted} after {after_s:.1} s")),
+            Outcome::Missed { instead } => Some(format!("missed {wanted}; raised instead: {}", instead.join(", "))),
+            Outcome::Late { after_s, .. } => Some(format!("late: {wanted} after {after_s:.1} s")),
             Outcome::NotBuilt | Outcome::Raised { .. } => None,
         }
     });
@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(
             confusion,
             [
-                "missed pool_exhausted app.py -> postgres:5432; raised was edge_errors app.py -> postgres:5432",
+                "missed pool_exhausted app.py -> postgres:5432; raised instead: edge_errors app.py -> postgres:5432",
                 "false alarm (not expected): edge_errors app.py -> postgres:5432 at +10.0 s",
                 "false alarm (nothing was wrong, critical): pool_exhausted app.py -> postgres:5432 at +10.0 s",
             ]
@@ -318,9 +318,9 @@ mod tests {
             let sums = [("t", t), ("checkouts", 10.0), ("waited", waited), ("waiting_s", 1.2 * waited)];
             sums.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Second>()
         };
-        // Nobody waited until the window began.
-        let told = (1040..1050).map(|t| second(f64::from(t), if t < 1045 { 0.0 } else { 10.0 })).collect();
-        truth.seconds = [("app".to_owned(), told), ("load".to_owned(), Vec::new())].into();
+        // No caller waited until the window began.
+        let seconds = (1040..1050).map(|t| second(f64::from(t), if t < 1045 { 0.0 } else { 10.0 })).collect();
+        truth.seconds = [("app".to_owned(), seconds), ("load".to_owned(), Vec::new())].into();
         let mut alert = event(1050.0, "raised", POOL, Severity::Warn);
         let item = |name: &str, value, unit: &str| {
             let (name, unit) = (name.into(), unit.into());

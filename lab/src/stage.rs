@@ -1,4 +1,4 @@
-//! What scenarios stand on: namespaces around a router, servers and applications in them, under names of their own.
+//! The stage of a scenario: network namespaces around a router, with servers and applications in them.
 
 use std::{
     fs::{self, File},
@@ -24,26 +24,26 @@ pub(crate) const WEB: &str = "10.78.4.1:8080";
 pub(crate) const PGBOUNCER: &str = "10.78.4.1:6432";
 pub(crate) const UP: &str = "10.78.5.1:9000";
 
-/// All of it; gone when it is dropped. Declare what runs in it after it.
+/// All namespaces; removed on drop. Declare what runs in them after it.
 pub(crate) struct Stage {
     pub(crate) load: Netns,
     pub(crate) app: Netns,
     pub(crate) data: Netns,
     pub(crate) web: Netns,
     pub(crate) up: Netns,
-    /// Where all packets pass.
+    /// All packets pass here.
     pub(crate) router: Netns,
     pub(crate) seed: u64,
     log: File,
-    // Dropped last: others may enter then.
+    // Dropped last: it holds the lock that other runs wait for.
     lab: Lab,
 }
 
-/// An application that obeys.
+/// An application that takes commands on its standard input.
 pub(crate) type App = Traffic;
 
 impl Stage {
-    /// Waits for the machine's turn.
+    /// Waits for the lock that excludes other runs and kernel tests.
     pub(crate) fn new(seed: u64, log: &Path) -> Result<Self> {
         let lab = Lab::enter(helper()?);
         crate::group::sweep();
@@ -53,7 +53,7 @@ impl Stage {
         Ok(Self { load, app, data, web, up, router, seed, log, lab })
     }
 
-    /// A program of the lab, in whatever language it is.
+    /// Starts an application of the lab.
     pub(crate) fn app(&self, netns: &Netns, name: &str, arguments: &[&str]) -> Result<App> {
         self.start(netns, None, &[], name, arguments)
     }
@@ -63,7 +63,7 @@ impl Stage {
         self.start(netns, Some(group), &[], name, arguments)
     }
 
-    /// The same with no more than so many open files.
+    /// The same with a limit of open files.
     pub(crate) fn app_of_files(&self, files: u32, netns: &Netns, name: &str, arguments: &[&str]) -> Result<App> {
         self.start(netns, None, &["prlimit", &format!("--nofile={files}")], name, arguments)
     }
@@ -73,7 +73,7 @@ impl Stage {
         self.app(&self.load, "load.py", &[server, &self.seed.to_string()])
     }
 
-    /// Takes all the processor time that it gets.
+    /// A process that uses all the processor time that it gets.
     pub(crate) fn busy_loop(&self, group: &Group) -> Result<weir_tests::process::Process> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "while :; do :; done"]).process_group(0);
@@ -81,7 +81,7 @@ impl Stage {
         Ok(weir_tests::process::Process::start(&mut command))
     }
 
-    /// `through`: what starts it, with the arguments that come before it.
+    /// `through`: a program that starts it, with its arguments.
     fn start(
         &self,
         netns: &Netns,
@@ -105,21 +105,21 @@ impl Stage {
         Ok(Traffic::of(&mut command))
     }
 
-    /// PostgreSQL with a function `work()` that takes so many milliseconds.
+    /// PostgreSQL with a function `work()` that takes `work_ms`.
     pub(crate) fn postgres(&self, work_ms: u32) -> Server {
         let server = server::postgres_at(&self.lab, &Place::of(&self.data, POSTGRES));
         self.work_takes(work_ms);
         server
     }
 
-    /// The database becomes slower, or fast again; nothing else changes.
+    /// Changes the duration of `work()`, and nothing else.
     pub(crate) fn work_takes(&self, milliseconds: u32) {
         let seconds = f64::from(milliseconds) / 1e3;
         let body = format!("SELECT pg_sleep({seconds})");
         self.sql(&format!("CREATE OR REPLACE FUNCTION work() RETURNS void LANGUAGE sql VOLATILE AS '{body}'"));
     }
 
-    /// As the superuser, from the server's own namespace.
+    /// Runs a statement as the superuser, from the server's own namespace.
     pub(crate) fn sql(&self, statement: &str) {
         let (host, port) = POSTGRES.split_once(':').unwrap_or_default();
         self.data
@@ -130,15 +130,15 @@ impl Stage {
         server::redis_at(&self.lab, &Place::of(&self.data, REDIS))
     }
 
-    /// nginx where `web` is otherwise.
+    /// nginx in the place of `web`.
     pub(crate) fn nginx(&self, directives: &str) -> Server {
         server::nginx_at(&self.lab, &Place::of(&self.web, WEB), 1, "", directives)
     }
 
-    /// nginx in front of replicas on these ports of `up`, to which it keeps so many idle connections; `without` is drained.
+    /// nginx in front of replicas on these ports of `up`, with at most `keep` idle connections; `without` is drained.
     pub(crate) fn nginx_before(&self, ports: &[u16], keep: u32, without: Option<u16>) -> Result<Server> {
         self.write_replicas(ports, without)?;
-        // The block of the server ends early, and that of its upstream is closed by what was to close the server's.
+        // The last brace here closes the server's block, and the template's own closes the upstream's.
         let replicas = self.lab.path("replicas.conf");
         let directives = format!(
             "location / {{ proxy_pass http://replicas; proxy_http_version 1.1; proxy_set_header Connection ''; }} }} \
@@ -148,7 +148,7 @@ impl Stage {
         Ok(self.nginx(&directives))
     }
 
-    /// Tells it whom to ask from now on; it answers first what it was asked before.
+    /// Changes its replicas; it finishes the requests under way first.
     pub(crate) fn balance(&self, nginx: &Server, ports: &[u16], without: Option<u16>) -> Result<()> {
         self.write_replicas(ports, without)?;
         self.signal(nginx.pid(), libc::SIGHUP);
@@ -161,23 +161,23 @@ impl Stage {
         fs::write(self.lab.path("replicas.conf"), lines).context("write replicas.conf")
     }
 
-    /// haproxy where the application is otherwise, before `web`.
+    /// haproxy in the place of the application, in front of `web`.
     pub(crate) fn haproxy(&self, most: u32) -> Server {
         server::haproxy_at(&self.lab, &Place::of(&self.app, APP), WEB, most)
     }
 
-    /// PgBouncer before PostgreSQL.
+    /// PgBouncer in front of PostgreSQL.
     pub(crate) fn pgbouncer(&self, most: u32) -> Server {
         let postgres = POSTGRES.parse().expect("an address");
         server::pgbouncer_at(&self.lab, &Place::of(&self.web, PGBOUNCER), postgres, most)
     }
 
-    /// A server that answers with what it was sent.
+    /// A server that echoes what it receives.
     pub(crate) fn echo(&self) -> App {
         self.lab.serve_in(&self.web, "echo", "10.78.4.1:0")
     }
 
-    /// One short connection after the other, as fast as that goes.
+    /// Opens and closes connections one after the other, as fast as possible.
     pub(crate) fn short_connections(&self, server: &str, count: u32) {
         let helper = self.lab.helper().to_string_lossy().into_owned();
         self.load.run(&helper, &["short", server, &count.to_string()]);

@@ -14,12 +14,12 @@ use crate::{
     weir,
 };
 
-/// A kept run: a directory with `truth.jsonl`, `recording.weir`, what weir said live, and what applications wrote.
+/// A kept run: a directory with `truth.jsonl`, `recording.weir`, weir's live output, and the applications' stderr.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept(PathBuf);
 
 impl Kept {
-    /// The place of a run; what an earlier one has left there goes.
+    /// The directory of a run; that of an earlier run is removed.
     pub(crate) fn create(directory: &Path, scenario: &str, seed: u64) -> Result<Self> {
         let path = directory.join(format!("{scenario}-{seed}"));
         if path.exists() {
@@ -52,12 +52,12 @@ impl Kept {
         self.0.join("live.jsonl")
     }
 
-    /// What applications complain of.
+    /// The applications' stderr.
     pub(crate) fn log(&self) -> PathBuf {
         self.0.join("applications.log")
     }
 
-    /// By what this weir says of the recording; that is kept too, for readers.
+    /// Judges the incidents that this weir finds in the recording; they are kept too, for readers.
     pub(crate) fn judge(&self, known: &[String], only_lab: bool) -> Result<Judgement> {
         let truth = Truth::read(&self.truth())?;
         let said = weir::replay(&self.recording(), truth.learn_s, None)?;
@@ -66,7 +66,7 @@ impl Kept {
         self.judge_by(truth, &said, known, only_lab)
     }
 
-    /// By what it says without one of its rules.
+    /// The same without one of weir's rules.
     pub(crate) fn judge_without(&self, rule: &str, known: &[String], only_lab: bool) -> Result<Judgement> {
         let truth = Truth::read(&self.truth())?;
         let said = weir::replay(&self.recording(), truth.learn_s, Some(rule))?;
@@ -75,11 +75,11 @@ impl Kept {
 
     fn judge_by(&self, truth: Truth, said: &str, known: &[String], only_lab: bool) -> Result<Judgement> {
         let episodes = incident::parse(said).and_then(|events| incident::episodes(&events));
-        let episodes = episodes.with_context(|| format!("what weir says of {}", self.recording().display()))?;
+        let episodes = episodes.with_context(|| format!("the incidents of {}", self.recording().display()))?;
         Ok(judge(truth, episodes, known, only_lab))
     }
 
-    /// Whether the same weir said the same while it watched.
+    /// Whether the replay equals the live output.
     pub(crate) fn replays_as_it_was(&self) -> Result<bool> {
         let read = |path: PathBuf| fs::read(&path).with_context(|| format!("read {}", path.display()));
         Ok(read(self.live())? == read(self.0.join("replayed.jsonl"))?)

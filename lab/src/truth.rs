@@ -1,4 +1,4 @@
-//! What is known of a run by those who made it: `truth.jsonl`, written before anything that weir said is read.
+//! The truth of a run, from the script and the applications: `truth.jsonl`, written before any output of weir is read.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -13,32 +13,32 @@ use crate::measured::{Measured, Second};
 pub(crate) struct Truth {
     /// Which scenario, such as `F01`.
     pub(crate) scenario: String,
-    /// Which arrivals and offsets.
+    /// Decides arrivals and offsets.
     pub(crate) seed: u64,
     pub(crate) kind: Kind,
-    /// Seconds since 1970: weir observes.
+    /// When weir began to observe, seconds since 1970 like the others.
     pub(crate) from: f64,
-    /// The fault, or what only looks like one, begins.
+    /// The fault or the look-alike begins.
     pub(crate) t0: f64,
-    /// It is over.
+    /// The fault is over.
     pub(crate) t1: f64,
     /// The end of the run.
     pub(crate) until: f64,
-    /// The edge that it is about, for readers.
+    /// The edge that the scenario is about, for readers.
     pub(crate) edge: At,
-    /// What is to be raised, each in its own time.
+    /// Incidents due, each with its own time.
     pub(crate) must: Vec<Expected>,
-    /// What may be raised too.
+    /// Incidents that are allowed.
     pub(crate) may: Vec<Expected>,
-    /// What would be most wrong. Whatever is neither in `must` nor in `may` is wrong.
+    /// Incidents that are excluded by name. Everything that is neither in `must` nor in `may` is wrong.
     pub(crate) must_not: Vec<Expected>,
-    /// What weir was told of how long to learn.
+    /// weir's `--learn`.
     pub(crate) learn_s: u64,
-    /// Names and ports of all that runs in the scenario.
+    /// Names and ports of all services in the scenarios.
     pub(crate) lab: Vec<String>,
     /// What the applications measured, in each phase.
     pub(crate) measured: BTreeMap<String, Measured>,
-    /// Of all processors' time, the share that was taken, by whomever, in each phase.
+    /// The share of all processors' time that was used, by the whole host, in each phase.
     #[serde(default)]
     pub(crate) busy: BTreeMap<String, f64>,
     /// What the applications measured by the second, by application.
@@ -49,21 +49,21 @@ pub(crate) struct Truth {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
     Fault,
-    /// Nothing at `warn` or above is right.
+    /// No alert is right.
     Healthy,
 }
 
-/// What may be said of a run.
+/// An incident that is due, allowed or excluded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expected {
     pub(crate) signal: String,
-    /// Any of these; with none, any.
+    /// Any of these; empty for any class.
     #[serde(default)]
     pub(crate) class: Vec<String>,
     #[serde(default)]
     pub(crate) at: At,
-    /// From `t0` on at most; only of what must be raised.
+    /// Seconds from `t0` until it is due; only in `must`.
     #[serde(default)]
     pub(crate) ttd_s: Option<f64>,
 }
@@ -106,8 +106,8 @@ impl Truth {
 }
 
 impl At {
-    /// Whether this is where `client` and `server` are. Where only a port is known of a server, as where its name is not,
-    /// the port decides; a client that the incident does not name is no contradiction.
+    /// Whether an incident with these ends is at this place. The port of a server decides where both have one, as a server may
+    /// have lost its name; an incident without a client contradicts none.
     pub(crate) fn holds(&self, client: Option<&str>, server: Option<&str>) -> bool {
         let client = client.map(bare);
         let client = client.as_deref();
@@ -134,7 +134,7 @@ impl At {
     }
 }
 
-/// Where an incident is about one process of a service, it says which: `app.py (pid 812)`.
+/// The service's name, without the process that an incident may name: `app.py (pid 812)`.
 fn bare(name: &str) -> String {
     let process = name.split_once(" (pid ").and_then(|(name, rest)| Some((name, rest.split_once(')')?)));
     match process {

@@ -1,4 +1,4 @@
-//! The weir that is judged: it records a run, and says of a recording what is wrong.
+//! The weir that is judged: it records a run, and judges a recording.
 
 use std::{
     fs::File,
@@ -24,14 +24,14 @@ pub(crate) fn binary() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// A weir that watches and records. What it says goes to a file that nobody reads yet.
+/// A weir that watches and records. Its output goes to a file that is not read before the truth is written.
 pub(crate) struct Watching {
     process: Process,
     stderr: Lines,
 }
 
 impl Watching {
-    /// Returns once it observes.
+    /// Returns when it observes.
     pub(crate) fn start(learn: Duration, recording: &Path, said: &Path) -> Result<Self> {
         let said = File::create(said).with_context(|| format!("create {}", said.display()))?;
         let mut command = Command::new(binary()?);
@@ -57,12 +57,12 @@ impl Watching {
     }
 }
 
-/// What weir says of a recording, as lines, with all its rules or without one of them. No privileges needed.
+/// The incidents of a recording as JSON lines, by all rules or without one of them. Needs no privileges.
 pub(crate) fn replay(recording: &Path, learn_s: u64, without: Option<&str>) -> Result<String> {
     judged(recording, learn_s, "jsonl", without)
 }
 
-/// The signals that this weir has: it lists them in its document of any recording.
+/// The signals of this weir: its document of any recording lists them.
 pub(crate) fn signals(recording: &Path) -> Result<Vec<String>> {
     let document: Value = serde_json::from_str(&judged(recording, 30, "json", None)?).context("weir's document")?;
     let rows = document["signals"].as_array().context("weir's document lists no signals")?;

@@ -8,7 +8,7 @@ use crate::command::{Elevation, cargo, run};
 use crate::run::{binary, build_command};
 use crate::setup::{Extra, setup};
 
-/// Runs the bench with these arguments; it describes them itself.
+/// Runs the bench with these arguments. The bench has its own help.
 pub(crate) fn bench(args: &[OsString]) -> Result<()> {
     let elevation = Elevation::find("load programs into the kernel")?;
     setup(Extra::None)?;

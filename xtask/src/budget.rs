@@ -1,4 +1,4 @@
-//! What the kernel makes of each program, beside what was agreed to be enough.
+//! The size of each program in the kernel, compared with its budget.
 
 use anyhow::{Result, bail};
 use weir_tests::budget::{Budget, Measured};
@@ -30,7 +30,10 @@ pub(crate) fn budget(then: Then) -> Result<()> {
     match then {
         Then::Write => budget.write(measured),
         Then::Check if !findings.is_empty() => {
-            bail!("over budget; shrink it, or agree with `cargo xtask budget --write`:\n{}", findings.join("\n"))
+            bail!(
+                "over budget; shrink it, or raise the budget with `cargo xtask budget --write`:\n{}",
+                findings.join("\n")
+            )
         }
         Then::Check | Then::Show => Ok(()),
     }

@@ -1,5 +1,5 @@
-//! Debian's packages of other releases and architectures than this machine's, with apt doing what it is good at:
-//! mirrors, signatures, dependencies. It keeps all of its state in our cache; the machine's own stays as it is.
+//! Debian's packages of other releases and architectures than this machine's, by apt: mirrors, signatures, dependencies. Its state
+//! is in a cache of our own; the machine's stays unchanged.
 
 use std::env;
 use std::fs;
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use crate::command::{command, output, run};
 use crate::dist::Arch;
 
-/// Debian's keys: a mirror is trusted with nothing.
+/// Debian's keys: mirrors are not trusted.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// Names a mirror of Debian where apt is configured with another distribution's.
 const MIRROR: &str = "WEIR_DEBIAN_MIRROR";
@@ -54,7 +54,7 @@ impl Release {
             fs::create_dir_all(&sub).with_context(|| format!("cannot create {}", sub.display()))?;
         }
         fs::write(dir.join("sources.list"), sources).context("cannot write apt's sources")?;
-        // Nothing is installed, so dependencies are brought whole.
+        // No package counts as installed, so that all dependencies are downloaded.
         fs::write(dir.join("status"), "").context("cannot write apt's status")?;
         let release = Self { dir, arch };
         run(release.apt("apt-get").args(["-q=2", "--error-on=any", "update"]))
@@ -113,9 +113,9 @@ impl Release {
             format!("Dir::Cache::archives={}", at("archives")),
             format!("APT::Architecture={arch}"),
             format!("APT::Architectures={arch}"),
-            // The cache may lie where apt's own user may not look.
+            // apt's own user may not have access to the cache.
             "APT::Sandbox::User=root".into(),
-            // The indexes of releases that have come to their end are not signed anew.
+            // Releases past their end of life get no new signatures.
             "Acquire::Check-Valid-Until=false".into(),
             "Acquire::Languages=none".into(),
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".into(),

@@ -1,4 +1,4 @@
-//! The binaries that are given away: one file for each architecture, which needs nothing of the machine but its kernel.
+//! The binaries for distribution: one file for each architecture, which needs nothing of the machine but its kernel.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,13 +24,13 @@ pub(crate) enum Arch {
 /// musl: a static binary of glibc would still look for parts of it at run time.
 const ARCHES: [Arch; 2] = [Arch::X86_64, Arch::Aarch64];
 const MIB: u64 = 1 << 20;
-/// A download of a moment and a small image layer; weir was at 4 MiB when this was agreed.
+/// A short download and a small image layer: a choice, when weir was at 4 MiB.
 const LARGEST: u64 = 12 * MIB;
-/// For programs that leave this machine: what debuggers need would be nine tenths of the file. As an argument, because
-/// the build of the kernel half, which keeps its debug information, would inherit a variable.
+/// Debug information would be nine tenths of the file. As an argument, because the build of the kernel half, which keeps its
+/// debug information, would inherit a variable.
 const STRIP: &str = "profile.release.strip=\"symbols\"";
 
-/// Builds all of them into target/dist and checks that they are what they should be.
+/// Builds all of them into target/dist and checks architecture, linkage and size.
 pub(crate) fn dist() -> Result<()> {
     setup(Extra::Dist)?;
     let built = ARCHES.map(|arch| build(arch).map(|path| (arch, path)));
@@ -56,7 +56,7 @@ pub(crate) fn build(arch: Arch) -> Result<PathBuf> {
         .and_then(|_| fs::rename(&new, &path))
         .with_context(|| format!("cannot copy {} to {}", built.display(), path.display()))?;
     let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    check(&bytes, arch).with_context(|| format!("{} is not fit to be given away", path.display()))?;
+    check(&bytes, arch).with_context(|| format!("{} is not fit for distribution", path.display()))?;
     Ok(path)
 }
 
@@ -75,7 +75,7 @@ fn check(bytes: &[u8], arch: Arch) -> Result<()> {
     Ok(())
 }
 
-/// Brings what building for these targets needs: their standard library, which contains the linker's start files.
+/// Installs what these targets need: their standard library, which contains the linker's start files.
 pub(crate) fn targets() -> Result<()> {
     for arch in ARCHES {
         let library = output(command("rustc").args(["--print", "target-libdir", "--target", arch.target()]))?;
@@ -95,7 +95,7 @@ pub(crate) fn targets() -> Result<()> {
     Ok(())
 }
 
-/// A command that builds for `arch` what runs in a guest beside weir.
+/// A command that builds the other programs of a guest for `arch`.
 pub(crate) fn guest_build<'a>(arch: Arch, args: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = cargo(args);
     // Without debug information a tenth of the size; the kernel unpacks all of it at every boot.

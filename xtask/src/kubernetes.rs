@@ -1,7 +1,7 @@
 //! The resolver against a real Kubernetes API server, which is built here from Debian's source.
 //!
 //! Not part of `cargo xtask test`: it takes some 10 minutes of processor time once, and Debian 12, the last release
-//! with that source. What the API does not do by itself is tested there against a server of our own.
+//! with that source. Failures of the API are tested there against a server of our own.
 
 use std::fs;
 use std::path::Path;
@@ -39,7 +39,7 @@ fn build(dir: &Path, server: &Path) -> Result<()> {
     )?;
     let mut make = command("make");
     make.current_dir(&source).arg("WHAT=cmd/kube-apiserver").env("PATH", path);
-    // All that it needs lies in its vendor directory.
+    // All dependencies are in its vendor directory.
     make.env("GOFLAGS", "-mod=vendor").env("GOPROXY", "off").env("GO111MODULE", "auto").env("CGO_ENABLED", "0");
     make.env("GOPATH", source.join(".go")).env("HOME", dir);
     run(&mut make)?;

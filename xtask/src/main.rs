@@ -23,7 +23,7 @@ use setup::Extra;
 
 /// Build, run and test weir.
 ///
-/// Start with `cargo xtask run`: it brings the build tools, builds weir and shows the edges of this machine.
+/// Start with `cargo xtask run`: it installs the build tools, builds weir and shows the edges of this machine.
 /// Before you propose a change, `cargo xtask test` must pass.
 #[derive(Parser)]
 #[command(name = "xtask", bin_name = "cargo xtask")]
@@ -34,21 +34,21 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Bring what this machine lacks to build weir, or say what to run
+    /// Install what this machine lacks to build weir, or print what to run
     ///
     /// Checks for bpf-linker at the pinned version and for the rust-src component, and installs what is missing for
-    /// the current user. What is already there is left alone, so it costs nothing to repeat; the other commands do
+    /// the current user. What is installed already is left unchanged, so it costs nothing to repeat; the other commands do
     /// it first.
     Setup {
-        /// Also the servers and tools of the kernel tests
+        /// Also the servers and tools of the tests
         ///
-        /// On Debian, missing packages are installed with apt-get, through sudo unless you are root; their services
+        /// cargo-deny at its pinned version is installed for the current user. On Debian, missing packages are installed with apt-get, through sudo unless you are root; their services
         /// are not left running. Elsewhere, missing programs are listed and nothing is installed.
         #[arg(long)]
         tests: bool,
         /// Also the servers, load generators and other tools of the bench
         ///
-        /// In the same way. A tool that cannot be had is a column without numbers, not a failure.
+        /// In the same way. A tool that cannot be installed is a column without numbers, not a failure.
         #[arg(long)]
         bench: bool,
         /// Also the servers and libraries of the fault lab
@@ -92,7 +92,7 @@ enum Task {
         #[arg(long)]
         fast: bool,
     },
-    /// Show what the kernel makes of each program, beside its budget in ebpf/budget.json (root, or sudo)
+    /// Show the size of each program in the kernel, beside its budget in ebpf/budget.json (root, or sudo)
     ///
     /// Verified instructions, byte code, machine code and stack, as `weir doctor` reads them from the running kernel.
     /// The budget has an entry for each kernel series and architecture; on another kernel, byte code is compared
@@ -101,23 +101,23 @@ enum Task {
         /// Fail if a program is more than 5% over its budget
         #[arg(long)]
         check: bool,
-        /// Make what was measured the budget for this kernel
+        /// Write the measured sizes as the budget for this kernel
         #[arg(long, conflicts_with = "check")]
         write: bool,
     },
-    /// Measure what weir costs, against nothing, floors and other tools (root, or sudo)
+    /// Measure the cost of weir, compared with nothing, floors and other tools (root, or sudo)
     ///
     /// Builds weir and the bench in release and runs the bench; `cargo xtask bench --help` is the bench's own help.
-    /// `cargo xtask setup --bench` brings the servers and tools.
+    /// `cargo xtask setup --bench` installs the servers and tools.
     #[command(disable_help_flag = true)]
     Bench {
         /// Arguments for the bench
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
-    /// Break real software in known ways, and score what `weir signals` says of it (root, or sudo)
+    /// Break real software in known ways, and score the incidents of `weir signals` (root, or sudo)
     ///
-    /// Brings the servers, builds weir and the lab, and runs the lab; `cargo xtask lab --help` is the lab's own help.
+    /// Installs the servers, builds weir and the lab, and runs the lab; `cargo xtask lab --help` is the lab's own help.
     /// Exits with 0 if all targets are met, 1 if one is missed, 2 if something could not run.
     #[command(disable_help_flag = true)]
     Lab {
@@ -141,10 +141,14 @@ enum Task {
     /// Builds the API server from Debian's source once, some 10 minutes of processor time, and keeps it in target/.
     /// It listens on the loopback only, and is gone after the test.
     Kubernetes,
-    /// Check what the compiler cannot: file lengths, leftovers, probes without a test, dead links
+    /// Check what the compiler cannot: file lengths, leftovers, probes without a test, dead links, wording
     ///
     /// Each finding names the file and the fix.
-    Tidy,
+    Tidy {
+        /// Only list every word of the wording list, allowed or not
+        #[arg(long)]
+        words: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -182,7 +186,8 @@ fn run_task(task: Task) -> Result<ExitCode> {
         Task::Dist => dist::dist(),
         Task::Vm(options) => vm::vm(&options),
         Task::Kubernetes => kubernetes::kubernetes(),
-        Task::Tidy => tidy::tidy(),
+        Task::Tidy { words: true } => tidy::list_words(),
+        Task::Tidy { words: false } => tidy::tidy(),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

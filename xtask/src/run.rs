@@ -19,7 +19,7 @@ pub(crate) fn build(debug: bool) -> Result<()> {
     Ok(())
 }
 
-/// Builds weir and becomes `weir edges`: replaced, not a child, so that Ctrl-C reaches weir and nobody else.
+/// Builds weir and becomes `weir edges`: replaced, not a child, so that Ctrl-C reaches weir alone.
 pub(crate) fn run(args: &[OsString]) -> Result<()> {
     let elevation = Elevation::find("load programs into the kernel")?;
     setup(Extra::None)?;

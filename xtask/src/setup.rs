@@ -1,4 +1,4 @@
-//! Brings what a machine lacks to build and test weir.
+//! Installs what a machine lacks to build and test weir.
 
 use std::path::Path;
 
@@ -7,10 +7,37 @@ use anyhow::{Result, bail, ensure};
 use crate::command::{Elevation, cargo, command, describe, find, output, run};
 use crate::dist::targets;
 
-/// Pinned, because it writes the byte code that the verifiers of all supported kernels must accept.
-const BPF_LINKER: &str = "0.10.3";
+/// A program that cargo builds and installs, at a pinned version.
+struct CargoTool {
+    /// Of the package and of the program.
+    name: &'static str,
+    version: &'static str,
+    /// More arguments of `cargo install`.
+    options: &'static [&'static str],
+    /// How long the installation takes on two processors.
+    takes: &'static str,
+    /// A sentence: what it does and why at this version.
+    purpose: &'static str,
+}
 
-/// What to bring beside the build tools.
+const BPF_LINKER: CargoTool = CargoTool {
+    name: "bpf-linker",
+    version: "0.10.3",
+    options: &[],
+    takes: "about a minute",
+    purpose: "It links the kernel half of weir, at a pinned version so that every build gives the verifiers the same byte code.",
+};
+
+const CARGO_DENY: CargoTool = CargoTool {
+    name: "cargo-deny",
+    version: "0.20.2",
+    // Unoptimized and without debug information: 80 s of processor time to build, and 2 s for a check of this workspace.
+    options: &["--debug", "--config", "profile.dev.debug=false"],
+    takes: "about two minutes",
+    purpose: "It checks licences and sources of all dependencies, at a pinned version because deny.toml follows its format.",
+};
+
+/// What to install besides the build tools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extra {
     None,
@@ -20,11 +47,11 @@ pub(crate) enum Extra {
     Bench,
     /// Servers of the fault lab, and libraries of its applications.
     Lab,
-    /// Targets of the binaries that are given away.
+    /// Targets of the static binaries.
     Dist,
     /// The same, and what runs virtual machines.
     Vm,
-    /// What builds and runs a Kubernetes API server.
+    /// Tools that build and run a Kubernetes API server.
     Kubernetes,
 }
 
@@ -106,7 +133,7 @@ const KUBERNETES_PACKAGES: &[Package] = &[
     Package { name: "debian-archive-keyring", programs: &["apt-get"], service: None },
 ];
 
-/// Only what boots and fills a guest; its kernel and programs are fetched by `cargo xtask vm`.
+/// Only what builds and boots a guest; `cargo xtask vm` fetches its kernel and programs.
 const VM_PACKAGES: &[Package] = &[
     Package { name: "qemu-system-x86", programs: &["qemu-system-x86_64"], service: None },
     Package { name: "qemu-system-arm", programs: &["qemu-system-aarch64"], service: None },
@@ -116,13 +143,13 @@ const VM_PACKAGES: &[Package] = &[
     Package { name: "debian-archive-keyring", programs: &["apt-get", "dpkg-deb"], service: None },
 ];
 
-/// Brings the build tools and what else is asked for.
+/// Installs the build tools and `extra`.
 pub(crate) fn setup(extra: Extra) -> Result<()> {
-    bpf_linker()?;
+    BPF_LINKER.bring()?;
     rust_src()?;
     match extra {
         Extra::None => Ok(()),
-        Extra::Tests => packages(TEST_PACKAGES, "the kernel tests"),
+        Extra::Tests => CARGO_DENY.bring().and_then(|()| packages(TEST_PACKAGES, "the kernel tests")),
         Extra::Bench => packages(BENCH_PACKAGES, "the benches"),
         Extra::Lab => packages(LAB_PACKAGES, "the fault lab"),
         Extra::Dist => static_builds(),
@@ -134,39 +161,6 @@ pub(crate) fn setup(extra: Extra) -> Result<()> {
 fn static_builds() -> Result<()> {
     targets()?;
     packages(DIST_PACKAGES, "static binaries")
-}
-
-fn bpf_linker() -> Result<()> {
-    let found = linker_version();
-    if found.as_deref() == Some(BPF_LINKER) {
-        return Ok(());
-    }
-    let found = found.map_or_else(|| "not found".into(), |version| format!("at version {version}"));
-    eprintln!(
-        "bpf-linker is {found}; installing {BPF_LINKER}, which takes about a minute.\n\
-         It links the kernel half of weir, at a pinned version so that everyone loads the same byte code."
-    );
-    let mut install = cargo(["install", "bpf-linker", "--version", BPF_LINKER, "--locked"]);
-    run(&mut install)?;
-    let now = linker_version();
-    ensure!(
-        now.as_deref() == Some(BPF_LINKER),
-        "bpf-linker {BPF_LINKER} is installed, but `bpf-linker --version` {}: put cargo's bin directory first on PATH, \
-         or, if it is, repeat `{} --force`",
-        now.map_or_else(|| "fails".into(), |version| format!("says {version}")),
-        describe(&install),
-    );
-    Ok(())
-}
-
-/// `None` also if it does not run, such as for a missing library.
-fn linker_version() -> Option<String> {
-    parse_version(&output(command("bpf-linker").arg("--version")).ok()?).map(Into::into)
-}
-
-/// The version in `bpf-linker 0.10.3`, whatever follows it.
-fn parse_version(printed: &str) -> Option<&str> {
-    printed.strip_prefix("bpf-linker ")?.split_whitespace().next()
 }
 
 fn rust_src() -> Result<()> {
@@ -190,7 +184,7 @@ fn packages(wanted: &'static [Package], purpose: &str) -> Result<()> {
     if find("dpkg-query").is_none() || find("apt-get").is_none() {
         return programs(wanted, purpose);
     }
-    // It fails if it does not know one of them, and lists the others all the same.
+    // It fails if it does not know one of them, and still lists the others.
     let listing = command("dpkg-query")
         .args(["-W", "-f", "${Package} ${Status}\n"])
         .args(wanted.iter().map(|p| p.name))
@@ -212,10 +206,10 @@ fn packages(wanted: &'static [Package], purpose: &str) -> Result<()> {
     run(apt().arg("update"))?;
     run(apt().args(["install", "-y", "--no-install-recommends"]).args(&names))?;
 
-    // systemd does not ask for the runlevel. Only services that came just now: others have an owner.
+    // systemd ignores the runlevel. Only services installed just now are stopped: others have an owner.
     let services = missing.iter().filter_map(|package| package.service).collect::<Vec<_>>();
     if !services.is_empty() && Path::new("/run/systemd/system").exists() {
-        eprintln!("stopping what Debian started on installation; {purpose} start their own servers");
+        eprintln!("stopping the services that Debian started on installation; {purpose} start their own servers");
         run(elevation.command("systemctl").args(["disable", "--now"]).args(services))?;
     }
     Ok(())
@@ -223,7 +217,7 @@ fn packages(wanted: &'static [Package], purpose: &str) -> Result<()> {
 
 /// The packages that are not in dpkg-query's `listing` as installed.
 fn missing_packages(wanted: &'static [Package], listing: &str) -> Vec<&'static Package> {
-    // The first word of a status is what the administrator wants, such as "install" or "hold".
+    // The first word of a status is the administrator's wish, such as "install" or "hold".
     let installed = |package: &Package| {
         listing
             .lines()
@@ -241,16 +235,54 @@ fn programs(wanted: &[Package], purpose: &str) -> Result<()> {
     Ok(())
 }
 
+// === impl CargoTool ===
+
+impl CargoTool {
+    /// Installs it where it is missing or of another version.
+    fn bring(&self) -> Result<()> {
+        let Self { name, version, options, takes, purpose } = self;
+        let found = self.installed();
+        if found.as_deref() == Some(version) {
+            return Ok(());
+        }
+        let found = found.map_or_else(|| "not found".into(), |found| format!("at version {found}"));
+        eprintln!("{name} is {found}; installing {version}, which takes {takes}.\n{purpose}");
+        let mut install =
+            cargo(["install", name, "--version", version, "--locked"].into_iter().chain(options.iter().copied()));
+        run(&mut install)?;
+        let now = self.installed();
+        ensure!(
+            now.as_deref() == Some(version),
+            "{name} {version} is installed, but `{name} --version` {}: put cargo's bin directory first on PATH, \
+             or, if it is, repeat `{} --force`",
+            now.map_or_else(|| "fails".into(), |found| format!("prints {found}")),
+            describe(&install),
+        );
+        Ok(())
+    }
+
+    /// Its version; `None` also if it does not run, such as for a missing library.
+    fn installed(&self) -> Option<String> {
+        parse_version(self.name, &output(command(self.name).arg("--version")).ok()?).map(Into::into)
+    }
+}
+
+/// The version in `bpf-linker 0.10.3`, whatever follows it.
+fn parse_version<'a>(name: &str, printed: &'a str) -> Option<&'a str> {
+    printed.strip_prefix(name)?.strip_prefix(' ')?.split_whitespace().next()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_version_is_the_second_word() {
-        assert_eq!(parse_version("bpf-linker 0.10.3\n"), Some("0.10.3"));
-        assert_eq!(parse_version("bpf-linker 0.11.0 (LLVM 22)\n"), Some("0.11.0"));
-        assert_eq!(parse_version("bpf-linker "), None);
-        assert_eq!(parse_version("ld 0.10.3"), None);
+        assert_eq!(parse_version("bpf-linker", "bpf-linker 0.10.3\n"), Some("0.10.3"));
+        assert_eq!(parse_version("bpf-linker", "bpf-linker 0.11.0 (LLVM 22)\n"), Some("0.11.0"));
+        assert_eq!(parse_version("bpf-linker", "bpf-linker "), None);
+        assert_eq!(parse_version("bpf-linker", "bpf-linkers 1.0.0"), None);
+        assert_eq!(parse_version("bpf-linker", "ld 0.10.3"), None);
     }
 
     #[test]

@@ -57,6 +57,7 @@ fn steps(filter: Option<&str>, fast: bool, elevation: Elevation) -> Vec<Step> {
     if filter.is_none() {
         steps.push(Step { name: "tidy", work: Work::Tidy });
         if !fast {
+            steps.push(command("dependencies", cargo(["deny", "--locked", "check", "bans", "licenses", "sources"])));
             steps.push(command("format", cargo(["fmt", "--all", "--check"])));
             let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
             steps.push(command("lints", cargo(clippy)));
@@ -172,7 +173,7 @@ mod tests {
         ];
         assert_eq!(names(Some("connect"), false), tests);
         assert_eq!(names(None, true), [&["tidy"][..], &tests].concat());
-        let first = ["tidy", "format", "lints", "lints of the kernel half"];
+        let first = ["tidy", "dependencies", "format", "lints", "lints of the kernel half"];
         assert_eq!(names(None, false), [&first[..], &tests, &["oldest and newest kernel"]].concat());
     }
 

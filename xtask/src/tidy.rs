@@ -1,6 +1,9 @@
-//! What holds across files, where no compiler looks.
+//! Checks across files that no compiler makes.
 
 mod links;
+mod paths;
+mod prose;
+mod words;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -25,7 +28,7 @@ const PROBES: &str = "ebpf/src/probe";
 const PROBE_NAMES: &str = "ebpf/abi/src/probe.rs";
 const PROBE_TESTS: &str = "tests/tests";
 
-/// One thing to repair.
+/// One problem, and its fix.
 #[derive(Debug, PartialEq, Eq)]
 struct Finding {
     /// Relative to the root, with a line where there is one.
@@ -56,6 +59,14 @@ pub(crate) fn tidy() -> Result<()> {
         findings.extend(links::dead_links(root, file, &read(root, file)?));
     }
 
+    let mut listed = Vec::new();
+    for file in files.iter().filter(|file| may_hold_prose(file)) {
+        let text = read(root, file)?;
+        findings.extend(paths::dead_paths(root, file, &text));
+        listed.extend(words::words(file, &text));
+    }
+    findings.extend(words::over_budget(listed));
+
     for finding in &findings {
         eprintln!("{finding}");
     }
@@ -64,6 +75,22 @@ pub(crate) fn tidy() -> Result<()> {
         1 => bail!("1 thing to tidy"),
         n => bail!("{n} things to tidy"),
     }
+}
+
+/// Prints every word of the list in the tree, allowed or not.
+pub(crate) fn list_words() -> Result<()> {
+    let root = root();
+    let mut files = Vec::new();
+    walk(root, root, &mut files)?;
+    for file in files.iter().filter(|file| may_hold_prose(file)) {
+        words::words(file, &read(root, file)?).iter().for_each(|finding| println!("{finding}"));
+    }
+    Ok(())
+}
+
+/// Files whose comments or text people read.
+fn may_hold_prose(file: &Path) -> bool {
+    ["rs", "md", "py", "go", "java", "toml", "yaml", "service", "sh"].iter().any(|kind| has_extension(file, kind))
 }
 
 /// All files below `dir`, relative to `root`, in order. Hidden directories and build output hold nothing of ours.

@@ -1,4 +1,4 @@
-//! One run of one subject, and what many of them say.
+//! One run of one subject, and the summary of many.
 
 use std::time::{Duration, Instant};
 

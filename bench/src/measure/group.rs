@@ -1,7 +1,7 @@
-//! Processor time from outside, for all that takes part in a workload.
+//! Processor time from outside, for all processes of a workload.
 //!
 //! A control group of the bench's own holds the servers and load generators; the kernel adds up its time in
-//! nanoseconds, processes that have ended included, and what interrupts do in their names. Program run times
+//! nanoseconds, including processes that have ended and interrupts that run in their names. Program run times
 //! (`run_time_ns`) would leave out the dispatch, and the time of the whole machine would include everyone else's.
 
 use std::{fs, os::unix::process::CommandExt as _, path::PathBuf, process::Command};
@@ -59,7 +59,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Not while a process is in it; an empty directory is what then stays.
+        // It fails while a process is in it, and leaves an empty directory.
         let _ = fs::remove_dir(&self.path);
     }
 }

@@ -1,4 +1,4 @@
-//! Who runs first. Others may use the machine meanwhile; what is measured should not wait for them.
+//! Scheduling priority. Others may use the machine meanwhile; what is measured should not wait for them.
 
 use std::{fs, io::Error, os::unix::process::CommandExt as _, process::Command};
 
@@ -10,8 +10,8 @@ use super::process;
 const FIFO_PRIORITY: i32 = 10;
 const FIRST: i32 = -20;
 
-/// Puts this process, and all it will start, before everyone else. With autogroup, nice counts only within a session:
-/// the session itself must be raised, so the bench makes one of its own.
+/// Raises this process and all its children above all others. With autogroup, nice counts only within a session: the session
+/// itself must be raised, so the bench creates its own.
 pub(crate) fn raise_self() {
     // SAFETY: no arguments. It fails if the process leads a group: then its session is raised as it is.
     unsafe { libc::setsid() };
@@ -24,13 +24,13 @@ pub(crate) fn raise_tree(pid: u32) {
 }
 
 fn raise(pid: u32) {
-    // What cannot be raised shows as a wider spread, not as a wrong number.
+    // Without the priority the spread is wider, and the numbers are still right.
     let _ = fs::write(format!("/proc/{pid}/autogroup"), FIRST.to_string());
     // SAFETY: no pointers.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, FIRST) };
 }
 
-/// One of two processors, so that who shares a processor with whom does not change from run to run.
+/// One of two processors, so that the same processes share a processor in every run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     /// The first processor.
@@ -66,13 +66,13 @@ impl Alone {
     /// In real time, on the last processor the bench may use: the first serves more interrupts.
     pub(crate) fn take() -> Result<Self> {
         let alone = Self::pin()?;
-        // Refused, the spread is wider.
+        // If it is refused, the spread is wider.
         schedule(libc::SCHED_FIFO, FIFO_PRIORITY);
         Ok(alone)
     }
 
-    /// Pinned only. For who runs for long: the kernel takes a twentieth of each second from real time where others
-    /// wait for the processor, which is 50 ms of silence.
+    /// Pinned only, for long runs: the kernel takes a twentieth of each second from real-time threads where others wait for the
+    /// processor, which is a gap of 50 ms.
     pub(crate) fn pin() -> Result<Self> {
         // SAFETY: a plain C structure, for which all zeroes is a value.
         let mut before: libc::cpu_set_t = unsafe { std::mem::zeroed() };

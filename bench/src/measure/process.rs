@@ -1,4 +1,4 @@
-//! Child processes that end with the bench, and what a process has used, as the kernel's clocks tell from outside.
+//! Child processes that end with the bench, and what a process has used, by the kernel's clocks from outside.
 
 use std::{
     fs,
@@ -90,7 +90,7 @@ impl Drop for Process {
     }
 }
 
-/// The lines of a stream, read aside as they come.
+/// The lines of a stream, read by a thread as they come.
 pub(crate) struct Lines {
     receiver: mpsc::Receiver<String>,
     seen: String,
@@ -110,14 +110,14 @@ impl Lines {
         Self { receiver, seen: String::new() }
     }
 
-    /// Waits for a line that begins with `start`; else the error says what came instead.
+    /// Waits for a line that begins with `start`; else the error contains what came instead.
     pub(crate) fn wait_for(&mut self, start: &str, deadline: Duration) -> Result<()> {
         let until = Instant::now() + deadline;
         loop {
             match self.receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(line) if line.starts_with(start) => return Ok(()),
                 Ok(line) => self.seen.push_str(&(line + "\n")),
-                Err(_) => bail!("no line {start:?} within {deadline:?}; it said: {}", self.seen.trim()),
+                Err(_) => bail!("no line {start:?} within {deadline:?}; its output: {}", self.seen.trim()),
             }
         }
     }

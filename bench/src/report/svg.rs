@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 const FONT: &str = "font-family=\"sans-serif\"";
-/// Colours that differ in lightness too, for who sees them as greys.
+/// Colours that differ in lightness too, for readers who see them as greys.
 pub(super) const COLOURS: [&str; 6] = ["#9aa0a6", "#7fb3d5", "#1f618d", "#c0392b", "#e59866", "#7d6608"];
 
 /// A drawing of this size.

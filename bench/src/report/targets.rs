@@ -1,4 +1,4 @@
-//! What weir promises, and whether it holds.
+//! weir's promises of cost, and whether they hold.
 
 use crate::{
     results::{Cell, Results},
@@ -15,7 +15,7 @@ pub(crate) struct Target {
     pub(crate) found: Option<String>,
     /// Whether it holds.
     pub(crate) holds: Option<bool>,
-    /// Whether the limit is missed or held by less than two runs of nothing differed: then the row cannot tell.
+    /// Whether the distance to the limit is less than the difference of two runs of nothing: then the row cannot resolve it.
     pub(crate) unresolved: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Programs of others. One more program on a hook makes every program on it dearer, so a bench beside them would
+//! BPF programs of others. One more program on a hook makes every program on it more expensive, so a bench beside them would
 //! measure something else.
 
 use std::{
@@ -32,10 +32,10 @@ pub(crate) fn observers() -> Vec<ProgramInfo> {
     loaded_programs().flatten().filter(|program| OBSERVING.contains(&program.program_type())).collect()
 }
 
-/// Waits until nobody observes.
+/// Waits until no other program observes.
 ///
 /// # Errors
-/// Names those who still do.
+/// Names the programs that still do.
 pub(crate) fn wait_until_none() -> Result<()> {
     let start = Instant::now();
     loop {
@@ -46,7 +46,7 @@ pub(crate) fn wait_until_none() -> Result<()> {
         if start.elapsed() > LETS_GO_WITHIN {
             let named: Vec<String> = programs.iter().map(describe).collect();
             bail!(
-                "other BPF programs observe this kernel, and the cost of weir cannot be told from theirs: {}; end what \
+                "other BPF programs observe this kernel, and their cost cannot be separated from that of weir: {}; end what \
                  runs them and repeat (`bpftool prog` lists them)",
                 named.join(", ")
             );

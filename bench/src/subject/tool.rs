@@ -58,7 +58,7 @@ impl Tool {
     }
 }
 
-/// Where a program is. Also looks in /usr/sbin, which is not in everyone's PATH.
+/// Where a program is. Also looks in /usr/sbin, which is not in every user's PATH.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let directories = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{Run, Workload};
-use crate::{lab::Lab, measure::process::cpu_ns};
+use crate::{measure::process::cpu_ns, site::Site};
 
 const CHUNK: usize = 128 << 10;
 const MIB: u64 = 1 << 20;
@@ -20,8 +20,8 @@ struct Bulk {
     mib: u64,
 }
 
-pub(super) fn bulk(lab: &Rc<Lab>) -> Result<Box<dyn Workload>> {
-    Ok(Box::new(Bulk { mib: lab.scaled(3000) }))
+pub(super) fn bulk(site: &Rc<Site>) -> Result<Box<dyn Workload>> {
+    Ok(Box::new(Bulk { mib: site.scaled(3000) }))
 }
 
 impl Workload for Bulk {

@@ -13,8 +13,8 @@ use anyhow::{Context as _, Result};
 
 use super::{Run, Workload};
 use crate::{
-    lab::Lab,
     measure::process::{Lines, Process},
+    site::Site,
 };
 
 /// Files that a process keeps for other purposes.
@@ -24,9 +24,9 @@ const OPENS_WITHIN: Duration = Duration::from_secs(60);
 /// Connections with both ends in one process. An edge is a client process and a dialled address.
 pub(crate) struct Crowd {
     pairs: Vec<(TcpStream, TcpStream)>,
-    /// Kept open: of connections that were there before it, weir tells servers from clients by who listens.
+    /// Kept open: for connections older than weir, the listening port shows which end is the server.
     _listener: TcpListener,
-    /// Where a process may not open as many files as it takes, others hold the rest.
+    /// Where a process may not open enough files, other processes hold the rest.
     helpers: Vec<Helper>,
 }
 
@@ -81,7 +81,7 @@ fn address(index: u32) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 1, 0, 0)) + index)
 }
 
-/// Has this process open as many files as wanted, or as it may; how many.
+/// Raises this process's limit of open files to `wanted`, or as far as allowed; returns the limit.
 fn allow_files(wanted: u64) -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is valid for the call.
@@ -121,7 +121,7 @@ impl Helper {
     }
 }
 
-/// What a helper does: opens, and speaks for each line of its standard input.
+/// A helper process: opens connections, and sends one round on each for each line of its standard input.
 pub(crate) fn help(addresses: u32, connections: u32) -> Result<()> {
     let mut crowd = Crowd::of_this_process(addresses, connections, Vec::new())?;
     println!("ready");
@@ -138,8 +138,8 @@ struct Idle {
     span: Duration,
 }
 
-pub(super) fn idle(lab: &Rc<Lab>) -> Result<Box<dyn Workload>> {
-    Ok(Box::new(Idle { crowd: Crowd::open(1000, 5000)?, span: Duration::from_millis(lab.scaled(2500)) }))
+pub(super) fn idle(site: &Rc<Site>) -> Result<Box<dyn Workload>> {
+    Ok(Box::new(Idle { crowd: Crowd::open(1000, 5000)?, span: Duration::from_millis(site.scaled(2500)) }))
 }
 
 impl Workload for Idle {

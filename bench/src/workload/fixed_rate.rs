@@ -19,8 +19,8 @@ use super::{
     server::{self, Server},
 };
 use crate::{
-    lab::Lab,
     measure::priority,
+    site::Site,
     statistics::{Spread, quantile},
 };
 
@@ -39,9 +39,9 @@ struct FixedRate {
     requests: u64,
 }
 
-pub(super) fn fixed_rate(lab: &Rc<Lab>) -> Result<Box<dyn Workload>> {
-    let server = server::redis(lab)?;
-    Ok(Box::new(FixedRate { server, requests: lab.scaled(2 * RATE) }))
+pub(super) fn fixed_rate(site: &Rc<Site>) -> Result<Box<dyn Workload>> {
+    let server = server::redis(site)?;
+    Ok(Box::new(FixedRate { server, requests: site.scaled(2 * RATE) }))
 }
 
 impl Workload for FixedRate {
@@ -65,8 +65,8 @@ impl Workload for FixedRate {
     }
 }
 
-/// The median of a quantile's values in slices of the run. A shared machine can stand still for 50 ms at any time,
-/// which is 500 requests: one such moment would be the p99 of the whole, and says nothing of what is attached.
+/// The median of a quantile's values in slices of the run. A shared machine can stop for 50 ms at any time, which is 500
+/// requests: one such pause would be the p99 of the whole run, whatever is attached.
 fn sliced(latencies: &[u64], share: f64) -> f64 {
     let of_slice = |slice: &[u64]| {
         let mut slice = slice.to_vec();

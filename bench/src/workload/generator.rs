@@ -1,4 +1,4 @@
-//! The rows that a load generator of others drives: redis-benchmark, wrk, pgbench.
+//! The rows of other projects' load generators: redis-benchmark, wrk, pgbench.
 
 use std::{process::Command, rc::Rc, thread, time::Duration};
 
@@ -9,47 +9,47 @@ use super::{
     server::{self, Nginx, Server},
 };
 use crate::{
-    lab::Lab,
     measure::{
         priority::{self, Side},
         process::output,
     },
+    site::Site,
 };
 
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
-/// Servers end what the generator has left behind; that time is the run's.
+/// Servers finish the generator's connections; that time belongs to the run.
 const SETTLES: Duration = Duration::from_millis(20);
 const CONNECTIONS: u64 = 10;
 const PIPELINE: u64 = 16;
 
 /// Runs a generator in the group; its output, and the processor time of all.
-fn drive(lab: &Lab, command: &mut Command) -> Result<(String, f64)> {
-    let before = lab.group.cpu_ns()?;
-    let text = output(lab.group.enter(Side::Generators.pin(command)), ENDS_WITHIN)?;
+fn drive(site: &Site, command: &mut Command) -> Result<(String, f64)> {
+    let before = site.group.cpu_ns()?;
+    let text = output(site.group.enter(Side::Generators.pin(command)), ENDS_WITHIN)?;
     thread::sleep(SETTLES);
-    Ok((text, (lab.group.cpu_ns()? - before) as f64))
+    Ok((text, (site.group.cpu_ns()? - before) as f64))
 }
 
 // === redis ===
 
 struct Redis {
-    lab: Rc<Lab>,
+    site: Rc<Site>,
     server: Server,
     requests: u64,
     depth: u64,
 }
 
-pub(super) fn redis(lab: &Rc<Lab>) -> Result<Box<dyn Workload>> {
-    open_redis(lab, 100_000, 1)
+pub(super) fn redis(site: &Rc<Site>) -> Result<Box<dyn Workload>> {
+    open_redis(site, 100_000, 1)
 }
 
-pub(super) fn redis_pipeline(lab: &Rc<Lab>) -> Result<Box<dyn Workload>> {
-    open_redis(lab, 1_200_000, PIPELINE)
+pub(super) fn redis_pipeline(site: &Rc<Site>) -> Result<Box<dyn Workload>> {
+    open_redis(site, 1_200_000, PIPELINE)
 }
 
-fn open_redis(lab: &Rc<Lab>, requests: u64, depth: u64) -> Result<Box<dyn Workload>> {
-    let server = server::redis(lab)?;
-    Ok(Box::new(Redis { lab: lab.clone(), server, requests: lab.scaled(requests), depth }))
+fn open_redis(site: &Rc<Site>, requests: u64, depth: u64) -> Result<Box<dyn Workload>> {
+    let server = server::redis(site)?;
+    Ok(Box::new(Redis { site: site.clone(), server, requests: site.scaled(requests), depth }))
 }
 
 impl Workload for Redis {
@@ -59,10 +59,10 @@ impl Workload for Redis {
         for (option, value) in [("-n", self.requests), ("-c", CONNECTIONS), ("-P", self.depth)] {
             command.args([option, &value.to_string()]);
         }
-        let (text, cpu_ns) = drive(&self.lab, &mut command)?;
+        let (text, cpu_ns) = drive(&self.site, &mut command)?;
         let rate = redis_rate(&text).with_context(|| format!("no rate in what redis-benchmark printed: {text}"))?;
         let units = self.requests as f64;
-        // It asks for the server's configuration first, on a connection of its own.
+        // It reads the server's configuration first, on a connection of its own.
         let (rounds, connects) = (self.requests / self.depth + 1, CONNECTIONS + 1);
         let truth = Truth { port: self.server.port, rounds: (rounds, rounds), connects: (connects, connects) };
         Ok(Run { units, elapsed_ns: units / rate * 1e9, cpu_ns, truth: Some(truth), ..Run::default() })
@@ -78,32 +78,32 @@ fn redis_rate(text: &str) -> Option<f64> {
 // === nginx ===
 
 struct Wrk {
-    lab: Rc<Lab>,
+    site: Rc<Site>,
     nginx: Nginx,
     close: bool,
 }
 
-pub(super) fn nginx_keepalive(lab: &Rc<Lab>) -> Result<Box<dyn Workload>> {
-    Ok(Box::new(Wrk { lab: lab.clone(), nginx: server::nginx(lab)?, close: false }))
+pub(super) fn nginx_keepalive(site: &Rc<Site>) -> Result<Box<dyn Workload>> {
+    Ok(Box::new(Wrk { site: site.clone(), nginx: server::nginx(site)?, close: false }))
 }
 
-pub(super) fn nginx_close(lab: &Rc<Lab>) -> Result<Box<dyn Workload>> {
-    Ok(Box::new(Wrk { lab: lab.clone(), nginx: server::nginx(lab)?, close: true }))
+pub(super) fn nginx_close(site: &Rc<Site>) -> Result<Box<dyn Workload>> {
+    Ok(Box::new(Wrk { site: site.clone(), nginx: server::nginx(site)?, close: true }))
 }
 
 impl Workload for Wrk {
     fn run(&mut self) -> Result<Run> {
         let port = self.nginx.server.port;
         let mut command = Command::new(server::program("wrk")?);
-        // Whole seconds are all that it takes.
+        // It takes whole seconds only.
         let seconds = 1;
         command.args(["-t", "1", "-c", &CONNECTIONS.to_string(), "-d", &format!("{seconds}s")]);
         if self.close {
             command.args(["-H", "Connection: close"]);
         }
         let before = self.nginx.accepted()?;
-        let (text, cpu_ns) = drive(&self.lab, command.arg(format!("http://127.0.0.1:{port}/")))?;
-        // The question itself is a connection.
+        let (text, cpu_ns) = drive(&self.site, command.arg(format!("http://127.0.0.1:{port}/")))?;
+        // The query itself is a connection.
         let connects = self.nginx.accepted()? - before - 1;
         let (requests, rate) = wrk_counts(&text).with_context(|| format!("no counts in what wrk printed: {text}"))?;
         let units = requests as f64;
@@ -123,13 +123,13 @@ fn wrk_counts(text: &str) -> Option<(u64, f64)> {
 // === postgres ===
 
 struct Pgbench {
-    lab: Rc<Lab>,
+    site: Rc<Site>,
     server: Server,
     per_client: u64,
 }
 
-pub(super) fn pgbench(lab: &Rc<Lab>) -> Result<Box<dyn Workload>> {
-    Ok(Box::new(Pgbench { lab: lab.clone(), server: server::postgres(lab)?, per_client: lab.scaled(2500) }))
+pub(super) fn pgbench(site: &Rc<Site>) -> Result<Box<dyn Workload>> {
+    Ok(Box::new(Pgbench { site: site.clone(), server: server::postgres(site)?, per_client: site.scaled(2500) }))
 }
 
 impl Workload for Pgbench {
@@ -137,17 +137,17 @@ impl Workload for Pgbench {
         let mut command = server::pgbench(&self.server)?;
         command.args(["-n", "-S", "-M", "prepared", "-j", "1", "-c", &CONNECTIONS.to_string()]);
         command.args(["-t", &self.per_client.to_string(), "postgres"]);
-        // Each backend makes a session of its own, so each must be raised: as soon as they are there.
+        // Each back end has a session of its own, so each must be raised as soon as it exists.
         let pid = self.server.pid();
         let raising = thread::spawn(move || {
             thread::sleep(Duration::from_millis(60));
             priority::raise_tree(pid);
         });
-        let (text, cpu_ns) = drive(&self.lab, &mut command)?;
+        let (text, cpu_ns) = drive(&self.site, &mut command)?;
         let _ = raising.join();
         let rate = pgbench_rate(&text).with_context(|| format!("no rate in what pgbench printed: {text}"))?;
         let transactions = self.per_client * CONNECTIONS;
-        // Each connection logs in and prepares; one more, first, asks for the tables.
+        // Each connection logs in and prepares; one more, first, queries the tables.
         let rounds = transactions + SETUP_ROUNDS;
         let truth =
             Truth { port: self.server.port, rounds: (rounds, rounds), connects: (CONNECTIONS + 1, CONNECTIONS + 1) };

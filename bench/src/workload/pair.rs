@@ -14,14 +14,14 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{Run, Workload};
-use crate::{lab::Lab, measure::priority::Alone, statistics::Spread};
+use crate::{measure::priority::Alone, site::Site, statistics::Spread};
 
 /// A block is some milliseconds: long against the clock, short against interference.
 const PAIRS_PER_BLOCK: u32 = 1000;
 const BLOCKS: u64 = 100;
-/// Where a socket lies in memory moves the cost of a pair; several even that out.
+/// A socket's place in memory changes the cost of a pair; several sockets average it out.
 const CONNECTIONS: usize = 4;
-/// Real-time threads may have 95% of a second: this breathes before the kernel takes the rest by force.
+/// Real-time threads may use 95% of a second: this pauses before the kernel takes the rest.
 const BREATH: Duration = Duration::from_micros(400);
 const MESSAGE: [u8; 32] = *b"thirty-two bytes of conversation";
 
@@ -30,12 +30,12 @@ struct Pair {
     both_ways: bool,
 }
 
-pub(super) fn ping_pong(lab: &Rc<Lab>) -> Result<Box<dyn Workload>> {
-    Ok(Box::new(Pair { blocks: lab.scaled(BLOCKS), both_ways: true }))
+pub(super) fn ping_pong(site: &Rc<Site>) -> Result<Box<dyn Workload>> {
+    Ok(Box::new(Pair { blocks: site.scaled(BLOCKS), both_ways: true }))
 }
 
-pub(super) fn one_way(lab: &Rc<Lab>) -> Result<Box<dyn Workload>> {
-    Ok(Box::new(Pair { blocks: lab.scaled(BLOCKS), both_ways: false }))
+pub(super) fn one_way(site: &Rc<Site>) -> Result<Box<dyn Workload>> {
+    Ok(Box::new(Pair { blocks: site.scaled(BLOCKS), both_ways: false }))
 }
 
 impl Workload for Pair {

@@ -14,11 +14,11 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    lab::Lab,
     measure::{
         priority::{self, Side},
         process::{Process, output},
     },
+    site::Site,
     subject::tool::find,
 };
 
@@ -32,9 +32,9 @@ pub(super) struct Server {
 }
 
 impl Server {
-    fn start(lab: &Lab, command: &mut Command, port: u16) -> Result<Self> {
+    fn start(site: &Site, command: &mut Command, port: u16) -> Result<Self> {
         let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut process = Process::start(lab.group.enter(Side::Servers.pin(command)))?;
+        let mut process = Process::start(site.group.enter(Side::Servers.pin(command)))?;
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             let waits = process.runs() && start.elapsed() < STARTS_WITHIN;
@@ -50,17 +50,17 @@ impl Server {
     }
 }
 
-/// Where a program is, or what brings it.
+/// Where a program is, or an error that names the command that installs it.
 pub(super) fn program(name: &str) -> Result<PathBuf> {
-    find(name).with_context(|| format!("{name} is not installed (`cargo xtask setup --bench` brings it)"))
+    find(name).with_context(|| format!("{name} is not installed (`cargo xtask setup --bench` installs it)"))
 }
 
 /// Redis, in memory only.
-pub(super) fn redis(lab: &Lab) -> Result<Server> {
-    let port = lab.free_port()?;
+pub(super) fn redis(site: &Site) -> Result<Server> {
+    let port = site.free_port()?;
     let mut command = Command::new(program("redis-server")?);
     command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no", "--dir"]);
-    Server::start(lab, command.arg(lab.path("")), port)
+    Server::start(site, command.arg(site.path("")), port)
 }
 
 /// nginx with one worker and an answer from memory; its counters are on a port of their own.
@@ -71,9 +71,9 @@ pub(super) struct Nginx {
 }
 
 /// nginx.
-pub(super) fn nginx(lab: &Lab) -> Result<Nginx> {
-    let (port, status_port) = (lab.free_port()?, lab.free_port()?);
-    let root = lab.path("");
+pub(super) fn nginx(site: &Site) -> Result<Nginx> {
+    let (port, status_port) = (site.free_port()?, site.free_port()?);
+    let root = site.path("");
     let root = root.display();
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|name| format!("{name}_temp_path {root}/{name};\n"))
@@ -85,11 +85,11 @@ pub(super) fn nginx(lab: &Lab) -> Result<Nginx> {
          server {{ listen 127.0.0.1:{port} backlog=4096; return 200 ok; }}\n\
          server {{ listen 127.0.0.1:{status_port}; location / {{ stub_status; }} }} }}\n"
     );
-    let path = lab.path("nginx.conf");
+    let path = site.path("nginx.conf");
     fs::write(&path, configuration).context("write nginx.conf")?;
     let mut command = Command::new(program("nginx")?);
-    command.arg("-e").arg(lab.path("error.log")).arg("-c").arg(path);
-    Ok(Nginx { server: Server::start(lab, &mut command, port)?, status_port })
+    command.arg("-e").arg(site.path("error.log")).arg("-c").arg(path);
+    Ok(Nginx { server: Server::start(site, &mut command, port)?, status_port })
 }
 
 impl Nginx {
@@ -110,11 +110,11 @@ fn accepts(status: &str) -> Option<u64> {
 }
 
 /// PostgreSQL with pgbench's tables.
-pub(super) fn postgres(lab: &Lab) -> Result<Server> {
+pub(super) fn postgres(site: &Site) -> Result<Server> {
     let tools = postgres_tools()?;
-    let port = lab.free_port()?;
+    let port = site.free_port()?;
     let (user, group) = postgres_user()?;
-    let directory = lab.path("postgres");
+    let directory = site.path("postgres");
     fs::create_dir(&directory).context("create PostgreSQL's directory")?;
     std::os::unix::fs::chown(&directory, Some(user), Some(group)).context("give PostgreSQL its directory")?;
     let data = directory.join("data");
@@ -126,11 +126,11 @@ pub(super) fn postgres(lab: &Lab) -> Result<Server> {
     output(tool("initdb").args(["-A", "trust", "-U", "postgres", "--no-sync"]), Duration::from_secs(60))?;
     let mut command = tool("postgres");
     command.args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]);
-    // Its own work in the background would be somebody's noise.
+    // Its own work in the background would be noise.
     command.args(["-c", "autovacuum=off", "-c", "checkpoint_timeout=1d", "-k"]);
-    // It joins the group as root, before it becomes its user.
+    // It joins the group as root, before it changes its user.
     let mut command = as_user(command.arg(&directory), user, group);
-    let server = Server::start(lab, &mut command, port)?;
+    let server = Server::start(site, &mut command, port)?;
     let mut filling = pgbench(&server)?;
     output(filling.args(["-i", "-q", "-s", "1", "postgres"]), Duration::from_secs(120))?;
     priority::raise_tree(server.pid());
@@ -149,7 +149,7 @@ fn as_user(command: &Command, user: u32, group: u32) -> Command {
 fn postgres_user() -> Result<(u32, u32)> {
     let users = fs::read_to_string("/etc/passwd").context("/etc/passwd")?;
     let fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == "postgres");
-    let fields = fields.context("there is no user postgres (`cargo xtask setup --bench` brings PostgreSQL)")?;
+    let fields = fields.context("there is no user postgres (`cargo xtask setup --bench` installs PostgreSQL)")?;
     let id = |index: usize| fields.get(index).and_then(|id| id.parse().ok()).context("/etc/passwd: not an id");
     Ok((id(2)?, id(3)?))
 }
@@ -159,7 +159,7 @@ fn postgres_tools() -> Result<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let number = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
     let newest = versions.map(|entry| entry.path()).max_by_key(|path| number(path));
-    newest.map(|path| path.join("bin")).context("PostgreSQL is not installed (`cargo xtask setup --bench` brings it)")
+    newest.map(|path| path.join("bin")).context("PostgreSQL is not installed (`cargo xtask setup --bench` installs it)")
 }
 
 /// pgbench for a server, that negotiates nothing before it logs in.

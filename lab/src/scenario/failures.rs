@@ -57,7 +57,7 @@ pub(super) const ROWS: &[Scenario] = &[
     },
 ];
 
-/// Open connections and new ones; those who connect give up after three seconds.
+/// Open connections and new ones; a connect times out after three seconds.
 fn black_hole(run: &mut Run<'_>) -> Result<()> {
     let stage = run.stage;
     stage.app.give_up_connecting_early();

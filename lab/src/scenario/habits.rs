@@ -10,12 +10,12 @@ use crate::{
 };
 
 pub(super) const ROWS: &[Scenario] = &[
-    healthy("H04", "thirty clients that are told what is new, and say every 3 s that they are there", pushes),
+    healthy("H04", "thirty clients that receive pushed messages, and ping every 3 s", pushes),
     healthy("H08", "two clients become six, which ask as often", more_clients),
     healthy("H14", "replies of 64 MiB, one after the other", bulk),
     healthy("H15", "a queue whose items always came at once runs out of them", no_more_items),
     healthy("H16", "sixteen requests at once on each connection", pipelines),
-    healthy("H20", "a batch of little weight takes what is left of the processors", batch_beside),
+    healthy("H20", "a batch of low weight uses the idle time of the processors", batch_beside),
 ];
 
 fn pushes(run: &mut Run<'_>) -> Result<()> {
@@ -58,7 +58,7 @@ fn bulk(run: &mut Run<'_>) -> Result<()> {
     run.recovery(|_| (), &mut [("reader", &mut reader), ("web", &mut web)])
 }
 
-/// Consumers wait for the next item, and nobody for them.
+/// Consumers wait for the next item, and no caller waits for them.
 fn no_more_items(run: &mut Run<'_>) -> Result<()> {
     let stage = run.stage;
     let _redis = stage.redis();

@@ -1,4 +1,4 @@
-//! What looks like a fault to somebody who looks at one number, and is none.
+//! Healthy software that looks broken by one number.
 
 use anyhow::Result;
 
@@ -10,10 +10,10 @@ use crate::{
 
 pub(super) const ROWS: &[Scenario] = &[
     healthy("H01", "as many callers as connections, all of them busy", all_busy),
-    healthy("H02", "a pool used to 85%, and nobody waits", nearly_busy),
+    healthy("H02", "a pool used to 85%, and no caller waits", nearly_busy),
     healthy("H03", "fifty polls of 25 s", long_polls),
-    healthy("H05", "a Go pool, all of it busy, in which nobody waits", all_busy_in_go),
-    healthy("H06", "twenty times the load, for which there is room", batch),
+    healthy("H05", "a Go pool, all of it busy, and no caller waits", all_busy_in_go),
+    healthy("H06", "twenty times the load, within the server's capacity", batch),
     healthy("H07", "four replicas restarted in turn, each drained before", rolling_restart),
     healthy("H09", "hardly any load", quiet),
     healthy("H10", "twenty thousand closed connections, and ports for more", closed_connections),
@@ -28,7 +28,7 @@ fn all_busy(run: &mut Run<'_>) -> Result<()> {
     as_many_as_connections(run, 40, "app.py")
 }
 
-/// Work that hops from thread to thread looks as if connections were handed on.
+/// Work that moves from thread to thread looks as if connections were handed over.
 fn all_busy_in_go(run: &mut Run<'_>) -> Result<()> {
     as_many_as_connections(run, 20, "app.go")
 }
@@ -83,7 +83,7 @@ fn batch(run: &mut Run<'_>) -> Result<()> {
     run.recovery(|_| (), &mut [("load", &mut load), ("web", &mut web)])
 }
 
-/// nginx is told first, and asks a replica no more before it goes.
+/// nginx drains a replica before it is stopped.
 fn rolling_restart(run: &mut Run<'_>) -> Result<()> {
     const PORTS: [u16; 4] = [9001, 9002, 9003, 9004];
     let stage = run.stage;
@@ -99,7 +99,7 @@ fn rolling_restart(run: &mut Run<'_>) -> Result<()> {
         restarted = PORTS.iter().zip(&mut replicas).try_for_each(|(port, up)| {
             stage.balance(&nginx, &PORTS, Some(*port))?;
             std::thread::sleep(std::time::Duration::from_secs(2));
-            // The old one has to let go of the port first.
+            // The old process has to release the port first.
             drop(up.take());
             *up = Some(replica(*port)?);
             stage.balance(&nginx, &PORTS, None)
@@ -121,7 +121,7 @@ fn quiet(run: &mut Run<'_>) -> Result<()> {
     run.recovery(|_| (), &mut [("load", &mut load), ("web", &mut web)])
 }
 
-/// A connection that has been closed keeps its port for a minute.
+/// A closed connection keeps its port for a minute.
 fn closed_connections(run: &mut Run<'_>) -> Result<()> {
     let stage = run.stage;
     stage.load.set("net.ipv4.ip_local_port_range", "10000 65000");
@@ -160,8 +160,8 @@ fn probed(run: &mut Run<'_>) -> Result<()> {
     run.recovery(|_| (), &mut [("load", &mut load), ("prober", &mut prober), ("web", &mut web)])
 }
 
-/// What nginx keeps is a cache: with none idle it makes a connection, and beyond four it closes those that fall idle. Nobody
-/// ever waits for one.
+/// nginx's idle connections are a cache: without an idle one it opens a connection, and it closes those beyond four when they
+/// become idle. No caller ever waits for one.
 fn kept_by_a_proxy(run: &mut Run<'_>) -> Result<()> {
     let stage = run.stage;
     let mut up = stage.app(&stage.up, "up.py", &[UP, "threads", "128"])?;
@@ -176,7 +176,7 @@ fn kept_by_a_proxy(run: &mut Run<'_>) -> Result<()> {
     run.recovery(|_| (), &mut [("load", &mut load), ("up", &mut up)])
 }
 
-/// The server waits for a second, the clients think for longer now and then.
+/// The server closes connections that are idle for a second; the clients sometimes think longer.
 fn idle_resets(run: &mut Run<'_>) -> Result<()> {
     let stage = run.stage;
     let mut web = stage.app(&stage.web, "web.py", &[WEB, "threads", "128"])?;

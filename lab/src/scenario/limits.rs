@@ -11,7 +11,7 @@ const LOAD_TO_WEB: Place = edge("load.py", "web.py:8080");
 pub(super) const ROWS: &[Scenario] = &[
     Scenario {
         name: "F14",
-        title: "a server's group may take a fifth of a processor",
+        title: "a server's cgroup may use a fifth of a processor",
         kind: Kind::Fault,
         edge: TO_WEB,
         must: &[must("cpu_throttled", on("web.py"), 20.0)],
@@ -27,14 +27,14 @@ pub(super) const ROWS: &[Scenario] = &[
     },
     Scenario {
         name: "F15",
-        title: "somebody else takes all processors",
+        title: "another process uses all processors",
         kind: Kind::Fault,
         edge: TO_WEB,
         must: &[must("cpu_wait", on("web.py"), 20.0)],
         may: &[
             may("cpu_wait", ANYWHERE),
             may("receive_queue", ANYWHERE),
-            // The clients get no processor either, and answers wait for them.
+            // The clients get no processor either, and answers wait to be read.
             may("client_stall", ANYWHERE),
             may("accept_queue", TO_WEB),
         ],
@@ -72,7 +72,7 @@ pub(super) const ROWS: &[Scenario] = &[
     },
 ];
 
-/// It needs more than a quarter, so that requests come to wait.
+/// It needs more than a quarter, so that requests wait.
 fn throttled(run: &mut Run<'_>) -> Result<()> {
     let stage = run.stage;
     let group = Group::new("web")?;
@@ -90,7 +90,7 @@ fn throttled(run: &mut Run<'_>) -> Result<()> {
     lifted
 }
 
-/// The server has a ninth of what is wanted by two, and needs a third of one processor: more than it gets.
+/// The server's weight is a ninth of the total, on two processors, and it needs a third of one: more than it gets.
 fn noisy_neighbour(run: &mut Run<'_>) -> Result<()> {
     let stage = run.stage;
     let (ours, group) = (Group::new("web")?, Group::new("neighbour")?);
@@ -108,7 +108,7 @@ fn noisy_neighbour(run: &mut Run<'_>) -> Result<()> {
     run.recovery(|_| drop(neighbours), &mut [("web", &mut web), ("load", &mut load)])
 }
 
-/// Whoever closes first keeps the port for a minute: here the client, of 64.
+/// The end that closes first keeps the port for a minute: here the client, with 64 ports.
 fn no_ports(run: &mut Run<'_>) -> Result<()> {
     let stage = run.stage;
     stage.load.set("net.ipv4.ip_local_port_range", "40000 40063");

@@ -1,8 +1,8 @@
-//! Pools of connections that are all taken, for each of the reasons there are.
+//! Exhausted connection pools, for each of the possible reasons.
 
 use anyhow::Result;
 
-use super::{Place, Says, Scenario, edge, may, must};
+use super::{Expectation, Place, Scenario, edge, may, must};
 use crate::{
     run::Run,
     stage::{APP, App, POSTGRES, UP},
@@ -16,7 +16,7 @@ const JAVA_TO_POSTGRES: Place = edge("app.java", "postgres:5432");
 const GO_TO_POSTGRES: Place = edge("goapp", "postgres:5432");
 const WORKERS_TO_POSTGRES: Place = edge("workers.py", "postgres:5432");
 
-const fn exhausted(at: Place, within_s: f64, class: &'static [&'static str]) -> Says {
+const fn exhausted(at: Place, within_s: f64, class: &'static [&'static str]) -> Expectation {
     must(POOL, at, within_s).of_class(class)
 }
 
@@ -56,7 +56,7 @@ pub(super) const ROWS: &[Scenario] = &[
     },
     Scenario {
         name: "F04",
-        title: "each twentieth connection is not given back",
+        title: "each twentieth connection is not returned",
         kind: Kind::Fault,
         edge: TO_POSTGRES,
         must: &[exhausted(TO_POSTGRES, 60.0, &["held while not in use", "leak or deadlock"])],
@@ -100,7 +100,7 @@ pub(super) const ROWS: &[Scenario] = &[
     },
     Scenario {
         name: "F08",
-        title: "more workers than the database lets in",
+        title: "more workers than the database's connection limit",
         kind: Kind::Fault,
         edge: WORKERS_TO_POSTGRES,
         must: &[must("pool_refused", WORKERS_TO_POSTGRES, 15.0)],
@@ -131,7 +131,7 @@ fn sixteen_callers_of(run: &mut Run<'_>, app: &str) -> Result<()> {
     run.recovery(|_| (), &mut [("app", &mut app), ("load", &mut load)])
 }
 
-/// Baseline and fault: few callers with pauses of 40 ms become many with such ones; they are few again at its end.
+/// Baseline and fault: few callers become many; they are few again at its end.
 pub(super) fn callers_grow(run: &mut Run<'_>, few: u32, many: u32, pause_ms: u32) -> Result<App> {
     let ask = |load: &mut App, callers: u32, pause_ms: u32| {
         load.must(&format!("set think {pause_ms}"), "done");
@@ -157,7 +157,7 @@ fn slow_database(run: &mut Run<'_>) -> Result<()> {
     run.recovery(|stage| stage.work_takes(20), &mut [("app", &mut app), ("load", &mut load)])
 }
 
-/// What is called takes 100 ms, before as after; it is only that a connection lies idle meanwhile.
+/// The HTTP call takes 100 ms before and during the fault; only in the fault is a connection held meanwhile.
 fn held(run: &mut Run<'_>) -> Result<()> {
     let stage = run.stage;
     let _postgres = stage.postgres(5);
@@ -196,7 +196,7 @@ fn more_callers_of_a_loop(run: &mut Run<'_>) -> Result<()> {
     run.recovery(|_| (), &mut [("app", &mut app), ("load", &mut load)])
 }
 
-/// The limit is that of a role, which turns away as that of the whole server does.
+/// The limit is that of a role, which refuses as that of the whole server does.
 fn too_many_workers(run: &mut Run<'_>) -> Result<()> {
     let stage = run.stage;
     let _postgres = stage.postgres(20);

@@ -1,4 +1,4 @@
-//! Pools of those who stand between: they have callers and connections of their own, and one thread for all.
+//! Pools of proxies: they have callers and connections of their own, and one thread for all.
 
 use anyhow::Result;
 
@@ -47,13 +47,13 @@ fn queue_of_haproxy(run: &mut Run<'_>) -> Result<()> {
     run.recovery(|_| (), &mut [("load", &mut load), ("web", &mut web)])
 }
 
-/// Callers of the application find a connection each; it is PgBouncer that has none for them.
+/// Callers find a connection in the application's pool; PgBouncer has none for them.
 fn pool_of_pgbouncer(run: &mut Run<'_>) -> Result<()> {
     let stage = run.stage;
     let _postgres = stage.postgres(20);
     let _pgbouncer = stage.pgbouncer(4);
     let _app = stage.app(&stage.app, "app.py", &[APP, PGBOUNCER, "16", UP])?;
     let mut load = callers_grow(run, 3, 16, 5)?;
-    // What the application's own pool knows is of another one.
+    // The application's own numbers are of its own pool, which is not the exhausted one.
     run.recovery(|_| (), &mut [("load", &mut load)])
 }

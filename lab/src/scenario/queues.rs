@@ -1,4 +1,4 @@
-//! Connections and requests that lie in queues, and readers that do not read.
+//! Connections and requests that wait in queues, and readers that do not read.
 
 use anyhow::Result;
 
@@ -43,7 +43,7 @@ pub(super) const ROWS: &[Scenario] = &[
     },
     Scenario {
         name: "F11",
-        title: "SYNs whose callers' last ACK is lost take the place of all others",
+        title: "half-open connections fill the request queue",
         kind: Kind::Fault,
         edge: TO_WEB,
         must: &[must("listen_overflow", TO_WEB, 15.0).of_class(&["request queue"])],
@@ -57,11 +57,11 @@ pub(super) const ROWS: &[Scenario] = &[
     },
     Scenario {
         name: "F12",
-        title: "a thread of the caller computes, and lets no other read its answers",
+        title: "a thread of the caller computes, and keeps all others from reading their answers",
         kind: Kind::Fault,
         edge: CACHE_TO_REDIS,
         must: &[must("client_stall", on("cache.py"), 15.0)],
-        // It reads what its own callers send as late.
+        // It reads its own callers' requests as late.
         may: &[may("receive_queue", to("cache.py:8000")), may("accept_queue", to("cache.py:8000"))],
         must_not: &[may("receive_queue", to("redis-server:6379")), may("hung_request", CACHE_TO_REDIS)],
         fault_s: 20,
@@ -69,7 +69,7 @@ pub(super) const ROWS: &[Scenario] = &[
     },
     Scenario {
         name: "F13",
-        title: "a client reads slowly what it asked for",
+        title: "a client reads its answer slowly",
         kind: Kind::Fault,
         edge: SLOW_TO_WEB,
         must: &[must("peer_not_reading", SLOW_TO_WEB, 15.0)],
@@ -105,7 +105,7 @@ fn stopped_server(run: &mut Run<'_>) -> Result<()> {
     run.recovery(|stage| stage.signal(pid, libc::SIGCONT), &mut [("load", &mut load), ("web", &mut web)])
 }
 
-/// One caller's last ACKs are dropped on their way, so that all that it opens stays half open; others want to be served.
+/// One caller's last ACKs are dropped on their way, so that its connections stay half open; other callers want to be served.
 fn half_open(run: &mut Run<'_>) -> Result<()> {
     let stage = run.stage;
     stage.load.give_up_connecting_early();
@@ -124,7 +124,7 @@ fn half_open(run: &mut Run<'_>) -> Result<()> {
     run.recovery(|stage| stage.router.filter("forward", &[]), &mut [("load", &mut load), ("web", &mut web)])
 }
 
-/// The interpreter lets one thread run at a time, and takes turns less often.
+/// The interpreter runs one thread at a time, and switches less often.
 fn stalled_caller(run: &mut Run<'_>) -> Result<()> {
     let stage = run.stage;
     let _redis = stage.redis();
@@ -138,7 +138,7 @@ fn stalled_caller(run: &mut Run<'_>) -> Result<()> {
     run.recovery(|_| (), &mut [("cache", &mut cache), ("load", &mut load)])
 }
 
-/// Replies that are larger than all buffers between the two.
+/// Replies larger than all buffers between the two ends.
 fn slow_reader(run: &mut Run<'_>) -> Result<()> {
     let stage = run.stage;
     let mut web = stage.app(&stage.web, "web.py", &[WEB, "threads", "64"])?;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Finding;
+use super::prose::without_code;
 
 /// The links in `text`, the contents of `file`, that lead to no file.
 pub(super) fn dead_links(root: &Path, file: &Path, text: &str) -> Vec<Finding> {
@@ -56,34 +57,6 @@ fn links(text: &str) -> Vec<(usize, String)> {
         );
     }
     found
-}
-
-/// `line` without its code spans, which end at as many backticks as they begin with.
-fn without_code(line: &str) -> String {
-    let mut kept = String::new();
-    let mut rest = line;
-    while let Some(start) = rest.find('`') {
-        let (before, span) = rest.split_at(start);
-        let ticks = &span[..span.len() - span.trim_start_matches('`').len()];
-        let body = &span[ticks.len()..];
-        kept.push_str(before);
-        rest = closing(body, ticks.len()).map_or(body, |end| &body[end..]);
-    }
-    kept + rest
-}
-
-/// Where the code span ends that is closed in `body` by exactly `ticks` backticks.
-fn closing(body: &str, ticks: usize) -> Option<usize> {
-    let mut at = 0;
-    while let Some(offset) = body[at..].find('`') {
-        let start = at + offset;
-        let run = body[start..].len() - body[start..].trim_start_matches('`').len();
-        at = start + run;
-        if run == ticks {
-            return Some(at);
-        }
-    }
-    None
 }
 
 /// The target at the start of `text`, which follows the `](` of a link; a title is left out.

@@ -3,7 +3,7 @@
 //! A caller that gives up closes its connection, and the server, which reads nothing while it works, does not know. Its work
 //! is for nobody, and those who still wait have to wait for it: the more callers give up, the less is left for the others.
 //!
-//! What the server's end counts (`ebpf/src/track.rs`): a round is **broken** when the connection ends with it open and the
+//! What the server's end counts (`ebpf/src/connection/close.rs`): a round is **broken** when the connection ends with it open and the
 //! caller was the first to close: at once by a reset; after a FIN only when the server closes without an answer. If the
 //! server answers after the FIN, the kernel takes the answer, and the round counts as answered; the caller's host meets it
 //! with a **reset**, as the socket is gone. A caller that has shut down its sending side alone takes the answer and

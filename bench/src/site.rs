@@ -1,4 +1,4 @@
-//! Where workloads live: a directory that goes away, the group whose time is taken, and how much work a run is.
+//! The site of a bench: a temporary directory, the control group whose time is measured, and the amount of work of a run.
 
 use std::{cell::Cell, fs, net::TcpListener, path::PathBuf};
 
@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::measure::group::{self, Group};
 
-/// How much work a run is.
+/// The amount of work of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Length {
     /// Enough to be precise.
@@ -16,7 +16,7 @@ pub(crate) enum Length {
 }
 
 /// The place of one bench.
-pub(crate) struct Lab {
+pub(crate) struct Site {
     /// All servers and load generators run in it.
     pub(crate) group: Group,
     length: Length,
@@ -24,13 +24,13 @@ pub(crate) struct Lab {
     next_port: Cell<u16>,
 }
 
-impl Lab {
+impl Site {
     /// Makes the directory and the group.
     pub(crate) fn new(length: Length) -> Result<Self> {
         group::sweep()?;
         let directory = std::env::temp_dir().join(format!("weir-bench-{}", std::process::id()));
         fs::create_dir(&directory).with_context(|| format!("create {}", directory.display()))?;
-        // Below the range from which clients get theirs.
+        // Below the range of ephemeral ports.
         let next_port = Cell::new(21_000 + (std::process::id() % 100 * 100) as u16);
         Ok(Self { group: Group::new()?, length, directory, next_port })
     }
@@ -43,7 +43,7 @@ impl Lab {
         }
     }
 
-    /// A path in the lab's directory.
+    /// A path in the site's directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
@@ -58,7 +58,7 @@ impl Lab {
     }
 }
 
-impl Drop for Lab {
+impl Drop for Site {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.directory);
     }
