@@ -1,15 +1,15 @@
-//! The round machine: what each send and receive of the host pays, beside the maps and the clock.
+//! The round machine: the cost of each send and receive, without the maps and the clock.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use weir_ebpf::round::{Account, IDLE_NS, Round};
+use weir_ebpf::round::{IDLE_NS, Round, RoundEvents};
 
-/// An account that only sums up, as the edge's counters do.
+/// Only sums up, as the edge's counters do.
 #[derive(Default)]
 struct Sums(u64);
 
-impl Account for Sums {
+impl RoundEvents for Sums {
     fn opened(&mut self, round: &Round) {
         self.0 = self.0.wrapping_sub(round.started_ns);
     }
@@ -27,8 +27,8 @@ impl Account for Sums {
     }
 }
 
-/// What one operation on a copy of `round` comes to.
-fn told(mut round: Round, operation: impl FnOnce(&mut Round, &mut Sums)) -> (Round, u64) {
+/// The result of one operation on a copy of `round`.
+fn after(mut round: Round, operation: impl FnOnce(&mut Round, &mut Sums)) -> (Round, u64) {
     let mut sums = Sums::default();
     operation(&mut round, &mut sums);
     (round, sums.0)
@@ -52,19 +52,19 @@ fn round(c: &mut Criterion) {
 
     let mut group = c.benchmark_group("round");
     group.bench_function("initiate", |b| {
-        b.iter(|| told(black_box(answered), |round, sums| round.initiate(black_box(now), || 50_000, sums)));
+        b.iter(|| after(black_box(answered), |round, sums| round.initiate(black_box(now), || 50_000, sums)));
     });
     group.bench_function("initiate, request goes on", |b| {
-        b.iter(|| told(black_box(open), |round, sums| round.initiate(black_box(now + 2_000_000), || 50_000, sums)));
+        b.iter(|| after(black_box(open), |round, sums| round.initiate(black_box(now + 2_000_000), || 50_000, sums)));
     });
     group.bench_function("respond", |b| {
-        b.iter(|| told(black_box(open), |round, sums| round.respond(black_box(now + 50_000), sums)));
+        b.iter(|| after(black_box(open), |round, sums| round.respond(black_box(now + 50_000), sums)));
     });
     group.bench_function("respond, answer goes on", |b| {
-        b.iter(|| told(black_box(answered), |round, sums| round.respond(black_box(now), sums)));
+        b.iter(|| after(black_box(answered), |round, sums| round.respond(black_box(now), sums)));
     });
     group.bench_function("settle", |b| {
-        b.iter(|| told(black_box(answered), |round, sums| round.settle(black_box(Some(now + 2 * IDLE_NS)), sums)));
+        b.iter(|| after(black_box(answered), |round, sums| round.settle(black_box(Some(now + 2 * IDLE_NS)), sums)));
     });
     group.bench_function("evidence", |b| b.iter(|| black_box(open).evidence()));
     group.finish();

@@ -1,34 +1,35 @@
 //! The queue of a listening port: when a connection comes into it, how full it is then, and when a process takes it out.
 //!
-//! The kernel tells of the way in (`sk_data_ready` on the listening socket), not of the way out: that is `accept`'s return, or
-//! where a connection is accepted by other means, its first use.
+//! The kernel has a tracepoint for the way in (`sk_data_ready` on the listening socket) and none for the way out: that is
+//! `accept`'s return, or for a connection accepted by other means, its first use.
 
-use weir_abi::{AcceptQueue, Counter, FILL_BUCKETS, ListeningPort, ROLE_SERVER};
+use weir_abi::{AcceptQueue, Counter, FILL_BUCKETS, ListeningPort};
 use weir_ebpf::{
     fill,
-    socket::{PARTIAL, Socket, UNRESOLVED},
+    socket::{Socket, UNRESOLVED},
 };
 
 use crate::{
-    edge::{Owner, add, count, count_in, observe_in},
+    atomic::{add, add_at, observe_in},
+    counters::count,
     kernel::{self, Sock, TCP_LISTEN, offsets::frozen, pointer::Pointer},
     maps::ACCEPT_QUEUES,
-    resolve,
+    owner::Owner,
 };
 
 const BPF_NOEXIST: u64 = 1;
 
-/// What a queue begins as: too large for the stack beside everything else.
+/// A queue's initial value: too large for the stack.
 #[unsafe(no_mangle)]
 static EMPTY_QUEUE: AcceptQueue = AcceptQueue::EMPTY;
 
-/// Whether anybody wants to know: where not, the verifier takes all of this out of the programs.
+/// Whether accept queues are observed. Where they are not, the verifier removes all of this from the programs.
 #[inline(always)]
 pub(crate) fn wanted() -> bool {
     frozen!(accept_queues) != 0
 }
 
-/// A port is listened on.
+/// A process begins to listen on a port.
 #[inline(always)]
 pub(crate) fn opened(port: ListeningPort, owner: &Owner) {
     if !wanted() {
@@ -49,7 +50,7 @@ pub(crate) fn opened(port: ListeningPort, owner: &Owner) {
     }
 }
 
-/// And no more.
+/// The last process stops listening on it.
 #[inline(always)]
 pub(crate) fn closed(port: ListeningPort) {
     if wanted() {
@@ -57,7 +58,7 @@ pub(crate) fn closed(port: ListeningPort) {
     }
 }
 
-/// A connection has come into the queue of this listening socket, if it is one.
+/// A connection has entered the queue of this socket, if it is a listening one.
 #[inline(always)]
 pub(crate) fn arrived(sk: Sock<impl Pointer>) -> bool {
     if !wanted() || sk.state() != TCP_LISTEN || !sk.is_tcp() {
@@ -72,7 +73,7 @@ pub(crate) fn arrived(sk: Sock<impl Pointer>) -> bool {
             (&raw mut (*queue).depth).write_volatile(depth);
             add(&raw mut (*queue).enqueued, 1);
             add(&raw mut (*queue).depth_sum, u64::from(depth));
-            count_in::<FILL_BUCKETS>(&raw mut (*queue).fill, fill::bucket(depth, limit), 1);
+            add_at::<FILL_BUCKETS>(&raw mut (*queue).fill, fill::bucket(depth, limit), 1);
         }
     }
     true
@@ -86,17 +87,20 @@ pub(crate) fn established(socket: &mut Socket, at: u64) {
     }
 }
 
-/// A process has it, at the latest now.
+/// A process has taken the connection out of the queue, at the latest now.
 #[inline(always)]
 pub(crate) fn left(sk: Sock<impl Pointer>, socket: &mut Socket, tgid: u32) {
-    if !wanted() || socket.role != ROLE_SERVER || socket.flags & PARTIAL != 0 {
+    if !wanted() || !socket.is_accepted() {
         return;
     }
     let established_ns = socket.round.take_established(socket.resolution != UNRESOLVED);
     if established_ns == 0 {
         return;
     }
-    let port = ListeningPort { netns: resolve::netns(sk, socket), port: u32::from(sk.source_port()) };
+    let port = ListeningPort {
+        netns: socket.accepted_netns().unwrap_or_else(|| sk.netns()),
+        port: u32::from(sk.source_port()),
+    };
     let Some(queue) = ACCEPT_QUEUES.get_ptr_mut(port) else { return };
     // SAFETY: fields of a live map value.
     unsafe {

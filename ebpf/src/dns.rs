@@ -1,29 +1,30 @@
-//! What name servers tell processes: which of what is read is a reply, and its bytes for user space, which understands
-//! them.
+//! Name servers' replies to processes: which reads are replies, and their bytes for user space, which parses them.
 //!
-//! Replies are taken from the reader's memory after the read, not from the packet as it arrives: there all of it lies in
-//! one piece, however the network card laid it out, and who runs is who asked. By which port it came is known from the
-//! socket if it is connected, as glibc's, Go's and c-ares's are; for others (musl's) the arrival notes the socket.
+//! Replies are copied from the reader's memory after the read, not from the packet as it arrives: there the reply is
+//! contiguous, however the network card laid it out, and the running process is the one that asked. The port that it came from
+//! is known from the socket if it is connected, as glibc's, Go's and c-ares's are; for others (musl's) the arrival notes the
+//! socket.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use weir_abi::{Counter, DNS_LONG, DNS_SHORT, DnsReply, EventKind};
 
 use crate::{
-    edge::{add, count},
+    atomic::add,
+    counters::count,
     event::{self, Wake},
     kernel::{self, Sock, Task, pointer::Pointer, registers::Call},
     maps::{DNS_RATE, DNS_SOCKETS},
 };
 
 const DNS: u16 = 53;
-/// Shorter than a header is no message; of a stream it is the length before one.
+/// The length of a header: what is shorter is no message, or the length field before one in a stream.
 const SHORTEST: u32 = 12;
-/// In the first byte of a header's flags: it is a reply; and in the second: what is wrong with it.
+/// In the first byte of a header's flags: it is a reply; in the second: its error.
 const IS_REPLY: u8 = 0x80;
 const RCODE: u8 = 0x0f;
-/// So many replies a second are told. In a ring a quarter of which wakes the reader they fill, at 272 bytes most of them
-/// and at 1,280 the longest, the half at worst before it looks; and reading them costs 0.3% of a processor.
-const MOST_A_SECOND: u64 = 500;
+/// At most this many replies a second are emitted. A quarter of the ring wakes the reader; with 272 bytes for most replies and
+/// 1,280 for the longest, at worst half of the ring is full before it reads. Reading them costs 0.3% of a processor.
+const MAX_PER_SECOND: u64 = 500;
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// A datagram, or anything else, arrived at a socket that has no record. In softirq.
@@ -34,7 +35,7 @@ pub(crate) fn arrived(sk: Sock<impl Pointer>) {
     }
 }
 
-/// Notes a socket that takes from anybody if this came from a name server.
+/// Notes an unconnected socket if this datagram came from a name server.
 #[inline(always)]
 fn note(sk: Sock<impl Pointer>) {
     // SAFETY: only the presence is used.
@@ -43,23 +44,23 @@ fn note(sk: Sock<impl Pointer>) {
     }
 }
 
-/// A process read so many bytes from a socket that has no record.
+/// A process read `bytes` from a socket that has no record.
 #[inline(always)]
 pub(crate) fn received(sk: Sock<impl Pointer>, bytes: u32) {
     if sk.is_udp() {
         if bytes >= SHORTEST && is_name_servers(sk) {
-            tell(bytes, false);
+            emit(bytes, false);
         }
     } else if sk.is_tcp() {
         received_by_tcp(sk, bytes);
     }
 }
 
-/// The same where it is known to be a connection.
+/// The same for a TCP socket.
 #[inline(always)]
 pub(crate) fn received_by_tcp(sk: Sock<impl Pointer>, bytes: u32) {
     if sk.remote_port() == DNS && bytes >= SHORTEST {
-        tell(bytes, true);
+        emit(bytes, true);
     }
 }
 
@@ -72,18 +73,18 @@ fn is_name_servers(sk: Sock<impl Pointer>) -> bool {
     }
 }
 
-/// Tells what the current system call has read, if it may be an answer.
+/// Emits what the current system call has read, if it may be an answer.
 #[inline(never)]
-fn tell(length: u32, stream: bool) {
-    let Some((buffer, together)) = Call::current().and_then(|call| call.moved(length)) else {
+fn emit(length: u32, stream: bool) {
+    let Some((buffer, contiguous)) = Call::current().and_then(|call| call.moved(length)) else {
         count(Counter::DnsRepliesUnread);
         return;
     };
-    if together < SHORTEST {
+    if contiguous < SHORTEST {
         count(Counter::DnsRepliesUnread);
         return;
     }
-    // Where a stream's messages begin is not known.
+    // In a stream the boundaries of messages are unknown.
     if !stream && !Header::read(buffer).is_some_and(Header::has_answers) {
         return;
     }
@@ -92,21 +93,21 @@ fn tell(length: u32, stream: bool) {
         count(Counter::DnsRepliesDropped);
         return;
     }
-    let reply = Reply { at_ns: now, buffer, length: together, stream };
-    if together as usize <= DNS_SHORT {
-        reply.tell::<DNS_SHORT>();
+    let reply = Reply { at_ns: now, buffer, length: contiguous, stream };
+    if contiguous as usize <= DNS_SHORT {
+        reply.emit::<DNS_SHORT>();
     } else {
-        reply.tell::<DNS_LONG>();
+        reply.emit::<DNS_LONG>();
     }
 }
 
-/// The first two thirds of a message's header: up to the number of its answers.
+/// The first two thirds of a message's header, up to the number of answers.
 #[derive(Clone, Copy)]
 struct Header(u64);
 
 impl Header {
-    /// Anything else is no answer: the questions to a server whose client sends from this port too, and in a cluster,
-    /// where each lookup tries a list of domains, most replies.
+    /// False for questions to a server whose client sends from this port too, and for empty and failed replies: the majority in
+    /// a cluster, where each lookup tries a list of domains.
     #[inline(always)]
     fn has_answers(self) -> bool {
         let [_, _, flags, more_flags, _, _, answers, more_answers] = self.0.to_ne_bytes();
@@ -122,7 +123,7 @@ impl Header {
     }
 }
 
-/// Two processors at once may tell a few more.
+/// Two processors at once may emit a few more.
 #[inline(always)]
 fn is_within_rate(now: u64) -> bool {
     let Some(rate) = DNS_RATE.get_ptr_mut(0) else { return false };
@@ -130,10 +131,10 @@ fn is_within_rate(now: u64) -> bool {
     unsafe {
         if now.wrapping_sub(core::ptr::read_volatile(&raw const (*rate).since_ns)) >= SECOND_NS {
             core::ptr::write_volatile(&raw mut (*rate).since_ns, now);
-            core::ptr::write_volatile(&raw mut (*rate).told, 0);
+            core::ptr::write_volatile(&raw mut (*rate).emitted, 0);
         }
-        add(&raw mut (*rate).told, 1);
-        core::ptr::read_volatile(&raw const (*rate).told) <= MOST_A_SECOND
+        add(&raw mut (*rate).emitted, 1);
+        core::ptr::read_volatile(&raw const (*rate).emitted) <= MAX_PER_SECOND
     }
 }
 
@@ -147,12 +148,12 @@ struct Reply {
 
 impl Reply {
     #[inline(always)]
-    fn tell<const N: usize>(self) {
+    fn emit<const N: usize>(self) {
         let task = Task::current();
         let copied = if self.length as usize > N { N } else { self.length as usize };
         // SAFETY: reserved memory of this type; every field but the end of the last is written, and the helper checks the
         // source.
-        event::tell_if(EventKind::DnsReply, Wake::BeforeFull, |reply: *mut DnsReply<N>| unsafe {
+        event::emit_if(EventKind::DnsReply, Wake::BeforeFull, |reply: *mut DnsReply<N>| unsafe {
             let bytes = (&raw mut (*reply).bytes).cast::<u8>();
             if bpf_probe_read_user(bytes.cast(), copied as u32, self.buffer as *const _) != 0 {
                 count(Counter::DnsRepliesUnread);
@@ -164,7 +165,7 @@ impl Reply {
             (&raw mut (*reply).tgid).write(task.tgid());
             (&raw mut (*reply).length).write(if self.length > 0xffff { 0xffff } else { self.length as u16 });
             (&raw mut (*reply).stream).write(u16::from(self.stream));
-            count(Counter::DnsRepliesTold);
+            count(Counter::DnsRepliesEmitted);
             true
         });
     }

@@ -1,5 +1,5 @@
-//! Program entries, in the order of a connection's life: those on tracepoints. Where a kernel lacks one of these, one of
-//! `function` serves in its place.
+//! Program entries on tracepoints, in the order of a connection's life. Where a kernel lacks one, an entry of `function`
+//! replaces it.
 
 #![expect(clippy::needless_pass_by_value, reason = "aya's macros call an entry with its context by value")]
 

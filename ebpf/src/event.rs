@@ -1,43 +1,42 @@
-//! Telling user space of rare things.
+//! Events to user space through the ring buffer, for what is rare.
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use weir_abi::{Counter, Event, EventKind};
 
 use crate::{
-    edge::count,
+    counters::count,
     maps::{EVENTS, EVENTS_BYTES, LAST_WAKE},
 };
 
 const BPF_RB_NO_WAKEUP: u64 = 1;
 const BPF_RB_FORCE_WAKEUP: u64 = 2;
 const BPF_RB_AVAIL_DATA: u64 = 0;
-/// The reader is woken once in this long at most, and looks again 200 ms after it was: an event of `Wake::Soon` waits that
-/// long and no longer, and a flood of them costs seven wake-ups a second.
+/// The reader is woken at most once in this time, and looks again 200 ms after a wake-up: an event of `Wake::Soon` waits no
+/// longer than that, and a flood of them costs seven wake-ups a second.
 const SOON: Spacing = Spacing { of: 0, ns: 150_000_000 };
 /// The same for `Wake::AtOnce`, where the reader looks again after 25 ms.
 const AT_ONCE: Spacing = Spacing { of: 1, ns: 20_000_000 };
-
-/// The same for a ring that fills: of its own, since the reader does not look again after it.
+/// The same for a ring that fills. It has a spacing of its own, since the reader does not look again after it.
 const FILLING: Spacing = Spacing { of: 2, ns: 150_000_000 };
 
-/// The least time between two wake-ups of a kind.
+/// The minimum time between two wake-ups of a kind.
 #[derive(Clone, Copy)]
 struct Spacing {
-    /// Where `LAST_WAKE` has the last one.
+    /// Index in `LAST_WAKE`.
     of: u32,
     ns: u64,
 }
 
-/// Whether somebody waits for it.
+/// When the reader must see an event.
 #[derive(Clone, Copy)]
 pub(crate) enum Wake {
-    /// It is an example of what is counted: the next tick is soon enough. 170 ns instead of 660.
+    /// At the next tick: the event is an example of what is counted. Costs 170 ns; with a wake-up 660.
     Never,
-    /// What it tells of may be gone by the next tick.
+    /// Before the next tick: its subject may be gone by then.
     Soon,
-    /// What it tells of may be gone within 100 ms.
+    /// Now: its subject may be gone within 100 ms.
     AtOnce,
-    /// There may be many of them until the next tick: once a quarter of the ring is full.
+    /// Once a quarter of the ring is full: many of them may come before the next tick.
     BeforeFull,
 }
 
@@ -58,7 +57,7 @@ fn is_filling() -> bool {
     EVENTS.query(BPF_RB_AVAIL_DATA) >= EVENTS_BYTES / 4
 }
 
-/// Whether the reader has been left alone long enough. Two processors at once wake it twice, which is harmless.
+/// Whether the last wake-up is long enough ago. Two processors at once wake the reader twice, which is harmless.
 #[inline(always)]
 fn is_due(spacing: Spacing) -> bool {
     let Some(last) = LAST_WAKE.get_ptr_mut(spacing.of) else { return true };
@@ -75,16 +74,16 @@ fn is_due(spacing: Spacing) -> bool {
 
 /// Writes an event; `fill` writes each field of its body. A full ring is a counted loss.
 #[inline(always)]
-pub(crate) fn tell<T: 'static>(kind: EventKind, wake: Wake, fill: impl FnOnce(*mut T)) {
-    tell_if(kind, wake, |body| {
+pub(crate) fn emit<T: 'static>(kind: EventKind, wake: Wake, fill: impl FnOnce(*mut T)) {
+    emit_if(kind, wake, |body| {
         fill(body);
         true
     });
 }
 
-/// The same, unless `fill` finds that there is nothing to tell.
+/// The same, unless `fill` returns false: then the event is discarded.
 #[inline(always)]
-pub(crate) fn tell_if<T: 'static>(kind: EventKind, wake: Wake, fill: impl FnOnce(*mut T) -> bool) {
+pub(crate) fn emit_if<T: 'static>(kind: EventKind, wake: Wake, fill: impl FnOnce(*mut T) -> bool) {
     let Some(mut entry) = EVENTS.reserve::<Event<T>>(0) else {
         count(Counter::RingFull);
         return;

@@ -2,7 +2,7 @@
 
 use weir_abi::FILL_BUCKETS;
 
-/// The bucket of a queue of `depth` connections, of which the kernel lets `limit` and one more wait.
+/// The bucket of a queue of `depth` connections, when the kernel lets `limit` and one more wait.
 #[inline(always)]
 pub fn bucket(depth: u32, limit: u32) -> usize {
     const EIGHTHS: u64 = FILL_BUCKETS as u64 - 1;

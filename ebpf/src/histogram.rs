@@ -1,4 +1,4 @@
-//! Which bucket a duration falls into, in a dozen integer instructions.
+//! The bucket of a duration, in a dozen integer instructions.
 
 use weir_abi::{BUCKETS, MIN_EXPONENT, OCTAVES, SCALE, UNIT_EXPONENT};
 

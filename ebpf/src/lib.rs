@@ -7,9 +7,9 @@
 
 pub mod fill;
 pub mod histogram;
-pub mod idle;
-pub mod pipeline;
+pub mod idle_time;
+pub mod pipelining;
 pub mod round;
-pub mod sampling;
+pub mod sampling_hash;
 pub mod socket;
-pub mod table;
+pub mod table_slots;

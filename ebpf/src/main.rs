@@ -1,10 +1,16 @@
-//! The kernel half's entries: one line each, into `probe::<hook>`.
+//! The kernel half's programs: their entries are in `entry`, their bodies in `probe::<hook>`.
 
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
-#![cfg_attr(target_arch = "bpf", feature(core_intrinsics), expect(internal_features, reason = "see edge::add"))]
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics), expect(internal_features, reason = "see atomic::add"))]
 
 #[cfg(target_arch = "bpf")]
 mod accept_queue;
+#[cfg(target_arch = "bpf")]
+mod atomic;
+#[cfg(target_arch = "bpf")]
+mod connection;
+#[cfg(target_arch = "bpf")]
+mod counters;
 #[cfg(target_arch = "bpf")]
 mod dns;
 #[cfg(target_arch = "bpf")]
@@ -14,25 +20,25 @@ mod entry;
 #[cfg(target_arch = "bpf")]
 mod event;
 #[cfg(target_arch = "bpf")]
-mod follow;
+mod handshake_table;
 #[cfg(target_arch = "bpf")]
 mod kernel;
 #[cfg(target_arch = "bpf")]
+mod local_peer;
+#[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
-mod meeting;
+mod owner;
 #[cfg(target_arch = "bpf")]
 mod probe;
 #[cfg(target_arch = "bpf")]
+mod request_head;
+#[cfg(target_arch = "bpf")]
 mod resolve;
 #[cfg(target_arch = "bpf")]
-mod reuse;
+mod socket_sampling;
 #[cfg(target_arch = "bpf")]
-mod sample;
-#[cfg(target_arch = "bpf")]
-mod sockets;
-#[cfg(target_arch = "bpf")]
-mod track;
+mod socket_table;
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}

@@ -9,11 +9,11 @@ use aya_ebpf::{
 };
 use weir_abi::{AcceptQueue, Control, EdgeKey, EdgeRecord, ListeningPort, N_COUNTERS};
 use weir_ebpf::{
-    pipeline::Head,
+    pipelining::Head,
     socket::{Handshake, Socket},
 };
 
-use crate::edge::Owner;
+use crate::owner::Owner;
 
 const BPF_F_MMAPABLE: u32 = 1 << 10;
 
@@ -28,23 +28,23 @@ pub(crate) static EDGES: Array<EdgeRecord> = Array::with_max_entries(4096, BPF_F
 #[map]
 pub(crate) static EDGE_SLOTS: HashMap<EdgeKey, u32> = HashMap::with_max_entries(4096, 0);
 
-/// Slots nobody uses: filled by user space at the start and when it retires an edge, so the kernel never searches.
+/// Free slots: filled by user space at the start and when it retires an edge, so the kernel never searches.
 /// A stack: the lowest slots are reused first, so user space looks at only as many as are in use.
 /// Bound (option): as EDGES.
 #[map]
 pub(crate) static FREE_SLOTS: Stack<u32> = Stack::with_max_entries(4096, 0);
 
-/// Records of the sockets that found no room in the table (`crate::sockets`): in the socket, freed by the kernel with it.
+/// Records of the sockets that found no slot in the table (`crate::socket_table`): in the socket, freed by the kernel with it.
 /// Bound: `Control::max_sockets` (option), checked against the tracked and released counters.
 #[btf_map]
 pub(crate) static SPILLED: SkStorage<Socket> = SkStorage::new();
 
-/// The same where the kernel allows no storage in a socket (`Features::spill_in_map`), and else of one entry. Allocated
-/// beforehand: 1.4 MiB. Bound: 8,192, so that with the table 24,000 sockets have room; more are a counted loss.
+/// The same where the kernel allows no storage in a socket (`Features::spill_in_map`), and else of one entry. Preallocated:
+/// 1.4 MiB. Bound: 8,192, so that with the table 24,000 sockets have a record; more are a counted loss.
 #[map]
 pub(crate) static SPILLED_BY_ADDRESS: HashMap<u64, Socket> = HashMap::with_max_entries(8192, 0);
 
-/// The threads inside a send, and its socket: only where kprobes serve (arm64 before 6.4), and else of one entry.
+/// The threads inside a send, and its socket: only where kprobes are used (arm64 before 6.4), and else of one entry.
 /// Bound: 8,192; more are a counted loss.
 #[map]
 pub(crate) static SENDING: HashMap<u64, u64> = HashMap::with_max_entries(8192, 0);
@@ -55,13 +55,13 @@ pub(crate) static SENDING: HashMap<u64, u64> = HashMap::with_max_entries(8192, 0
 #[map]
 pub(crate) static HANDSHAKES: LruHashMap<Handshake, u32> = LruHashMap::with_max_entries(8192, 0);
 
-/// Listening ports and who opened them: the role of sockets first seen in mid-life, and the owner of connections that
+/// Listening ports and the processes that opened them: the role of sockets first seen in mid-life, and the owner of connections that
 /// no process ever touches. Bound: 2,048; more are a counted loss.
 #[map]
 pub(crate) static LISTENERS: HashMap<ListeningPort, Owner> = HashMap::with_max_entries(2048, 0);
 
-/// Accept queues, made with their listening port and looked up by each connection: only where they are wanted, and else of one
-/// entry. Bound: 1,024 (0.6 MiB); more are a counted loss.
+/// Accept queues, made with their listening port and looked up by each connection: only where they are observed, and else of
+/// one entry. Bound: 1,024 (0.6 MiB); more are a counted loss.
 #[map]
 pub(crate) static ACCEPT_QUEUES: HashMap<ListeningPort, AcceptQueue> = HashMap::with_max_entries(1024, 0);
 
@@ -74,7 +74,7 @@ pub(crate) static FAILED_CONNECTS: LruHashMap<u64, u32> = LruHashMap::with_max_e
 #[map]
 pub(crate) static COUNTERS: Array<u64> = Array::with_max_entries(N_COUNTERS, 0);
 
-/// Rare events. Bound: 256 KiB, 3,200 failed connects between two looks of user space; a full ring is a counted loss.
+/// Rare events. Bound: 256 KiB, 3,200 failed connects between two reads by user space; a full ring is a counted loss.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES as u32, 0);
 pub(crate) const EVENTS_BYTES: u64 = 256 << 10;
@@ -83,16 +83,16 @@ pub(crate) const EVENTS_BYTES: u64 = 256 << 10;
 #[map]
 pub(crate) static LAST_WAKE: Array<u64> = Array::with_max_entries(3, 0);
 
-/// UDP sockets without a fixed peer that got something from a name server's port (`crate::dns`), by address. LRU: nothing
-/// tells of their end. Bound: 1,024 sockets that wait for a reply at once.
+/// Unconnected UDP sockets that received a datagram from a name server's port (`crate::dns`), by address. LRU: no hook sees
+/// their end. Bound: 1,024 sockets that wait for a reply at once.
 #[map]
 pub(crate) static DNS_SOCKETS: LruHashMap<u64, u32> = LruHashMap::with_max_entries(1024, 0);
 
-/// How many replies of name servers were told lately.
+/// How many name servers' replies have been emitted in the present second.
 #[map]
 pub(crate) static DNS_RATE: Array<Rate> = Array::with_max_entries(1, 0);
 
-/// Where a sampled request is looked at: too large for the 512-byte stack.
+/// The buffer for a sampled request's head: too large for the 512-byte stack.
 #[map]
 pub(crate) static SCRATCH: PerCpuArray<Head> = PerCpuArray::with_max_entries(1, 0);
 
@@ -104,10 +104,10 @@ pub(crate) static SCAN_PHASE: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 
-/// What was told since a point in time.
+/// Events emitted since a point in time.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Rate {
     pub(crate) since_ns: u64,
-    pub(crate) told: u64,
+    pub(crate) emitted: u64,
 }

@@ -1,4 +1,4 @@
-//! The round machine: request and response told apart by who moves data, without reading it.
+//! The round machine: tells requests from responses by the direction in which data moves, without reading it.
 //!
 //! A **round** is one turn of the conversation on one socket. The *initiator's* data opens it, the *responder's* first
 //! data answers it, the next data of the initiator ends it. On a client's socket the process initiates by sending and
@@ -6,29 +6,29 @@
 //! `initiate` is send for a client and receive for a server, `respond` the other.
 //!
 //! For strictly alternating protocols rounds are requests. Where several requests share a round, or data answers
-//! nothing, the machine gathers evidence and says so (`Evidence`): such an edge's rounds are a lower bound.
+//! nothing, the machine gathers evidence of that (`Evidence`): such an edge's rounds are a lower bound.
 
 /// The initiator moved last, and waits for its answer.
 const OPEN: u8 = 1;
-/// The initiator moved last, and gave its round up.
+/// The initiator moved last, and its round was given up.
 const GIVEN_UP: u8 = 2;
 /// The responder moved last, and its answer may go on.
 const ANSWERED: u8 = 3;
 /// The responder moved last, and answers nothing any more.
 const SETTLED: u8 = 4;
 
-/// A responder silent for this long has finished its answer; what it says later is a push.
+/// A responder silent for this long has finished its answer; what it sends later is a push. A choice.
 pub const IDLE_NS: u64 = 200_000_000;
-/// Initiator data this long after the previous one, with no answer in between, looks like another request. Twice the
-/// round-trip time where that is longer.
+/// Initiator data this long after the previous one, with no answer in between, looks like another request; twice the
+/// round-trip time where that is longer. A choice.
 pub const LATE_NS: u64 = 1_000_000;
-/// Unasked runs that cannot be chance.
+/// Pushes that cannot be chance. A choice.
 const MIN_PUSHES: u32 = 8;
-/// Operations on a connection before its evidence is judged.
+/// Operations on a connection before its evidence is judged. A choice.
 pub const JUDGED_AFTER: u64 = 100;
 
-/// The state of one socket's conversation. An operation that turns it writes two or three of these fields; the others are
-/// for what is rare.
+/// The state of one socket's conversation. An operation that opens or answers a round writes two or three of these fields; the
+/// others are for what is rare.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Round {
@@ -49,44 +49,45 @@ pub struct Round {
     responses: u32,
     /// Initiator operations that came late while a round was in flight.
     pub late: u32,
-    /// Times the responder spoke again after a silence, with no request in between.
+    /// Times the responder sent again after a silence, with no request in between.
     pub pushes: u32,
-    /// Who moved last, and what of it; 0 while nobody has.
+    /// `OPEN` and its like; 0 before any data has moved.
     state: u8,
     #[doc(hidden)]
     pub _pad: [u8; 3],
 }
 
-/// Where a round's events are told, as they happen: the programs add them to the edge on the spot, so nothing has to be
-/// carried out of the machine and asked about again.
-pub trait Account {
+/// The receiver of a round's events, as they happen: the programs add them to the edge at once, so that no result has to be
+/// returned and tested again.
+pub trait RoundEvents {
     /// A round began: from here on it is in flight.
     fn opened(&mut self, round: &Round);
     /// It was answered, `latency_ns` after its start.
     fn answered(&mut self, round: &Round, latency_ns: u64);
-    /// It is complete, and its answer came in several pieces: it was told as answered after `first_ns`, and took `full_ns`.
+    /// It is complete, and its answer came in several pieces: it was reported as answered after `first_ns`, and took `full_ns`.
     fn prolonged(&mut self, first_ns: u64, full_ns: u64);
-    /// An operation that turned nothing: there may be evidence enough now (`Round::evidence`).
+    /// An operation that neither opened nor answered a round: the evidence may suffice now (`Round::evidence`).
     fn suspected(&mut self, round: &Round);
 }
 
-/// What the gathered evidence says of a connection.
+/// The verdict on a connection by the gathered evidence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
     /// Requests overlap: rounds are a lower bound, latency approximate.
     pub multiplexed: bool,
-    /// The responder speaks unasked.
+    /// The responder sends data that answers no request.
     pub push: bool,
 }
 
 impl Round {
-    /// The connection has just been established: nothing else is looked at or written.
+    /// The connection has just been established: no other field is read or written.
     #[inline(always)]
     pub fn establish(&mut self, at: u64) {
         self.initiated_ns = at;
     }
 
-    /// When it was established, once, and only before anything has moved; else 0. What has not `begun` has no other field yet.
+    /// When it was established: only at the first call, and before any data has moved; else 0. Of a record that has not `begun`
+    /// no other field is initialized.
     #[inline(always)]
     pub fn take_established(&mut self, begun: bool) -> u64 {
         if begun && (self.started_ns != 0 || self.responses != 0) {
@@ -95,14 +96,14 @@ impl Round {
         core::mem::take(&mut self.initiated_ns)
     }
 
-    /// The initiator moved data at `now`; `rtt_ns` asks for the connection's smoothed round trip.
+    /// The initiator moved data at `now`; `rtt_ns` reads the connection's smoothed round trip.
     #[inline(always)]
-    pub fn initiate(&mut self, now: u64, rtt_ns: impl FnOnce() -> u64, account: &mut impl Account) {
+    pub fn initiate(&mut self, now: u64, rtt_ns: impl FnOnce() -> u64, events: &mut impl RoundEvents) {
         if self.state != OPEN && self.state != GIVEN_UP {
-            self.complete(account);
+            self.complete(events);
             self.started_ns = now;
             self.state = OPEN;
-            account.opened(self);
+            events.opened(self);
             return;
         }
         self.initiations = self.initiations.wrapping_add(1);
@@ -114,39 +115,39 @@ impl Round {
         }
         self.initiated_ns = now;
         if self.late != 0 {
-            account.suspected(self);
+            events.suspected(self);
         }
     }
 
     /// The responder moved data at `now`.
     #[inline(always)]
-    pub fn respond(&mut self, now: u64, account: &mut impl Account) {
+    pub fn respond(&mut self, now: u64, events: &mut impl RoundEvents) {
         if self.state == OPEN {
             self.rounds = self.rounds.wrapping_add(1);
             self.answered_ns = now;
             self.state = ANSWERED;
-            account.answered(self, since(self.started_ns, now));
+            events.answered(self, since(self.started_ns, now));
             return;
         }
         self.responses = self.responses.wrapping_add(1);
         let last = later(self.answered_ns, self.responded_ns);
         if last != 0 && since(last, now) > IDLE_NS {
-            // Silent for so long: the answer was complete, and this is something else.
-            self.complete(account);
+            // After such a silence: the answer was complete, and this is a push.
+            self.complete(events);
             self.pushes = self.pushes.wrapping_add(1);
         } else if self.state != ANSWERED {
-            // It continues a push, or is the first word of all (a banner).
+            // It continues a push, or is the first data of the connection (a banner).
             self.state = SETTLED;
         }
         self.responded_ns = now;
         if self.pushes != 0 {
-            account.suspected(self);
+            events.suspected(self);
         }
     }
 
-    /// Ends an answered round that nothing has followed for `IDLE_NS` at `now` (with none at once: the socket closes).
+    /// Ends an answered round if no data has followed for `IDLE_NS` at `now` (with none: at once, as the socket closes).
     #[inline(always)]
-    pub fn settle(&mut self, now: Option<u64>, account: &mut impl Account) {
+    pub fn settle(&mut self, now: Option<u64>, events: &mut impl RoundEvents) {
         if self.state != ANSWERED {
             return;
         }
@@ -155,14 +156,14 @@ impl Round {
         {
             return;
         }
-        self.complete(account);
+        self.complete(events);
     }
 
-    /// The answer is complete: it took longer than was told if it came in several pieces.
+    /// The answer is complete: it took longer than was reported if it came in several pieces.
     #[inline(always)]
-    fn complete(&mut self, account: &mut impl Account) {
+    fn complete(&mut self, events: &mut impl RoundEvents) {
         if self.state == ANSWERED && self.responded_ns > self.answered_ns {
-            account.prolonged(since(self.started_ns, self.answered_ns), since(self.started_ns, self.responded_ns));
+            events.prolonged(since(self.started_ns, self.answered_ns), since(self.started_ns, self.responded_ns));
         }
         self.state = SETTLED;
     }
@@ -197,9 +198,9 @@ impl Round {
 
     /// The verdict so far, or nothing before `JUDGED_AFTER` operations.
     ///
-    /// Late operations over 5% of the initiator's say "multiplexed", unless rounds are so rare that one request in
-    /// many pieces (an upload) explains them. Unasked runs over 20% of all the responder's runs say "push", unless they
-    /// are so few among its operations (5%) that a long answer with stalls (a lossy download) explains them.
+    /// Multiplexed: late operations are over 5% of the initiator's, unless rounds are so rare (under 20%) that one request in
+    /// many pieces (an upload) explains them. Push: pushes are over 20% of pushes and answers, unless they are so few among the
+    /// responder's operations (5%) that a long answer with stalls (a lossy download) explains them. The shares are choices.
     #[inline(always)]
     pub fn evidence(&self) -> Evidence {
         let initiations = self.rounds as u64 + self.initiations as u64;
@@ -222,8 +223,8 @@ fn later(a: u64, b: u64) -> u64 {
     if a > b { a } else { b }
 }
 
-/// From `then` to `now`; 0 where clocks of two processors disagree on the order. One signed comparison, as an unsigned one
-/// costs two branches.
+/// From `then` to `now`; 0 where the clocks of two processors disagree on the order. One signed comparison: an unsigned one costs
+/// two branches.
 #[inline(always)]
 fn since(then: u64, now: u64) -> u64 {
     let passed = now.wrapping_sub(then);

@@ -1,5 +1,7 @@
 //! What weir keeps on a socket, and the small decisions over it.
 
+use weir_abi::ROLE_SERVER;
+
 use crate::round::Round;
 
 /// SYN sent, no answer yet.
@@ -9,21 +11,21 @@ pub const PHASE_OPEN: u8 = 2;
 /// Closed by this end, reset, or failed to connect.
 pub const PHASE_ENDED: u8 = 3;
 
-/// `Socket::resolution`: nobody has looked for the edge.
+/// `Socket::resolution`: the edge is unknown.
 pub const UNRESOLVED: u8 = 0;
-/// Somebody is looking: operations of other threads meanwhile go uncounted rather than to the wrong edge.
+/// A thread resolves it: operations of other threads meanwhile go uncounted rather than to the wrong edge.
 pub const RESOLVING: u8 = 1;
-/// The edge is known, but nothing has moved since, on a socket first seen, or taken up again, in mid-life: how far
-/// reading had got is not.
-pub const UNMOVED: u8 = 2;
+/// The edge is known, but not the read position: a socket first seen, or sampled again, in mid-life, on which no data has moved
+/// since.
+pub const POSITION_UNKNOWN: u8 = 2;
 /// The edge is known: `Socket::edge` is valid.
 pub const RESOLVED: u8 = 3;
-/// And it has all that the conversation told: no process has the socket any more.
-pub const BOOKED: u8 = 4;
+/// And it has all counts of the conversation: no process holds the socket any more.
+pub const FINALIZED: u8 = 4;
 
-/// `Socket::peer_closed`: it did.
+/// `Socket::peer_closed`: the peer has closed or reset the connection.
 pub const CLOSED: u8 = 1;
-/// So it did, and nobody has judged yet whether it was early: this end's next step does.
+/// The peer has closed it, and whether that was early is judged at this end's next step.
 pub const CLOSED_UNJUDGED: u8 = 2;
 
 /// First seen in mid-life.
@@ -32,21 +34,21 @@ pub const PARTIAL: u8 = 1 << 1;
 pub const MULTIPLEXED: u8 = 1 << 3;
 /// Counted in the edge's `push_set`.
 pub const PUSH: u8 = 1 << 4;
-/// Its connect failed: remembered in `FAILED_CONNECTS`.
+/// Its connect failed: an entry in `FAILED_CONNECTS`.
 pub const FAILED: u8 = 1 << 5;
 
 /// One socket's record: it lives and dies with the socket. In the table it fills two cache lines with its slot's header.
 ///
 /// The first, up to the beginning of `round`, is what softirq and a connection's first and last steps need, on whichever
-/// processor they come. The second is the conversation's, and of an accepted connection only its process's own steps touch
-/// it: a line fetched from another processor costs as much as a dozen atomic additions to one that is here.
+/// processor they run. The second is the conversation's; of an accepted connection, only its process's own steps touch it: a
+/// line fetched from another processor costs as much as a dozen atomic additions to a local one.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Socket {
     /// Client, while connecting: the SYN. Then: the arrival of the first unread data; 0 when there is none.
     pub arrived_ns: u64,
     /// Slot of the edge. Of an accepted connection, until that is known: its network namespace, which a process on another
-    /// processor would have to ask of a line that every new connection writes to.
+    /// processor would have to read from a line that every new connection writes to.
     pub edge: u32,
     /// The peer closed or reset the connection: `CLOSED` and its like. Written in softirq, so a byte of its own.
     pub peer_closed: u8,
@@ -60,7 +62,7 @@ pub struct Socket {
     pub copied_seq: u32,
     /// The kernel's retransmission count already added to the edge.
     pub total_retrans: u32,
-    /// Server: what the client left under this handshake (`weir_abi` slots, or `PEER_UNTRACKED`), plus 1; 0 for nothing.
+    /// Server: what the client has announced under this handshake (`weir_abi` slots, or `PEER_UNTRACKED`), plus 1; 0 for nothing.
     /// Client: the thread that sent the last request; 0 before the first.
     pub peer_or_thread: u32,
     /// Until the edge is known: round trip of the handshake in microseconds. Then, of a client: when the peer closed, in units
@@ -68,21 +70,21 @@ pub struct Socket {
     pub handshake_or_closed: u32,
     /// The sample that the conversation belongs to (`weir_abi::Control::sampling_epoch`).
     pub sampling_epoch: u16,
-    /// What the conversation's counts weigh in the edge: `1 << sampling_shift`.
+    /// The weight of the conversation's counts in the edge: `1 << sampling_shift`.
     pub sampling_shift: u8,
     /// `weir_abi::ROLE_*`.
     pub role: u8,
-    /// When bytes were last moved to the edge, in units of 2^20 ns.
-    pub moved_at: u32,
+    /// When bytes were last flushed to the edge, in units of 2^20 ns.
+    pub flushed_at: u32,
     /// The conversation: the second cache line begins behind its first field.
     pub round: Round,
-    /// Bytes moved, some of which the edge does not know yet.
+    /// Bytes sent and received, some of which are not in the edge yet.
     pub bytes: Gathered,
 }
 
 impl Socket {
-    /// Whether an operation can go straight to the books: the edge is known, they are open, and no close waits to be judged.
-    /// Two neighbouring bytes, for every send and receive.
+    /// Whether an operation can be recorded at once: the edge and the read position are known, the record is not finalized, and
+    /// no close waits to be judged. Two neighbouring bytes, for every send and receive.
     #[inline(always)]
     pub fn is_ready(&self) -> bool {
         self.resolution == RESOLVED && self.peer_closed & CLOSED_UNJUDGED == 0
@@ -91,17 +93,29 @@ impl Socket {
     /// Whether the edge is known.
     #[inline(always)]
     pub fn is_resolved(&self) -> bool {
-        self.resolution >= UNMOVED
+        self.resolution >= POSITION_UNKNOWN
+    }
+
+    /// Whether the record was made when the connection was accepted, and not later.
+    #[inline(always)]
+    pub fn is_accepted(&self) -> bool {
+        self.role == ROLE_SERVER && self.flags & PARTIAL == 0
+    }
+
+    /// The network namespace of an accepted connection whose edge is not known yet.
+    #[inline(always)]
+    pub fn accepted_netns(&self) -> Option<u32> {
+        if self.is_accepted() && self.resolution == UNRESOLVED { Some(self.edge) } else { None }
     }
 }
 
-/// Of the record: what lies in the first cache line, behind a slot's header of 16 bytes.
+/// Bytes of the record in the first cache line, behind a slot's header of 16 bytes.
 pub const FIRST_LINE: usize = 48;
 
 const _: () = assert!(size_of::<Socket>() == FIRST_LINE + 64, "with its slot's header a record fills two cache lines");
 const _: () = assert!(
     core::mem::offset_of!(Socket, round) + size_of::<u64>() == FIRST_LINE,
-    "when the conversation could begin is known on the first line, all else of it lies on the second"
+    "the first line has when the conversation could begin, the second all else of it"
 );
 
 /// A time in the units of the record's short stamps: 2^20 ns, for 52 days.
@@ -110,11 +124,11 @@ pub fn stamp(ns: u64) -> u32 {
     (ns >> 20) as u32
 }
 
-/// Bytes on their way to the edge. The totals have one writer each, the hooks of one direction, so plain additions do; the
-/// edge is shared by processors and costs an atomic one, which many operations share.
+/// Bytes gathered for the edge. The totals have one writer each, the hooks of one direction, so plain additions suffice; the
+/// edge is shared by processors and needs an atomic addition, which many operations share.
 ///
-/// What has been moved is a count of its own and not taken off the totals: whoever moves adds the difference to both it and
-/// the edge, and two who do so at once have moved too much, which the next difference, then negative, mends.
+/// The flushed bytes are a count of their own and not subtracted from the totals: a flush adds the difference to both that count
+/// and the edge. Two flushes at once add too much, which the next difference, then negative, corrects.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gathered {
@@ -122,40 +136,41 @@ pub struct Gathered {
     pub sent: u32,
     /// All bytes received.
     pub received: u32,
-    /// Of those sent: moved.
-    pub sent_moved: u32,
-    /// Of those received: moved.
-    pub received_moved: u32,
+    /// Of those sent: flushed.
+    pub sent_flushed: u32,
+    /// Of those received: flushed.
+    pub received_flushed: u32,
 }
 
 impl Gathered {
-    /// An operation of so many bytes is moved before and after: differences stay below 2^31, as operations do.
+    /// Before and after an operation of at least this many bytes there is a flush: differences stay below 2^31, as operations do.
+    /// A choice.
     pub const MANY: u32 = 256 << 10;
-    /// Bytes are moved after a quarter of a second, or when they are many.
+    /// Bytes are flushed after a quarter of a second, or when they are many. A choice.
     const LONG: u32 = 238;
 
-    /// Whether it is time to move what has gathered, as of `now`; the last time was at this stamp.
+    /// Whether a flush is due at `now`; the last one was at this stamp.
     #[inline(always)]
-    pub fn is_due(&self, moved_at: u32, now: u64) -> bool {
-        stamp(now).wrapping_sub(moved_at) >= Self::LONG
-            || self.sent.wrapping_sub(self.sent_moved) >= Self::MANY
-            || self.received.wrapping_sub(self.received_moved) >= Self::MANY
+    pub fn is_due(&self, flushed_at: u32, now: u64) -> bool {
+        stamp(now).wrapping_sub(flushed_at) >= Self::LONG
+            || self.sent.wrapping_sub(self.sent_flushed) >= Self::MANY
+            || self.received.wrapping_sub(self.received_flushed) >= Self::MANY
     }
 
-    /// Bytes sent and not moved; below zero when two have moved the same.
+    /// Bytes sent and not flushed; below zero when two flushes have added the same.
     #[inline(always)]
-    pub fn unmoved_sent(&self) -> i64 {
-        self.sent.wrapping_sub(self.sent_moved) as i32 as i64
+    pub fn unflushed_sent(&self) -> i64 {
+        self.sent.wrapping_sub(self.sent_flushed) as i32 as i64
     }
 
-    /// Bytes received and not moved.
+    /// Bytes received and not flushed.
     #[inline(always)]
-    pub fn unmoved_received(&self) -> i64 {
-        self.received.wrapping_sub(self.received_moved) as i32 as i64
+    pub fn unflushed_received(&self) -> i64 {
+        self.received.wrapping_sub(self.received_flushed) as i32 as i64
     }
 }
 
-/// Stands for a client on this host that has no record.
+/// In place of a slot: a client on this host that has no record.
 pub const PEER_UNTRACKED: u32 = u32::MAX - 1;
 
 /// Joins the two ends of a connection on one host: the two initial sequence numbers. Unlike the 4-tuple they survive
@@ -208,32 +223,32 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// No byte is lost or added, though some differences are moved twice, and none stays for long under way.
+        /// No byte is lost or added, though some differences are flushed twice, and none stays gathered for long.
         #[test]
         fn gathered_bytes_all_arrive(ops in prop::collection::vec((0u32..0x7fff_f000, 0u64..1 << 29, any::<bool>()), 0..200)) {
             let mut gathered = Gathered::default();
-            let (mut now, mut moved_at, mut given, mut arrived) = (1u64 << 40, 0, 0i64, 0i64);
-            let mut move_all = |gathered: &mut Gathered, times: i64| {
-                let unmoved = gathered.unmoved_sent();
-                gathered.sent_moved = gathered.sent_moved.wrapping_add((unmoved * times) as u32);
-                arrived += unmoved * times;
+            let (mut now, mut flushed_at, mut given, mut arrived) = (1u64 << 40, 0, 0i64, 0i64);
+            let mut flush = |gathered: &mut Gathered, times: i64| {
+                let unflushed = gathered.unflushed_sent();
+                gathered.sent_flushed = gathered.sent_flushed.wrapping_add((unflushed * times) as u32);
+                arrived += unflushed * times;
                 arrived
             };
             for (bytes, step, twice) in ops {
                 now += step;
                 given += i64::from(bytes);
                 if bytes >= Gathered::MANY {
-                    move_all(&mut gathered, 1);
+                    flush(&mut gathered, 1);
                 }
                 gathered.sent = gathered.sent.wrapping_add(bytes);
-                if gathered.is_due(moved_at, now) {
-                    moved_at = stamp(now);
-                    move_all(&mut gathered, if twice && bytes < Gathered::MANY { 2 } else { 1 });
+                if gathered.is_due(flushed_at, now) {
+                    flushed_at = stamp(now);
+                    flush(&mut gathered, if twice && bytes < Gathered::MANY { 2 } else { 1 });
                 }
-                prop_assert!(gathered.unmoved_sent().unsigned_abs() < u64::from(2 * Gathered::MANY));
+                prop_assert!(gathered.unflushed_sent().unsigned_abs() < u64::from(2 * Gathered::MANY));
             }
-            prop_assert_eq!(move_all(&mut gathered, 1), given);
-            prop_assert_eq!(gathered.unmoved_sent(), 0);
+            prop_assert_eq!(flush(&mut gathered, 1), given);
+            prop_assert_eq!(gathered.unflushed_sent(), 0);
         }
 
         /// Both ends agree, at any two moments of the connection, whatever was sent and however far it wrapped.

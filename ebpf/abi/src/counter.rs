@@ -47,8 +47,8 @@ counters! {
     AcceptedAttributed = 12,
     /// Sends that a kretprobe did not see return: their bytes and rounds are missing.
     SendsMissed = 13,
-    /// Name servers' replies told to user space.
-    DnsRepliesTold = 14,
+    /// Name servers' replies emitted to user space.
+    DnsRepliesEmitted = 14,
     /// Replies beyond so many in a second.
     DnsRepliesDropped = 15,
     /// Replies whose bytes could not be found: read by io_uring, by recvmmsg, or in small pieces.

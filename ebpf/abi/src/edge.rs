@@ -2,7 +2,7 @@
 
 use core::mem::offset_of;
 
-use crate::Histogram;
+use crate::{Histogram, N_CONNECT_OUTCOMES, N_SOCKET_ERRORS};
 
 /// A socket whose role is not known.
 pub const ROLE_NONE: u8 = 0;
@@ -59,49 +59,6 @@ pub struct EdgeKey {
     #[doc(hidden)]
     pub _pad: [u8; 7],
 }
-
-/// How a connect ended.
-#[repr(u32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectOutcome {
-    /// SYN_SENT to ESTABLISHED.
-    Ok = 0,
-    /// A reset answered the SYN (`ECONNREFUSED`).
-    Refused = 1,
-    /// The far end was silent: the kernel gave up sending the SYN again (`ETIMEDOUT`), or the caller did (its own connect
-    /// timeout: closed after a SYN had been sent again).
-    Timeout = 2,
-    /// No route, or ICMP said so (`ENETUNREACH`, `EHOSTUNREACH`).
-    Unreachable = 3,
-    /// Reset during the handshake, but not as an answer to the SYN (`ECONNRESET`).
-    Reset = 4,
-    /// The caller closed the socket before an answer could be missed: no SYN had been sent again.
-    Cancelled = 5,
-    /// No local address or port was free (`EADDRNOTAVAIL`).
-    AddressNotAvailable = 6,
-    /// Any other error, such as `EACCES` from a local firewall.
-    Other = 7,
-}
-
-/// Number of `ConnectOutcome`s.
-pub const N_CONNECT_OUTCOMES: usize = 8;
-
-/// Why an established connection reported an error (`sk_err`).
-#[repr(u32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SocketError {
-    /// `ETIMEDOUT`: retransmissions or keep-alives went unanswered.
-    Timeout = 0,
-    /// `ECONNRESET`, `EPIPE`: the peer reset the connection.
-    Reset = 1,
-    /// `EHOSTUNREACH`, `ENETUNREACH` and kin.
-    Unreachable = 2,
-    /// Anything else.
-    Other = 3,
-}
-
-/// Number of `SocketError`s.
-pub const N_SOCKET_ERRORS: usize = 4;
 
 /// How long a connection lay idle between an answer and the next request on it: up to `2^19 ns` (0.52 ms), 1.05 ms, 2.1 ms, and
 /// longer. A pool hands a connection from one caller to the next in less; what is longer is nobody's.
@@ -196,8 +153,8 @@ pub struct EdgeRecord {
     pub last_event_ns: u64,
     /// Smoothed round-trip time of the last socket that moved data, microseconds.
     pub srtt_us: u32,
-    #[doc(hidden)]
-    /// The same after three to six rounds: as many as logging in takes (TLS, SCRAM), or a short job with a good-bye.
+    /// As `closed_early`, after three to six rounds: as many as a login takes (TLS, SCRAM), or a short job that ends with
+    /// the protocol's quit message.
     pub closed_after_login: u32,
 
     /// Client: requests by how long their connection had lain idle (`IDLE_BUCKETS`), sent by the thread that had sent the
@@ -273,8 +230,8 @@ impl EdgeRecord {
             _pad: [0; 7],
         },
         state: SLOT_FREE,
-        comm: [0; 16],
-        exe: [0; 32],
+        comm: [0; COMM_LEN],
+        exe: [0; EXE_LEN],
         process_start_ns: 0,
         cgroup_id: 0,
         local_address: [0; 16],
@@ -282,7 +239,7 @@ impl EdgeRecord {
         srtt_us: 0,
         closed_after_login: 0,
         last_event_ns: 0,
-        connects: [0; 8],
+        connects: [0; N_CONNECT_OUTCOMES],
         timeout_by_caller: 0,
         opened: 0,
         closed: 0,
@@ -306,7 +263,7 @@ impl EdgeRecord {
         retransmitted_segments: 0,
         resets_sent: 0,
         resets_received: 0,
-        errors: [0; 4],
+        errors: [0; N_SOCKET_ERRORS],
         reused_by_same_thread: [0; IDLE_BUCKETS],
         reused_by_other_thread: [0; IDLE_BUCKETS],
         closed_early: 0,

@@ -1,7 +1,7 @@
-//! Program entries on functions of the kernel, for kernels that lack a tracepoint: the same bodies, told the same things.
+//! Program entries on functions of the kernel, for kernels that lack a tracepoint: the same bodies with the same arguments.
 //!
 //! By trampoline (fentry, fexit) where the processor's port of the kernel has them (x86_64 since 5.5, arm64 since 6.4),
-//! else by kprobe, whose arguments the verifier knows no types of.
+//! else by kprobe, whose arguments have no types to the verifier.
 
 #![expect(clippy::needless_pass_by_value, reason = "aya's macros call an entry with its context by value")]
 

@@ -1,4 +1,4 @@
-//! Where the running kernel keeps each field.
+//! The offset of each field in the running kernel.
 //!
 //! Rust emits no CO-RE relocations, so user space resolves every offset from the running kernel's BTF and freezes them
 //! into `OFFSETS` before loading: to the verifier they are constants.
@@ -22,7 +22,7 @@ macro_rules! offset {
 }
 pub(crate) use offset;
 
-/// What the kernel can do: constants to the verifier, which leaves out the branch that is not taken, unknown helpers
+/// A feature of the kernel: a constant to the verifier, which drops the branch that is not taken, unknown helpers
 /// included.
 macro_rules! frozen {
     ($field:ident) => {
@@ -40,7 +40,7 @@ macro_rules! load {
 }
 pub(crate) use load;
 
-/// The same through the helper, told when it fails.
+/// The same through the helper; none when it fails.
 macro_rules! probe {
     ($pointer:expr, $field:ident, $type:ty) => {
         $crate::kernel::offsets::probe_read::<$type>(

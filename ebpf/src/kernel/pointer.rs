@@ -1,13 +1,13 @@
 //! Pointers into the kernel's memory, by what the verifier knows of them.
 //!
-//! Programs on typed hooks get typed pointers and read through them directly; programs on kprobes get numbers. Whatever
-//! is written for any `Pointer` serves both, and costs the typed ones nothing.
+//! Programs on typed hooks get typed pointers and read through them directly; programs on kprobes get numbers. Code that is
+//! generic over `Pointer` serves both, at no cost to the typed ones.
 
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_sk_storage_get, bpf_skc_to_tcp_sock};
 
-/// Where something of the kernel's lies.
+/// An address in the kernel's memory.
 pub(crate) trait Pointer: Copy {
     /// The value at an offset; zeroes where nothing is mapped.
     fn load<T: Copy>(self, at: usize) -> T;
@@ -17,13 +17,13 @@ pub(crate) trait Pointer: Copy {
 
     fn address(self) -> *const c_void;
 
-    /// How far it lies behind a place of ours, as a number to compute with: the same for both kinds.
+    /// The distance from an address of the programs' own, as a number to compute with: the same for both kinds.
     fn distance<T>(self, from: *const T) -> u64;
 
-    /// A socket's, as its `tcp_sock`; none for what is not a full TCP socket.
+    /// A socket as its `tcp_sock`; none for what is not a full TCP socket.
     fn tcp_sock(self) -> Option<Self>;
 
-    /// A socket's own storage in a map; null where there is none.
+    /// A socket's storage in a map; null where there is none.
     fn storage(self, map: *mut c_void, flags: u64) -> *mut c_void;
 }
 
@@ -49,7 +49,7 @@ impl Pointer for Typed {
         self.0
     }
 
-    /// The verifier lets nobody compute with an address, but the distance of two is a number.
+    /// The verifier allows no arithmetic on an address, but the difference of two is a number.
     #[inline(always)]
     fn distance<T>(self, from: *const T) -> u64 {
         (self.0 as u64).wrapping_sub(from as u64)
@@ -70,7 +70,7 @@ impl Pointer for Typed {
     }
 }
 
-/// A number to the verifier: read through the helper, some 20 ns each.
+/// A number to the verifier: read through the helper, at about 20 ns a read.
 #[derive(Clone, Copy)]
 pub(crate) struct Untyped(pub(crate) *const c_void);
 
@@ -97,21 +97,21 @@ impl Pointer for Untyped {
         self.0
     }
 
-    /// From a number no address can be subtracted, only another number: ours is read back from the stack as one.
+    /// From a number no address can be subtracted, only another number: `from` is read back from the stack as one.
     #[inline(always)]
     fn distance<T>(self, from: *const T) -> u64 {
         let place: u64 = Self((&raw const from).cast()).load(0);
         (self.0 as u64).wrapping_sub(place)
     }
 
-    /// Only full sockets, whose `sock` is the head of their `tcp_sock`, come without a type, and their protocol is asked
+    /// Only full sockets, whose `sock` is the head of their `tcp_sock`, come without a type, and callers check their protocol
     /// first.
     #[inline(always)]
     fn tcp_sock(self) -> Option<Self> {
         if self.0.is_null() { None } else { Some(self) }
     }
 
-    /// The helper takes no number: user space sees to it that nothing is kept there (`Features::spill_in_map`).
+    /// The helper accepts no number: where such programs run, no record is kept there (`Features::spill_in_map`).
     #[inline(always)]
     fn storage(self, _map: *mut c_void, _flags: u64) -> *mut c_void {
         core::ptr::null_mut()

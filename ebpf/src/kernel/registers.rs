@@ -1,4 +1,4 @@
-//! System calls: what their tracepoints tell, and the registers with which a process entered one (`struct pt_regs`, per
+//! System calls: the fields of their tracepoints, and the registers with which a process entered one (`struct pt_regs`, per
 //! architecture).
 
 use aya_ebpf::{
@@ -7,12 +7,12 @@ use aya_ebpf::{
     programs::TracePointContext,
 };
 
-use super::{Task, offsets::frozen};
+use super::{offsets::frozen, task::Task};
 
-/// A field of a tracepoint's record, read in place: aya's own way is a helper, and 20 ns.
+/// A field of a tracepoint's record, read in place: aya's own function calls a helper, which costs 20 ns.
 #[inline(always)]
 pub(crate) fn field<T: Copy>(ctx: &TracePointContext, at: usize) -> T {
-    // SAFETY: the verifier checks the offset against the largest record; callers name fields of theirs.
+    // SAFETY: the verifier checks the offset against the largest record; callers pass offsets of fields of theirs.
     unsafe { core::ptr::read_volatile(ctx.as_ptr().cast::<u8>().add(at).cast::<T>()) }
 }
 
@@ -22,7 +22,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// The current task's. Before 5.15 there is no helper to ask: they lie at the end of the task's kernel stack.
+    /// The current task's. Before 5.15 there is no helper: the registers lie at the end of the task's kernel stack.
     #[inline(always)]
     pub(crate) fn current() -> Option<Self> {
         let at = frozen!(registers_in_stack) as usize;
@@ -66,7 +66,7 @@ impl Call {
     }
 }
 
-/// Positions in 8-byte words, and the numbers of the calls whose buffers weir may look at.
+/// Positions in 8-byte words, and the numbers of the calls whose buffers weir may read.
 #[cfg(bpf_target_arch = "x86_64")]
 mod layout {
     pub(super) const NUMBER: usize = 15; // orig_ax
@@ -90,7 +90,7 @@ mod layout {
     pub(super) const MESSAGE: [u64; 2] = [211, 212];
 }
 
-/// How a call names its data.
+/// How a call passes its data.
 enum Data {
     /// A pointer to the bytes.
     Buffer(u64),
@@ -104,8 +104,8 @@ enum Data {
 const MSGHDR_IOV: u64 = 16;
 
 impl Call {
-    /// Where the first of the `length` bytes that the call moves are in the process's memory, and how many of them are
-    /// together. Of a vector only the first element: what lies behind it in memory is another's.
+    /// The address in the process's memory of the first of the `length` bytes that the call moves, and how many are contiguous
+    /// there. Of a vector only the first element: the memory behind it belongs to something else.
     #[inline(always)]
     pub(crate) fn moved(&self, length: u32) -> Option<(u64, u32)> {
         let (buffer, room) = match self.data()? {
@@ -116,7 +116,7 @@ impl Call {
         Some((buffer, if room < u64::from(length) { room as u32 } else { length }))
     }
 
-    /// The second argument of the calls that move data on a socket; none for others (io_uring among them).
+    /// The second argument of the calls that move data on a socket; none for other calls (io_uring among them).
     #[inline(always)]
     fn data(&self) -> Option<Data> {
         let number = self.number()?;

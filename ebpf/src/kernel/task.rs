@@ -1,4 +1,4 @@
-//! `struct task_struct`: who a process is.
+//! `struct task_struct` and `struct cgroup`: the identity of a process.
 
 use core::ffi::c_void;
 
@@ -6,9 +6,9 @@ use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_current_tas
 use weir_abi::{CGROUP_ROOT, CGROUP_V1, COMM_LEN, EXE_LEN};
 
 use super::{
-    AF_INET, AF_INET6, IPPROTO_TCP,
     offsets::{frozen, offset, probe, probe_read},
     pointer::{Pointer as _, Typed},
+    sock::{AF_INET, AF_INET6, IPPROTO_TCP},
 };
 
 /// A control group.
@@ -23,7 +23,7 @@ impl Cgroup {
         probe!(node, kernfs_node_id, u64)
     }
 
-    /// Its id as in an edge's record; none in a hierarchy that weir does not ask.
+    /// Its id as in an edge's record; none in a hierarchy that weir does not read.
     #[inline(always)]
     pub(crate) fn marked_id(self) -> Option<u64> {
         let root = probe!(self.0, cgroup_root, *const c_void)?;
@@ -46,7 +46,7 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    /// The one that runs. Its address is a number here: the typed one has a helper only since 5.11.
+    /// The running task. Its address is a number here: the helper for a typed one exists only since 5.11.
     #[inline(always)]
     pub(crate) fn current() -> Self {
         // SAFETY: no arguments.
@@ -55,7 +55,7 @@ impl Task {
         }
     }
 
-    /// One that an iterator visits.
+    /// A task that an iterator visits.
     #[inline(always)]
     pub(crate) fn visited(task: *const c_void) -> Self {
         Self { task, tgid: Typed(task).load(offset!(task_tgid)) }
@@ -103,8 +103,8 @@ impl Task {
         Some(())
     }
 
-    /// Id of the process's cgroup: in version 2's hierarchy, or where that says only its root, marked, in one of version 1.
-    /// There, a container's processes are all in version 2's root.
+    /// Id of the process's cgroup in version 2's hierarchy. Where that is the root, as for all processes of containers on hosts
+    /// with version 1: the id in one of version 1's hierarchies, marked.
     #[inline(always)]
     pub(crate) fn cgroup_id(self) -> Option<u64> {
         let set = probe!(self.task, task_cgroups, *const c_void)?;

@@ -4,18 +4,22 @@
 //! owners are taken only at SYN_SENT, LISTEN and local closes, which happen in the process's own system call.
 
 use weir_abi::{ConnectOutcome, Counter, ListeningPort, OTHER_CLIENT, ROLE_CLIENT, ROLE_SERVER};
-use weir_ebpf::socket::{BOOKED, FAILED, PEER_UNTRACKED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, UNRESOLVED};
+use weir_ebpf::socket::{FAILED, FINALIZED, PEER_UNTRACKED, PHASE_CONNECTING, PHASE_ENDED, PHASE_OPEN, UNRESOLVED};
 
 use crate::{
     accept_queue,
-    edge::{self, Failure, OwnedBy, Owner, bump, count, observe},
-    follow,
+    atomic::{bump, observe},
+    connection::{bytes, close, early_close, transfer},
+    counters::count,
+    edge::{self, Failure},
     kernel::{
         self, SHUTDOWN_BOTH, Sock, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2,
         TCP_LAST_ACK, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT, Task, clear,
     },
+    local_peer,
     maps::{FAILED_CONNECTS, LISTENERS},
-    resolve, reuse, sockets, track,
+    owner::{OwnedBy, Owner},
+    resolve, socket_sampling, socket_table,
 };
 
 const EPIPE: i32 = 32;
@@ -36,7 +40,7 @@ pub(crate) fn run(sk: Sock, old: i32, new: i32) {
         (_, TCP_LISTEN) => listening(sk),
         (TCP_SYN_SENT, TCP_CLOSE) => connect_ended(sk),
         (TCP_LISTEN, TCP_CLOSE) => listener_closed(sk),
-        // Not ours to see: a child inherits LISTEN and SYN_RECV before it is a connection.
+        // A child inherits LISTEN and SYN_RECV before it is a connection.
         (TCP_LISTEN, _) | (_, TCP_SYN_RECV) => {}
         _ => leaving(sk, old, new),
     }
@@ -48,12 +52,12 @@ fn connecting(sk: Sock) {
     if !sk.is_tcp() {
         return;
     }
-    let Some(socket) = sockets::create(sk) else { return };
+    let Some(socket) = socket_table::create(sk) else { return };
     if socket.phase != 0 {
         // The same socket again, after disconnect: a new connection.
-        track::release(sk, socket);
+        close::release(sk, socket);
         clear(socket);
-        follow::join(socket);
+        socket_sampling::join(socket);
     }
     socket.role = ROLE_CLIENT;
     socket.phase = PHASE_CONNECTING;
@@ -64,7 +68,7 @@ fn connecting(sk: Sock) {
 #[inline(always)]
 fn established(sk: Sock, old: i32) {
     let Some(tcp) = sk.tcp() else { return };
-    if let Some(socket) = sockets::get(sk) {
+    if let Some(socket) = socket_table::get(sk) {
         if socket.phase != PHASE_CONNECTING {
             return;
         }
@@ -89,12 +93,12 @@ fn established(sk: Sock, old: i32) {
     }
     if old == TCP_SYN_SENT {
         // A connect that began without a record: only its outcome is known.
-        resolve::announce(sk, PEER_UNTRACKED, true);
+        local_peer::announce(sk, PEER_UNTRACKED, true);
         count_in_other(OTHER_CLIENT, ConnectOutcome::Ok);
         return;
     }
-    let Some(socket) = sockets::make(sk) else {
-        count_in_other(resolve::remember_untracked(sk), ConnectOutcome::Ok);
+    let Some(socket) = socket_table::make(sk) else {
+        count_in_other(local_peer::remember_untracked(sk), ConnectOutcome::Ok);
         return;
     };
     count(Counter::Accepted);
@@ -104,8 +108,8 @@ fn established(sk: Sock, old: i32) {
     socket.handshake_or_closed = tcp.srtt_us();
     socket.copied_seq = tcp.rcv_nxt();
     accept_queue::established(socket, tcp.last_packet_ns());
-    // Looked up now, long before anybody reads: the table forgets.
-    socket.peer_or_thread = resolve::announced(tcp).map_or(0, |slot| slot + 1);
+    // Looked up now, and not at the first read: an entry of the table does not last until then.
+    socket.peer_or_thread = local_peer::announced(tcp).map_or(0, |slot| slot + 1);
     // total_retrans starts at 0: a child begins with the SYN-ACKs that were sent again for it.
 }
 
@@ -128,7 +132,7 @@ fn listening(sk: Sock) {
     }
 }
 
-/// The last listener of a port takes it along.
+/// The last listener of a port closes it.
 #[inline(always)]
 fn listener_closed(sk: Sock) {
     let listener = ListeningPort { netns: sk.netns(), port: u32::from(sk.source_port()) };
@@ -136,7 +140,7 @@ fn listener_closed(sk: Sock) {
     // SAFETY: as above.
     let left = unsafe {
         if (*owner).listening == u32::MAX {
-            return; // found by the scan: see there
+            return; // found by the scan (`iter_task_file`)
         }
         (*owner).listening -= 1;
         (*owner).listening
@@ -147,14 +151,14 @@ fn listener_closed(sk: Sock) {
     }
 }
 
-/// SYN_SENT to CLOSE: refused, timed out, unreachable, no port to be had, or given up.
+/// SYN_SENT to CLOSE: refused, timed out, unreachable, no free port, or given up.
 #[inline(always)]
 fn connect_ended(sk: Sock) {
     let Some(tcp) = sk.tcp() else { return };
     let errno = sk.error();
     let outcome = match errno {
         0 if tcp.segs_out() == 0 => ConnectOutcome::AddressNotAvailable,
-        // The caller gave up. When the SYN had already been sent again, it was for the far end's silence.
+        // The caller gave up. When the SYN had already been retransmitted, the reason was the far end's silence.
         0 if tcp.total_retrans() > 0 => ConnectOutcome::Timeout,
         0 => ConnectOutcome::Cancelled,
         ECONNREFUSED => ConnectOutcome::Refused,
@@ -165,10 +169,10 @@ fn connect_ended(sk: Sock) {
     };
     let now = kernel::now();
     if matches!(outcome, ConnectOutcome::Unreachable | ConnectOutcome::AddressNotAvailable | ConnectOutcome::Other) {
-        // The errors that the call's own return would count again.
+        // `sys_exit_connect` would count these errors again.
         let _ = FAILED_CONNECTS.insert(sk.address(), 1u32, 0);
     }
-    let Some(socket) = sockets::get(sk) else {
+    let Some(socket) = socket_table::get(sk) else {
         if sk.is_tcp() {
             count_in_other(OTHER_CLIENT, outcome);
         }
@@ -181,8 +185,8 @@ fn connect_ended(sk: Sock) {
     socket.flags |= FAILED;
     let syn_retransmits = tcp.total_retrans();
     if let Some(record) = edge::record(socket.edge) {
-        // The failed connect's disconnect sets the kernel's count back.
-        track::sync_retransmits(tcp, socket, record);
+        // The failed connect's disconnect resets the kernel's count.
+        bytes::sync_retransmits(tcp, socket, record);
         edge::note_port(record, sk);
     }
     let failure = Failure {
@@ -203,22 +207,22 @@ fn connect_ended(sk: Sock) {
 /// Any step of a connection's end.
 #[inline(always)]
 fn leaving(sk: Sock, old: i32, new: i32) {
-    let Some(socket) = sockets::get(sk) else { return };
+    let Some(socket) = socket_table::get(sk) else { return };
     if new == TCP_CLOSE_WAIT {
-        reuse::peer_closed(sk, socket);
+        early_close::peer_closed(sk, socket);
         return;
     }
     if new == TCP_FIN_WAIT2 && sk.is_dead() {
-        track::close_books(socket);
+        close::finalize(socket);
     }
-    if socket.resolution == BOOKED || (socket.phase == PHASE_ENDED && new != TCP_CLOSE) {
+    if socket.resolution == FINALIZED || (socket.phase == PHASE_ENDED && new != TCP_CLOSE) {
         return;
     }
-    reuse::judge_close(sk, socket, 0);
+    early_close::judge_close(sk, socket, 0);
     let shut = sk.shutdown() == SHUTDOWN_BOTH;
     if socket.resolution == UNRESOLVED && socket.phase == PHASE_OPEN {
-        // No process has read or written it. A local close is made by its owner; else the listener's process is the
-        // best that can be said.
+        // No process has read or written it. A local close is made by its owner; for any other end the listener's process is
+        // the best guess.
         if new == TCP_FIN_WAIT1 || shut {
             resolve::by_current(sk, socket);
         } else {
@@ -226,29 +230,28 @@ fn leaving(sk: Sock, old: i32, new: i32) {
         }
     }
     if socket.phase == PHASE_OPEN
-        && follow::is_current(sk, socket)
+        && socket_sampling::is_current(sk, socket)
         && let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(socket.edge))
     {
-        track::notice_unseen_read(sk, tcp, socket, record);
+        transfer::notice_unseen_read(sk, tcp, socket, record);
         if new == TCP_LAST_ACK {
-            reuse::note_early_end(tcp, socket, record);
+            early_close::note_early_end(tcp, socket, record);
         }
     }
     if new == TCP_CLOSE || shut {
-        track::close(socket);
+        close::close(socket);
     }
-    // A shutdown of the sending side, and the peer's own end, may leave an answer to read.
+    // After a shutdown of the sending side, or the peer's close, there may still be an answer to read.
     let unread = socket.arrived_ns != 0;
     let closed_here = shut && matches!(old, TCP_ESTABLISHED | TCP_CLOSE_WAIT) && (new == TCP_CLOSE || !unread);
     if closed_here || (new == TCP_CLOSE && sk.error() != 0 && !unread) {
-        track::end_round(socket);
+        close::end_round(socket);
     }
 }
 
 #[inline(always)]
 fn count_in_other(other: u32, outcome: ConnectOutcome) {
     if let Some(record) = edge::record(other) {
-        // SAFETY: a field of a live map value; the index is an enum's.
-        edge::add(unsafe { (&raw mut (*record).connects).cast::<u64>().add(outcome as usize) }, 1);
+        edge::count_outcome(record, outcome);
     }
 }

@@ -12,20 +12,23 @@ use weir_ebpf::socket::UNRESOLVED;
 
 use crate::{
     accept_queue,
-    edge::{self, OwnedBy, Owner, count},
+    connection::{adopt, rounds},
+    counters::count,
+    edge,
     kernel::{
         self, Sock, TCP_LISTEN, Task,
         pointer::{Pointer, Typed},
     },
     maps::{LISTENERS, SCAN_PHASE},
-    resolve, sockets, track,
+    owner::{OwnedBy, Owner},
+    resolve, socket_table,
 };
 
 /// Remember the listening ports: they tell servers from clients.
 const LISTENING: u32 = 0;
-/// Take up client sockets: they leave their handshakes for the accepting ends.
+/// Adopt client sockets: they announce their slots to the accepting ends.
 const CLIENTS: u32 = 1;
-/// Take up the rest, and count those there is no room for.
+/// Adopt the rest, and count those beyond the limit.
 const REST: u32 = 2;
 /// Settle rounds and bytes of all.
 const SETTLE: u32 = 3;
@@ -42,14 +45,14 @@ pub(crate) struct Context {
 #[inline(always)]
 pub(crate) fn run(ctx: *const Context) {
     let Some((task, file)) = visited(ctx) else { return };
-    // SAFETY: a BTF-typed file of the iterator; null for what is no socket.
+    // SAFETY: a BTF-typed file of the iterator; null for what is not a socket.
     let socket = unsafe { bpf_sock_from_file(file.cast_mut().cast()) };
     if !socket.is_null() {
         visit_socket(Sock::of_socket(Typed(socket.cast())), Task::visited(task));
     }
 }
 
-/// The same before 5.11, where nothing makes a file's socket one that the verifier has a type for.
+/// The same before 5.11, which has no helper that gives a file's socket a type.
 #[inline(always)]
 pub(crate) fn run_untyped(ctx: *const Context) {
     let Some((task, file)) = visited(ctx) else { return };
@@ -90,8 +93,8 @@ fn remember_listener(sk: Sock<impl Pointer>, task: Task) {
     if unsafe { LISTENERS.get(listener) }.is_some() {
         return;
     }
-    // Several processes show the same socket and several sockets the same port: how many there are is not known, so
-    // such a port is kept for good.
+    // Several processes hold the same socket, and several sockets the same port: their number is unknown, so such a port is
+    // never removed.
     let owner = Owner { listening: u32::MAX, ..Owner::of(task) };
     accept_queue::opened(listener, &owner);
     if LISTENERS.insert(listener, owner, 0).is_err() {
@@ -101,8 +104,8 @@ fn remember_listener(sk: Sock<impl Pointer>, task: Task) {
 
 #[inline(always)]
 fn visit(sk: Sock<impl Pointer>, task: Task, phase: u32) {
-    let Some(socket) = sockets::get(sk).or_else(|| track::adopt(sk)) else {
-        if phase == REST && track::is_connection(sk) {
+    let Some(socket) = socket_table::get(sk).or_else(|| adopt::adopt(sk)) else {
+        if phase == REST && adopt::is_connection(sk) {
             count(Counter::SocketsOverLimit);
         }
         return;
@@ -116,6 +119,6 @@ fn visit(sk: Sock<impl Pointer>, task: Task, phase: u32) {
     if phase == SETTLE
         && let Some(record) = edge::record(socket.edge)
     {
-        track::settle(Some(kernel::now()), socket, record);
+        rounds::settle(Some(kernel::now()), socket, record);
     }
 }

@@ -9,53 +9,39 @@ use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use weir_abi::Counter;
 
 use crate::{
-    edge, follow,
+    connection::{adopt, transfer},
+    counters::count,
     kernel::{
         Sock,
         pointer::{Pointer, Untyped},
     },
     maps::SENDING,
-    sockets,
-    track::{self, Books},
 };
 
 #[inline(always)]
 pub(crate) fn run(sk: Sock<impl Pointer>, result: i32) {
-    let Some(sampling) = follow::sampled(sk) else { return };
-    let Some(socket) = sockets::get(sk).or_else(|| track::adopt(sk)) else { return };
-    follow::renew(sampling, socket);
-    if !socket.is_ready() && !track::prepare(sk, socket, 0) {
-        return;
+    let Some((sampling, socket)) = adopt::find(sk) else { return };
+    adopt::renew(sampling, socket);
+    if adopt::prepare(sk, socket, 0) && result > 0 {
+        transfer::sent(sk, socket, result as u32);
     }
-    if result <= 0 {
-        return;
-    }
-    let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(socket.edge)) else { return };
-    track::notice_unseen_read(sk, tcp, socket, record);
-    let at = track::send_time(tcp, socket);
-    let bytes = result as u32;
-    track::add_sent(sk, bytes, at, socket, record);
-    let weight = follow::weight(socket);
-    let thread = Some(&mut socket.peer_or_thread);
-    let mut books = Books { record, flags: &mut socket.flags, weight, wait_ns: 0, bytes, thread };
-    track::sent(sk, at, socket.role, &mut socket.round, &mut books);
 }
 
-/// A thread enters a send, where only its beginning knows the socket and only its return the result.
+/// A thread enters a send: only its entry has the socket, and only its return the result.
 #[inline(always)]
 pub(crate) fn enter(sk: Sock<Untyped>) {
     // SAFETY: no arguments.
     let thread = unsafe { bpf_get_current_pid_tgid() };
-    // SAFETY: only the presence is used: the kernel had no room to catch the return of this thread's last send.
+    // SAFETY: only the presence is used: the kernel missed the return of this thread's last send, for lack of a kretprobe instance.
     if unsafe { SENDING.get(thread) }.is_some() {
-        edge::count(Counter::SendsMissed);
+        count(Counter::SendsMissed);
     }
     if SENDING.insert(thread, sk.address(), 0).is_err() {
-        edge::count(Counter::SendsMissed);
+        count(Counter::SendsMissed);
     }
 }
 
-/// And returns from it.
+/// The thread returns from it.
 #[inline(always)]
 pub(crate) fn leave(result: i32) {
     // SAFETY: no arguments.

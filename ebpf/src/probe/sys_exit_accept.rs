@@ -8,7 +8,7 @@ use aya_ebpf::programs::TracePointContext;
 use crate::{
     accept_queue,
     kernel::{Sock, Task, pointer::Untyped, registers::field},
-    sockets,
+    socket_table,
 };
 
 const RETURN_AT: usize = 16;
@@ -22,7 +22,7 @@ pub(crate) fn run(ctx: &TracePointContext) {
     let task = Task::current();
     let Some((address, _)) = task.tcp_socket(fd as u32) else { return };
     let sk = Sock(Untyped(address as *const _));
-    if let Some(socket) = sockets::get(sk) {
+    if let Some(socket) = socket_table::get(sk) {
         accept_queue::left(sk, socket, task.tgid());
     }
 }

@@ -7,12 +7,14 @@ use aya_ebpf::{helpers::generated::bpf_probe_read_user, programs::TracePointCont
 use weir_abi::{ConnectOutcome, Counter, EdgeKey, OTHER_CLIENT, ROLE_CLIENT};
 
 use crate::{
-    edge::{self, Failure, Header, OwnedBy, count, new_key},
+    counters::count,
+    edge::{self, Failure, Header, new_key},
     kernel::{
         self, AF_INET, AF_INET6, Sock, Task,
         registers::{Call, field},
     },
     maps::FAILED_CONNECTS,
+    owner::OwnedBy,
 };
 
 const NUMBER_AT: usize = 8;
@@ -36,7 +38,7 @@ pub(crate) fn run(ctx: &TracePointContext) {
     };
     let task = Task::current();
     let number: i32 = field(ctx, NUMBER_AT);
-    // Registers found where this kernel does not keep them hold another number.
+    // Registers read from the wrong place would show another number.
     let Some(call) = Call::current().filter(|call| call.number() == Some(number as u64)) else {
         count(Counter::UnreadableConnects);
         return;
@@ -44,7 +46,7 @@ pub(crate) fn run(ctx: &TracePointContext) {
     let Some(fd) = call.first() else { return };
     // UDP sockets fail to connect too, as resolvers probe for routes: only TCP counts.
     let Some((sk, netns)) = task.tcp_socket(fd as u32) else { return };
-    // A SYN was sent, or a port sought, and the failure counted when the socket's state said so.
+    // A SYN was sent, or a port searched for: the failure was counted when the socket's state changed.
     if FAILED_CONNECTS.remove(sk).is_ok() {
         return;
     }

@@ -7,16 +7,16 @@
 use weir_abi::ROLE_CLIENT;
 use weir_ebpf::socket::PHASE_CONNECTING;
 
-use crate::{edge, kernel::Sock, sockets, track};
+use crate::{connection::bytes, edge, kernel::Sock, socket_table};
 
 #[inline(always)]
 pub(crate) fn run(sk: Sock) {
-    let Some(socket) = sockets::get(sk) else { return };
+    let Some(socket) = socket_table::get(sk) else { return };
     if !socket.is_resolved() {
         return;
     }
     if let (Some(tcp), Some(record)) = (sk.tcp(), edge::record(socket.edge)) {
-        track::sync_retransmits(tcp, socket, record);
+        bytes::sync_retransmits(tcp, socket, record);
         if socket.phase == PHASE_CONNECTING && socket.role == ROLE_CLIENT {
             edge::note_port(record, sk);
         }

@@ -5,9 +5,9 @@
 
 use weir_abi::Counter;
 
-use crate::edge;
+use crate::counters::count;
 
 #[inline(always)]
 pub(crate) fn run() {
-    edge::count(Counter::SynackRetransmits);
+    count(Counter::SynackRetransmits);
 }

@@ -2,18 +2,14 @@
 //!
 //! The socket is null for segments that belong to none (a refused SYN: the client's edge has that).
 
-use crate::{
-    edge::{self, bump},
-    kernel::Sock,
-    sockets,
-};
+use crate::{atomic::bump, edge, kernel::Sock, socket_table};
 
 #[inline(always)]
 pub(crate) fn run(sk: Sock) {
     if sk.address() == 0 {
         return;
     }
-    let Some(socket) = sockets::get(sk) else { return };
+    let Some(socket) = socket_table::get(sk) else { return };
     if !socket.is_resolved() {
         return;
     }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 const MS: u64 = 1_000_000;
 
-/// What one operation told its account.
+/// The events of one operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Turn {
     opened: bool,
@@ -13,7 +13,7 @@ struct Turn {
     suspected: bool,
 }
 
-impl Account for Turn {
+impl RoundEvents for Turn {
     fn opened(&mut self, _round: &Round) {
         self.opened = true;
     }
@@ -32,7 +32,7 @@ impl Account for Turn {
     }
 }
 
-/// A round whose operations return what they told.
+/// A round whose operations return their events.
 #[derive(Default)]
 struct Talk(Round);
 

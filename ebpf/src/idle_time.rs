@@ -1,8 +1,8 @@
-//! How long a connection lay idle before it was used again, in the buckets of `EdgeRecord::reused_by_same_thread`.
+//! The time that a connection was idle before it was used again, in the buckets of `EdgeRecord::reused_by_same_thread`.
 
 use weir_abi::{IDLE_BUCKETS, IDLE_MIN_EXPONENT};
 
-/// The bucket of an idle time. Three comparisons with constants: cheaper than the logarithm, which BPF has no instruction for.
+/// The bucket of an idle time. Three comparisons with constants: cheaper than the logarithm, for which BPF has no instruction.
 #[inline(always)]
 pub fn bucket(idle_ns: u64) -> usize {
     let above = |doubling: u32| usize::from(idle_ns >= 1 << (IDLE_MIN_EXPONENT + doubling));

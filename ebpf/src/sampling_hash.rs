@@ -1,7 +1,7 @@
-//! Which sockets are followed when not all are.
+//! The choice of sampled sockets by their addresses.
 
-/// Whether the socket at this address (or at this distance from a fixed one) is among the one in `1 << shift` that are
-/// followed. Samples are nested: who is in a smaller one is in every larger one.
+/// Whether the socket at this address (or at this distance from a fixed one) is in the sample of one in `1 << shift`. Samples are
+/// nested: a member of a smaller one is in every larger one.
 ///
 /// Addresses are multiples of a slab object's size, so they are mixed first (two rounds of xor, shift and multiplication,
 /// as in MurmurHash3's finalizer); the sample is then the values with `shift` leading zeroes.
@@ -26,7 +26,7 @@ mod tests {
     }
 
     #[test]
-    fn shift_0_is_everybody() {
+    fn shift_0_samples_all() {
         assert_eq!(sampled(0xffff_8881_0000_0000, 2304, 1000, 0), 1000);
     }
 

@@ -1,8 +1,8 @@
-//! Where the two ends of a connection on one host find each other: the client leaves its slot under the handshake's
-//! sequence numbers, and the accepting end, made by the ACK that the client then sends, takes it up.
+//! The client's slot by handshake, for the accepting end of a connection on one host: the client inserts it when it is
+//! established, and the ACK that it then sends makes the accepting socket, which looks it up.
 //!
-//! An entry is needed for microseconds, so it lies in a table without lists or locks, and is lost when 4,096 others come
-//! in between or one that falls on the same place: the accepted connection then looks like one from elsewhere.
+//! An entry is needed for microseconds, so the table has no chains and no locks. An entry is lost when another one with the
+//! same index is inserted in between: the accepted connection then looks like one from another host.
 
 use core::cell::UnsafeCell;
 
@@ -24,14 +24,14 @@ unsafe impl Sync for Table {}
 
 #[unsafe(no_mangle)]
 // SAFETY: plain integers, for which all zeroes is a value.
-static MEETINGS: Table = unsafe { core::mem::zeroed() };
+static HANDSHAKE_TABLE: Table = unsafe { core::mem::zeroed() };
 
 #[inline(always)]
 fn entry(handshake: u64) -> *mut Entry {
     // Initial sequence numbers are random: their sum is hash enough.
     let index = (handshake.wrapping_add(handshake >> 32)) as usize & (ENTRIES - 1);
     // SAFETY: the index was masked.
-    unsafe { MEETINGS.0.get().cast::<Entry>().add(index) }
+    unsafe { HANDSHAKE_TABLE.0.get().cast::<Entry>().add(index) }
 }
 
 #[inline(always)]
@@ -39,9 +39,9 @@ fn number(handshake: Handshake) -> u64 {
     u64::from(handshake.client) << 32 | u64::from(handshake.server)
 }
 
-/// Leaves the client's slot.
+/// Inserts the client's slot.
 #[inline(always)]
-pub(crate) fn leave(handshake: Handshake, slot: u32) {
+pub(crate) fn insert(handshake: Handshake, slot: u32) {
     let handshake = number(handshake);
     let entry = entry(handshake);
     // SAFETY: an entry of the table; volatile so that the handshake comes last.
@@ -52,9 +52,9 @@ pub(crate) fn leave(handshake: Handshake, slot: u32) {
     }
 }
 
-/// The slot that the client of this handshake has left.
+/// The slot that the client of this handshake has inserted.
 #[inline(always)]
-pub(crate) fn find(handshake: Handshake) -> Option<u32> {
+pub(crate) fn lookup(handshake: Handshake) -> Option<u32> {
     let handshake = number(handshake);
     let entry = entry(handshake);
     // SAFETY: an entry of the table; the second reading sees whether the first still held when the slot was read.

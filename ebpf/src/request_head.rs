@@ -1,27 +1,27 @@
-//! Looking at the head of an edge's first requests and of one in 64 after, for pipelining (`weir_ebpf::pipeline`). One bit comes out; the bytes
-//! never leave the program.
+//! Samples the heads of requests for pipelining (`weir_ebpf::pipelining`): an edge's first, and one in 64 after. The result is
+//! one bit; the bytes never leave the program.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use weir_abi::EdgeRecord;
 use weir_ebpf::{
-    pipeline::{LOOKED_AT, head_repeats, is_sampled},
+    pipelining::{LOOKED_AT, head_repeats, is_sampled},
     round::Round,
 };
 
-use crate::{edge::bump, kernel::registers::Call, maps::SCRATCH};
+use crate::{atomic::bump, kernel::registers::Call, maps::SCRATCH};
 
 /// Samples the request of `length` bytes that opened the round and that the current system call is moving.
 #[inline(always)]
-pub(crate) fn request(round: &Round, length: u32, record: *mut EdgeRecord) {
+pub(crate) fn sample(round: &Round, length: u32, record: *mut EdgeRecord) {
     // SAFETY: a field of a live map value.
-    let looked_at = unsafe { (&raw const (*record).pipeline_sampled).read_volatile() };
-    if is_sampled(round.rounds, looked_at, round.started_ns) {
-        look(length, record);
+    let sampled = unsafe { (&raw const (*record).pipeline_sampled).read_volatile() };
+    if is_sampled(round.rounds, sampled, round.started_ns) {
+        inspect(length, record);
     }
 }
 
 #[inline(never)]
-fn look(length: u32, record: *mut EdgeRecord) -> Option<()> {
+fn inspect(length: u32, record: *mut EdgeRecord) -> Option<()> {
     let (buffer, length) = Call::current()?.moved(length)?;
     let scratch = SCRATCH.get_ptr_mut(0)?;
     let length = if length as usize > LOOKED_AT { LOOKED_AT } else { length as usize };
@@ -30,7 +30,7 @@ fn look(length: u32, record: *mut EdgeRecord) -> Option<()> {
         return None;
     }
     bump!(record.pipeline_sampled);
-    // SAFETY: this processor's own value; another program of ours that ran in between costs one wrong sample.
+    // SAFETY: this processor's own value; another of the programs that ran in between costs one wrong sample.
     if head_repeats(unsafe { &*scratch }, length) {
         bump!(record.pipeline_repeated);
     }

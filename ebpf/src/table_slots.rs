@@ -1,19 +1,21 @@
-//! Where a socket's record lies: which slots of the table to look into.
+//! The slots of the table in which a socket's record may be.
 
-/// Slots of the table: 2 MiB. Half as many connections find room here but for a few; more find it slower (see `SPILLED`).
+/// Slots of the table: 2 MiB. With half as many connections nearly all records are here; with more, records that find no slot are
+/// elsewhere, and slower (see `SPILLED`).
 pub const SLOTS: usize = 1 << SLOT_BITS;
 const SLOT_BITS: u32 = 14;
-/// Slots that a socket may lie in, from its home on. Half full, all of them are taken for one socket in twenty.
+/// Slots in which a socket's record may be, from its home on. In a half-full table, one socket in twenty finds all of them
+/// taken.
 pub const REACH: usize = 4;
 
-/// The first slot to look into. `tag` stands for the socket's address.
+/// The first slot to look at. `tag` stands for the socket's address.
 #[inline(always)]
 pub fn home(tag: u64) -> usize {
-    // Fibonacci hashing: the golden ratio's bits spread what addresses of one slab have in common.
+    // Fibonacci hashing: the golden ratio's bits spread the addresses of one slab.
     (tag.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SLOT_BITS)) as usize
 }
 
-/// The `step`th slot to look into.
+/// The `step`th slot to look at.
 #[inline(always)]
 pub fn neighbour(home: usize, step: usize) -> usize {
     (home + step) & (SLOTS - 1)

@@ -1,21 +1,21 @@
-//! The look at a request's head: at a connection's first four rounds and one in 64 after.
+//! The check of a request's head: on a connection's first four rounds and one in 64 after.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use weir_ebpf::pipeline::{Head, LOOKED_AT, head_repeats};
+use weir_ebpf::pipelining::{Head, LOOKED_AT, head_repeats};
 
 const REQUEST: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: www.example\r\nAccept: */*\r\n\r\n";
 
-fn pipeline(c: &mut Criterion) {
+fn pipelining(c: &mut Criterion) {
     let mut one = [0; LOOKED_AT];
     one[..REQUEST.len()].copy_from_slice(REQUEST);
     let mut two = one;
     two[REQUEST.len()..2 * REQUEST.len()].copy_from_slice(REQUEST);
-    // The worst case: all of it is looked at, in vain.
+    // The worst case: all of it is compared, without a match.
     let long: [u8; LOOKED_AT] = std::array::from_fn(|i| (i % 251) as u8 ^ (i / 251) as u8);
 
-    let mut group = c.benchmark_group("pipeline");
+    let mut group = c.benchmark_group("pipelining");
     for (name, bytes, length) in
         [("one request", &one, REQUEST.len()), ("two requests", &two, 2 * REQUEST.len()), ("upload", &long, LOOKED_AT)]
     {
@@ -29,5 +29,5 @@ fn pipeline(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, pipeline);
+criterion_group!(benches, pipelining);
 criterion_main!(benches);

@@ -1,36 +1,37 @@
-//! The record of a socket: found, made, given back.
+//! The table of sockets' records: lookup, insertion, removal.
 //!
-//! Records lie in a table of our own, by the socket's address: to find one costs a multiplication and a comparison, a
-//! fifth of what `sk_storage` asks, and to make one no memory of the kernel's. Only a socket that finds all slots in its
-//! reach taken gets its record from `sk_storage`.
+//! The table is the programs' own, by the socket's address: a lookup costs a multiplication and a comparison, a fifth of
+//! `sk_storage`'s, and an insertion allocates nothing in the kernel. Only a socket that finds all slots in its reach taken gets
+//! its record from `sk_storage`.
 
 use aya_ebpf::bindings::BPF_SK_STORAGE_GET_F_CREATE;
 use weir_abi::Counter;
 use weir_ebpf::{
     socket::{FIRST_LINE, Socket},
-    table::{REACH, SLOTS, home, neighbour},
+    table_slots::{REACH, SLOTS, home, neighbour},
 };
 
 use crate::{
-    edge::{add, add_u32, count, counted},
-    follow,
+    atomic::{add, add_u32},
+    counters::{count, counted},
     kernel::{Sock, clear, clear_words, offsets::frozen, pointer::Pointer},
     maps::{CONTROL, SPILLED, SPILLED_BY_ADDRESS},
+    socket_sampling,
 };
 
 /// A slot of the table: two cache lines (see `Socket`).
 #[repr(C, align(128))]
 struct Slot {
-    /// Stands for the socket whose record this is; 0 when there is none.
+    /// Identifies the socket whose record this is; 0 when there is none.
     tag: u64,
-    /// How many want this slot. Whoever reads 1 after adding 1 has it; whoever reads more takes theirs back.
+    /// Claims to this slot. A processor that reads 1 after adding 1 owns it; one that reads more withdraws its claim.
     claims: u32,
-    /// Sockets whose search begins here and that have a record, anywhere.
+    /// Sockets with a record, anywhere, whose search begins here.
     homed: u32,
     socket: Socket,
 }
 
-/// One claim and one homed socket, added in one go to the word that holds both: most sockets lie where their search begins.
+/// One claim and one homed socket, in one addition to the word that holds both: most sockets lie where their search begins.
 const AT_HOME: u64 = 1 << 32 | 1;
 const _: () = assert!(
     core::mem::offset_of!(Slot, claims) == 8
@@ -46,8 +47,8 @@ fn claims_and_homed(slot: *mut Slot) -> *mut u64 {
 }
 
 /// The table is a static of the object and not a map of its own: the address of a slot is arithmetic, not a lookup. The kernel
-/// keeps it behind the head of an array map, not at the beginning of a cache line: one slot more leaves room to begin at the
-/// next (`Features::table_pad`).
+/// places it behind the header of an array map, which is not the beginning of a cache line: one more slot makes room to begin
+/// at the next (`Features::table_pad`).
 struct Table(core::cell::UnsafeCell<[Slot; SLOTS + 1]>);
 // SAFETY: shared between processors by the protocol of `claims`.
 unsafe impl Sync for Table {}
@@ -59,7 +60,7 @@ static TABLE: Table = unsafe { core::mem::zeroed() };
 #[inline(always)]
 fn slot(index: usize) -> *mut Slot {
     let pad = frozen!(table_pad) as usize;
-    // SAFETY: the index is masked, and a pad is less than the slot that there is one more of.
+    // SAFETY: the index is masked, and the pad is less than the one additional slot.
     unsafe { TABLE.0.get().byte_add(pad).cast::<Slot>().add(index & (SLOTS - 1)) }
 }
 
@@ -142,7 +143,7 @@ pub(crate) fn create(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
     Some(socket)
 }
 
-/// A record for a socket that has none. Its conversation has yet to `begin`.
+/// A record for a socket that has none. Its conversation is not initialized: see `begin`.
 #[inline(always)]
 pub(crate) fn make(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
     if at_limit() {
@@ -154,11 +155,11 @@ pub(crate) fn make(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
         return None;
     };
     count(Counter::SocketsTracked);
-    follow::join(socket);
+    socket_sampling::join(socket);
     Some(socket)
 }
 
-/// Clears what the conversation before it on the record's second cache line has left.
+/// Clears the second cache line, which may hold the conversation of the slot's last socket.
 #[inline(always)]
 pub(crate) fn begin(socket: &mut Socket) {
     clear_words((&raw mut *socket).cast::<u64>().wrapping_add(FIRST_LINE / 8), (size_of::<Socket>() - FIRST_LINE) / 8);
@@ -175,7 +176,7 @@ fn claim(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
         if core::ptr::read_volatile(claims) == 0 {
             add(claims_and_homed(home), AT_HOME);
             if core::ptr::read_volatile(claims) == 1 {
-                return Some(settle(home, tag));
+                return Some(occupy(home, tag));
             }
             add_u32(claims, 1u32.wrapping_neg());
         } else {
@@ -188,7 +189,7 @@ fn claim(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
             if core::ptr::read_volatile(claims) == 0 {
                 add_u32(claims, 1);
                 if core::ptr::read_volatile(claims) == 1 {
-                    return Some(settle(slot, tag));
+                    return Some(occupy(slot, tag));
                 }
                 add_u32(claims, 1u32.wrapping_neg());
             }
@@ -202,8 +203,8 @@ fn claim(sk: Sock<impl Pointer>) -> Option<&'static mut Socket> {
     }
 }
 
-/// Writes the tag of a slot that one has. Where processors see each other's writes in whatever order it is an addition: however
-/// late another one sees what the last owner wrote, this stands.
+/// Writes the tag of an owned slot. On processors with weakly ordered memory it is an addition, so that the last owner's write
+/// cannot overwrite it, however late it becomes visible.
 #[inline(always)]
 fn change_tag(slot: *mut Slot, from: u64, to: u64) {
     // SAFETY: a field of a slot of the table.
@@ -213,10 +214,10 @@ fn change_tag(slot: *mut Slot, from: u64, to: u64) {
     }
 }
 
-/// Makes a claimed slot the socket's.
+/// Gives an owned slot to the socket.
 #[inline(always)]
-fn settle(slot: *mut Slot, tag: u64) -> &'static mut Socket {
-    // SAFETY: fields of a slot of the table that nobody else has.
+fn occupy(slot: *mut Slot, tag: u64) -> &'static mut Socket {
+    // SAFETY: fields of a slot of the table that this processor owns.
     unsafe {
         clear_words((&raw mut (*slot).socket).cast(), FIRST_LINE / 8);
         change_tag(slot, 0, tag);
@@ -224,7 +225,7 @@ fn settle(slot: *mut Slot, tag: u64) -> &'static mut Socket {
     }
 }
 
-/// Gives the socket's record back. What `sk_storage` holds the kernel frees with the socket.
+/// Removes the socket's record. The kernel frees `sk_storage` with the socket.
 #[inline(always)]
 pub(crate) fn remove(sk: Sock<impl Pointer>) {
     count(Counter::SocketsReleased);
@@ -255,7 +256,7 @@ pub(crate) fn remove(sk: Sock<impl Pointer>) {
     }
 }
 
-/// Whether some connection had to go without a record: then the rest of its life is counted in `other`.
+/// Whether a connection has ever gone without a record: such connections are counted in `other` at their end.
 #[inline(always)]
 pub(crate) fn has_missed() -> bool {
     counted(Counter::SocketsOverLimit) | counted(Counter::SocketStorageFailed) != 0

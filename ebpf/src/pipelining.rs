@@ -1,32 +1,33 @@
-//! Several requests in one write look like one round from outside. What gives them away is that a message's first
-//! bytes come again: `*3\r\n…*3\r\n…`, `GET …GET …`, `Q\0\0\0…Q\0\0\0…`.
+//! Several requests in one write look like one round from outside. They show in the repetition of a message's first
+//! bytes: `*3\r\n…*3\r\n…`, `GET …GET …`, `Q\0\0\0…Q\0\0\0…`.
 
-/// How much of a request is looked at. Longer requests than this cannot be told apart.
+/// Bytes of a request that are compared. Requests longer than this are not recognized. A choice: see `Head`.
 pub const LOOKED_AT: usize = 512;
-/// Of a long connection's rounds these are looked at: the first few, and then one in 64.
+/// Sampled rounds of a long connection: the first few, and then one in 64. A choice.
 const FIRST_ROUNDS: u32 = 4;
 const ONE_IN: u32 = 64;
-/// First rounds of this many are looked at on an edge, and then one in 64 too: short connections have no others.
+/// Of the first rounds of connections, which are the only ones of short connections: this many of an edge are sampled, and then
+/// one in 64. A choice.
 const FIRST_OF_EDGE: u64 = 64;
 
-/// Whether the connection's `n`-th round, which began at `now`, is one of the sample, on an edge that has `looked_at` so many.
+/// Whether the connection's `n`-th round, which began at `now`, is sampled, on an edge of which `sampled` have been.
 #[inline(always)]
-pub fn is_sampled(n: u32, looked_at: u64, now: u64) -> bool {
+pub fn is_sampled(n: u32, sampled: u64, now: u64) -> bool {
     if n >= FIRST_ROUNDS {
         return n.is_multiple_of(ONE_IN);
     }
-    // The clock's middle bits are as good as dice.
-    looked_at < FIRST_OF_EDGE || (now >> 8).is_multiple_of(ONE_IN as u64)
+    // The clock's middle bits are random enough.
+    sampled < FIRST_OF_EDGE || (now >> 8).is_multiple_of(ONE_IN as u64)
 }
 
 /// The head of a request, as words: eight places at once are compared with the first four bytes, because the verifier walks
-/// every step of the loop (before 6.8 in time that grows with the square of the steps: 512 of them took a second in a slow
-/// machine, 64 take a tenth).
+/// every step of the loop (before 6.8 in time quadratic in the steps: 512 of them took a second on a slow machine, 64 take a
+/// tenth).
 pub type Head = [u64; WORDS];
 const WORDS: usize = LOOKED_AT / 8;
 
-/// Whether the first four bytes come again. Bytes from `length` on are not looked at. TLS records never count: they
-/// repeat their head by design. Nor do four equal bytes, which say nothing.
+/// Whether the first four bytes are repeated. Bytes from `length` on are ignored. TLS records never count: they repeat their
+/// head by design. Nor do four equal bytes, which prove nothing.
 #[inline(always)]
 pub fn head_repeats(words: &Head, length: usize) -> bool {
     let head = u64::from_le(words[0]) as u32;
@@ -34,7 +35,7 @@ pub fn head_repeats(words: &Head, length: usize) -> bool {
         return false;
     }
     let last = length - 4;
-    // Not where they were found, and nowhere within them.
+    // Not at their own place, and not overlapping it.
     let mut found = places(u64::from_le(words[0]), u64::from_le(words[1]), head) & !0xf;
     let mut word = 0;
     while word < WORDS {
@@ -60,7 +61,7 @@ pub fn head_repeats(words: &Head, length: usize) -> bool {
 fn places(word: u64, next: u64, head: u32) -> u64 {
     let here = |place: u32| {
         let bytes = if place == 0 { word } else { word >> (8 * place) | next << (64 - 8 * place) };
-        // Without a branch, which would be a state of its own to the verifier: only 0 becomes negative.
+        // Without a branch, which would be one more state to the verifier: only 0 becomes negative.
         let difference = u64::from(bytes as u32 ^ head);
         (difference.wrapping_sub(1) >> 63) << place
     };
