@@ -7,8 +7,8 @@
 
 mod budget;
 mod compact;
+mod counts;
 mod degraded;
-mod delta;
 mod distribution;
 mod ends;
 mod engine;
@@ -22,10 +22,11 @@ mod polled;
 mod queues;
 mod service;
 mod snapshot;
+mod view;
 
 pub use budget::{Budget, Limits, SPAN_NS, TICK_NS, Usage};
+pub use counts::{Counted, Counts};
 pub use degraded::{CPU_STEPS, Degradation, Degraded, ESTIMATED, MEMORY_STEPS, Step};
-pub use delta::View;
 pub use distribution::{Distribution, bounds_s, middle_s};
 pub use engine::{Engine, Window};
 pub use host::{CgroupView, HostView, ListenerView, NamespaceView, ProcessView, SenderView, UnixView};
@@ -39,3 +40,4 @@ pub use queues::AcceptQueueView;
 pub use snapshot::{
     Absent, Cost, Coverage, Edge, End, Failure, LittlesLaw, Losses, Process, ServerProcess, Snapshot, program_name,
 };
+pub use view::{Reused, View};

@@ -5,13 +5,15 @@ use std::{
     sync::Arc,
 };
 
+use weir_abi::ConnectOutcome;
+
 use crate::{
     degraded::Degradation,
-    delta::View,
     host::HostView,
     identity::Identity,
     input::{Naming, ProbeState, ProgramCost},
     queues::AcceptQueueView,
+    view::View,
 };
 
 /// The edges of one window, with all that was lost on the way and all that it cost.
@@ -303,8 +305,8 @@ impl Absent {
 /// An example of a failed connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// `weir_abi::ConnectOutcome` as its number.
-    pub outcome: u32,
+    /// How it failed.
+    pub outcome: ConnectOutcome,
     /// Error number; 0 for a cancelled connect.
     pub errno: i32,
     /// From the SYN to the failure, nanoseconds; 0 when no SYN left.

@@ -1,10 +1,9 @@
 //! The JSON document (docs/edges.md): field names are a contract, frozen by a test.
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
-use weir_abi::IDLE_BUCKETS;
 use weir_engine::{
-    Cost, Coverage, Distribution, Edge, End, Failure, Identity, LittlesLaw, Losses, Naming, ProbeState, ServerProcess,
-    Snapshot, View,
+    Cost, Counted, Counts, Coverage, Distribution, Edge, End, Failure, Identity, LittlesLaw, Losses, Naming,
+    ProbeState, Reused, ServerProcess, Snapshot, View,
 };
 
 use super::{
@@ -15,12 +14,6 @@ use super::{
     known::{ERRORS, Known, QUEUE_WAIT, RECEIVED, RESETS, RESETS_RECEIVED, RESETS_SENT, ROUNDS, SENT},
     queues,
 };
-
-/// `weir_abi::ConnectOutcome`, in order.
-pub(super) const OUTCOMES: [&str; 8] =
-    ["ok", "refused", "timeout", "unreachable", "reset", "cancelled", "address_not_available", "other"];
-/// `weir_abi::SocketError`, in order.
-const SOCKET_ERRORS: [&str; 4] = ["timeout", "reset", "unreachable", "other"];
 
 const LOWER_BOUND: &str = "a lower bound of requests";
 const NO_ROUNDS: &str = "no round was answered in this window";
@@ -173,7 +166,7 @@ pub(super) fn edge_of(edge: &Edge, snapshot: &Snapshot) -> Object {
         .with("client", end_of(client))
         .with("server", server_of(server, server_processes))
         .with("transport", "tcp")
-        .with("connects", by_name(&OUTCOMES, &facts.connects))
+        .with("connects", by_name(&facts.connects))
         .with("connects_timeout_by_caller", facts.timeout_by_caller)
         .maybe("last_connect_failure", last_failure.as_ref().map(failure_of).ok_or(NO_FAILURES))
         .with("open_connections", facts.open_connections)
@@ -236,8 +229,8 @@ fn view_of(view: &View, snapshot: &Snapshot) -> Object {
         resets_sent,
         resets_received,
         errors,
-        reused_by_same_thread,
-        reused_by_other_thread,
+        reused_by_same_thread: _,  // in
+        reused_by_other_thread: _, // reused
         threads,
         closed_early,
         closed_after_login,
@@ -250,7 +243,7 @@ fn view_of(view: &View, snapshot: &Snapshot) -> Object {
         handshake,
     } = view;
     Object::new()
-        .with("connects", by_name(&OUTCOMES, connects))
+        .with("connects", by_name(connects))
         .with("open_connections", *open_connections)
         .with("closed_connections", *closed)
         .with("partial_connections", *partial)
@@ -268,8 +261,8 @@ fn view_of(view: &View, snapshot: &Snapshot) -> Object {
         .with("retransmitted_segments", *retransmitted_segments)
         .maybe("resets_sent", known.of(RESETS_SENT, *resets_sent))
         .maybe("resets_received", known.of(RESETS_RECEIVED, *resets_received))
-        .maybe("errors", known.of(ERRORS, by_name(&SOCKET_ERRORS, errors)))
-        .with("reused", reused(reused_by_same_thread, reused_by_other_thread))
+        .maybe("errors", known.of(ERRORS, by_name(errors)))
+        .with("reused", reused(view.reused()))
         .with("threads", *threads)
         .with("closed_early", *closed_early)
         .with("closed_after_login", *closed_after_login)
@@ -281,15 +274,13 @@ fn view_of(view: &View, snapshot: &Snapshot) -> Object {
         .maybe("littles_law", known.of(ROUNDS, law_of(law)))
 }
 
-/// Requests on a connection that had been used before; at once: within 2.1 ms of the answer before.
-pub(super) fn reused(same: &[u32; IDLE_BUCKETS], other: &[u32; IDLE_BUCKETS]) -> Object {
-    const AT_ONCE: usize = 3;
-    let sum = |counts: &[u32]| counts.iter().map(|n| u64::from(*n)).sum::<u64>();
+pub(super) fn reused(reused: Reused) -> Object {
+    let Reused { by_same_thread, by_same_thread_at_once, by_other_thread, by_other_thread_at_once } = reused;
     Object::new()
-        .with("by_same_thread", sum(same))
-        .with("by_same_thread_at_once", sum(&same[..AT_ONCE]))
-        .with("by_other_thread", sum(other))
-        .with("by_other_thread_at_once", sum(&other[..AT_ONCE]))
+        .with("by_same_thread", by_same_thread)
+        .with("by_same_thread_at_once", by_same_thread_at_once)
+        .with("by_other_thread", by_other_thread)
+        .with("by_other_thread_at_once", by_other_thread_at_once)
 }
 
 fn law_of(law: LittlesLaw) -> Object {
@@ -349,7 +340,7 @@ fn server_of(end: &End, processes: &[ServerProcess]) -> Object {
 fn failure_of(failure: &Failure) -> Object {
     let Failure { outcome, errno, after_ns, syn_retransmits, ago_ns } = *failure;
     Object::new()
-        .with("outcome", OUTCOMES.get(outcome as usize).copied().unwrap_or("other"))
+        .with("outcome", outcome.name())
         .with("errno", u64::from(errno.unsigned_abs()))
         .maybe("after_s", if after_ns == 0 { Err("no SYN was sent") } else { Ok(seconds(after_ns)) })
         .with("syn_retransmits", syn_retransmits)
@@ -375,8 +366,8 @@ fn queue_wait(view: &View, snapshot: &Snapshot) -> Result<Object, &'static str> 
     distribution(&view.receive_queue_wait, NO_READS)
 }
 
-fn by_name<const N: usize>(names: &[&str; N], counts: &[u64; N]) -> Object {
-    names.iter().zip(counts).fold(Object::new(), |object, (name, count)| object.with(name, *count))
+fn by_name<K: Counted>(counts: &Counts<K>) -> Object {
+    counts.iter().fold(Object::new(), |object, (variant, count)| object.with(variant.name(), count))
 }
 
 fn srtt(us: u32) -> Result<f64, &'static str> {

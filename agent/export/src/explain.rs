@@ -151,7 +151,7 @@ fn lines(snapshot: &Snapshot, wanted: impl Fn(&Edge) -> bool) -> Vec<Line> {
         .collect();
     lines.sort_by_cached_key(|line| {
         let facts = super::facts::Facts::of(&line.edge);
-        std::cmp::Reverse((facts.rounds, facts.connects.iter().fold(0u64, |sum, n| sum.wrapping_add(*n))))
+        std::cmp::Reverse((facts.rounds, facts.connects.total()))
     });
     lines
 }

@@ -1,10 +1,11 @@
 //! What an edge comes to, where its two ends know different things of it.
 
-use weir_engine::{Distribution, Edge, View};
+use weir_abi::ConnectOutcome;
+use weir_engine::{Counts, Distribution, Edge, View};
 
 /// An edge's numbers, from the view that knows each best.
 pub(super) struct Facts<'a> {
-    pub(super) connects: [u64; 8],
+    pub(super) connects: Counts<ConnectOutcome>,
     pub(super) timeout_by_caller: u64,
     pub(super) open_connections: u64,
     pub(super) rounds: u64,
@@ -48,8 +49,10 @@ impl<'a> Facts<'a> {
         };
         let any = |f: fn(&View) -> bool| client.is_some_and(f) || server.is_some_and(f);
         let pipelined = any(is_pipelined);
+        let mut connects = near.connects;
+        alone.iter().for_each(|view| connects.merge(&view.connects));
         Self {
-            connects: std::array::from_fn(|i| near.connects[i].wrapping_add(alone.map_or(0, |view| view.connects[i]))),
+            connects,
             timeout_by_caller: sum(|v| v.timeout_by_caller),
             open_connections: sum(|v| v.open_connections),
             rounds: sum(|v| v.rounds),
@@ -80,7 +83,7 @@ impl<'a> Facts<'a> {
     }
 
     pub(super) fn failed_connects(&self) -> u64 {
-        self.connects[1..].iter().fold(0, |sum, n| sum.wrapping_add(*n))
+        self.connects.failed()
     }
 }
 

@@ -67,7 +67,7 @@ fn weight(edge: &Edge, sort: SortKey) -> u64 {
         SortKey::P95 => quantile(0.95),
         SortKey::P99 => quantile(0.99),
         SortKey::Bytes => facts.bytes_sent.wrapping_add(facts.bytes_received),
-        SortKey::Connects => facts.connects.iter().fold(0, |sum, n| sum.wrapping_add(*n)),
+        SortKey::Connects => facts.connects.total(),
         SortKey::Errors => [facts.failed_connects(), facts.abandoned, facts.broken, facts.resets]
             .iter()
             .fold(0, |sum, n| sum.wrapping_add(*n)),

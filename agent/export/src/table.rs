@@ -6,7 +6,6 @@ use weir_engine::{Edge, End, Kind, LittlesLaw, Snapshot};
 
 use super::{
     Shown, degraded,
-    document::OUTCOMES,
     facts::Facts,
     group::Grouped,
     known::{Known, QUEUE_WAIT, RECEIVED, ROUNDS, SENT},
@@ -127,7 +126,7 @@ fn row(edge: &Edge, snapshot: &Snapshot) -> Vec<String> {
         quantile(0.99),
         queued.map_or("-".into(), duration),
         facts.open_connections.to_string(),
-        facts.connects[0].to_string(),
+        facts.connects.ok().to_string(),
         unless_unknown(SENT, bytes(facts.bytes_sent)),
         unless_unknown(RECEIVED, bytes(facts.bytes_received)),
         notes(edge, &facts, snapshot),
@@ -164,8 +163,8 @@ fn server_label(edge: &Edge) -> String {
 fn notes(edge: &Edge, facts: &Facts<'_>, snapshot: &Snapshot) -> String {
     let rounds_known = Known(&snapshot.missing_probes).has(ROUNDS);
     let mut notes = Vec::new();
-    for (name, count) in OUTCOMES.iter().zip(facts.connects).skip(1).filter(|(_, n)| *n > 0) {
-        notes.push(format!("{count} connects {}", name.replace('_', " ")));
+    for (outcome, count) in facts.connects.failures() {
+        notes.push(format!("{count} connects {}", outcome.name().replace('_', " ")));
     }
     let counts = [
         (facts.abandoned, "abandoned"),

@@ -77,7 +77,7 @@ fn line_of(line: &Line, snapshot: &Snapshot) -> Object {
     let known = Known(&snapshot.missing_probes);
     let per_s = |n: u64| rounded(n as f64 / seconds(snapshot.window_ns.max(1)));
     edge_of(edge, snapshot)
-        .with("connects_per_s", per_s(facts.connects.iter().fold(0, |sum: u64, n| sum.wrapping_add(*n))))
+        .with("connects_per_s", per_s(facts.connects.total()))
         .with("failed_connects", facts.failed_connects())
         .maybe("rounds_per_s", known.of(ROUNDS, per_s(facts.rounds)))
         .maybe("pool", pool_of(edge, snapshot))
@@ -90,7 +90,7 @@ fn pool_of(edge: &Edge, snapshot: &Snapshot) -> Result<Object, &'static str> {
         .with("connections_open", view.open_connections)
         .maybe("busy_share", busy_share(view, snapshot).ok_or("no connection is open, or no round was timed"))
         .with("threads", view.threads)
-        .with("reused", reused(&view.reused_by_same_thread, &view.reused_by_other_thread)))
+        .with("reused", reused(view.reused())))
 }
 
 /// Which part of the window the connections that are open now spent with a request in flight, each on average. Above one

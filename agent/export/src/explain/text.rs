@@ -9,7 +9,6 @@ use weir_engine::{Distribution, Snapshot, View};
 use super::{Line, Picture, json::busy_share, place};
 use crate::{
     degraded,
-    document::OUTCOMES,
     facts::Facts,
     known::{Known, QUEUE_WAIT, ROUNDS},
     signals::clock,
@@ -160,7 +159,7 @@ fn row(name: String, line: &Line, snapshot: &Snapshot) -> Vec<String> {
     };
     vec![
         name,
-        per_s(facts.connects.iter().fold(0, |sum: u64, n| sum.wrapping_add(*n))),
+        per_s(facts.connects.total()),
         facts.failed_connects().to_string(),
         rounds(per_s(facts.rounds)),
         quantile(0.5),
@@ -177,8 +176,8 @@ fn row(name: String, line: &Line, snapshot: &Snapshot) -> Vec<String> {
 fn notes(line: &Line, snapshot: &Snapshot) -> Vec<String> {
     let facts = Facts::of(&line.edge);
     let mut notes = Vec::new();
-    for (name, count) in OUTCOMES.iter().zip(facts.connects).skip(1).filter(|(_, n)| *n > 0) {
-        notes.push(format!("{count} connects {}", name.replace('_', " ")));
+    for (outcome, count) in facts.connects.failures() {
+        notes.push(format!("{count} connects {}", outcome.name().replace('_', " ")));
     }
     let counts = [(facts.retransmitted_segments, "segments sent again"), (facts.resets, "resets")];
     notes.extend(counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
@@ -195,19 +194,18 @@ fn notes(line: &Line, snapshot: &Snapshot) -> Vec<String> {
 }
 
 fn pools(out: &mut impl Write, lines: &[Line], snapshot: &Snapshot) -> io::Result<()> {
-    const AT_ONCE: usize = 3;
-    let sum = |counts: &[u32]| counts.iter().map(|n| u64::from(*n)).sum::<u64>();
     let row = |line: &Line| {
         let view: &View = line.edge.client_view.as_ref().ok()?;
-        let View { open_connections, threads, reused_by_same_thread: same, reused_by_other_thread: other, .. } = view;
+        let View { open_connections, threads, .. } = view;
+        let reused = view.reused();
         Some(vec![
             place::server(&line.edge),
             open_connections.to_string(),
             busy_share(view, snapshot).map_or(NONE.into(), |share| format!("{:.0}%", share * 100.0)),
             threads.to_string(),
-            (sum(same) + sum(other)).to_string(),
-            sum(other).to_string(),
-            sum(&other[..AT_ONCE]).to_string(),
+            (reused.by_same_thread + reused.by_other_thread).to_string(),
+            reused.by_other_thread.to_string(),
+            reused.by_other_thread_at_once.to_string(),
         ])
     };
     let mut rows = headers(&["ITS CONNECTIONS TO", "OPEN", "BUSY", "THREADS", "REUSED", "BY OTHER THREAD", "AT ONCE"]);
