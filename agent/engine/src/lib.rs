@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+pub mod catalog;
 mod compact;
 mod counts;
 mod degraded;
@@ -22,11 +23,12 @@ mod polled;
 mod queues;
 mod service;
 mod snapshot;
+mod totals;
 mod view;
 
 pub use budget::{Budget, Limits, SPAN_NS, TICK_NS, Usage};
 pub use counts::{Counted, Counts};
-pub use degraded::{CPU_STEPS, Degradation, Degraded, ESTIMATED, MEMORY_STEPS, Step};
+pub use degraded::{CPU_STEPS, Degradation, Degraded, MEMORY_STEPS, Step};
 pub use distribution::{Distribution, bounds_s, middle_s};
 pub use engine::{Engine, Window};
 pub use host::{CgroupView, HostView, ListenerView, NamespaceView, ProcessView, SenderView, UnixView};

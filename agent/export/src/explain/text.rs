@@ -9,7 +9,6 @@ use weir_engine::{Distribution, Snapshot, View};
 use super::{Line, Picture, json::busy_share, place};
 use crate::{
     degraded,
-    facts::Facts,
     known::{Known, QUEUE_WAIT, ROUNDS},
     signals::clock,
     table::{cut, duration, rate},
@@ -146,12 +145,11 @@ fn edges(
 
 fn row(name: String, line: &Line, snapshot: &Snapshot) -> Vec<String> {
     let edge = &line.edge;
-    let facts = Facts::of(edge);
-    let known = Known(&snapshot.missing_probes);
+    let known = Known(snapshot);
     let per_s = |n: u64| rate(n as f64 / (snapshot.window_ns.max(1) as f64 / 1e9));
-    let rounds = |text: String| if known.has(ROUNDS) { text } else { UNKNOWN.to_owned() };
-    let quantile = |q| rounds(facts.latency.quantile_s(q).map_or(NONE.into(), duration));
-    let timed = known.has(QUEUE_WAIT) && snapshot.degradation.times_queue_wait();
+    let rounds = |text: String| if known.has(&ROUNDS) { text } else { UNKNOWN.to_owned() };
+    let quantile = |q| rounds(edge.latency().quantile_s(q).map_or(NONE.into(), duration));
+    let timed = known.has(&QUEUE_WAIT) && snapshot.degradation.times_queue_wait();
     let queued = match edge.server_view.as_ref() {
         Ok(view) if timed => view.receive_queue_wait.quantile_s(0.95).map_or(NONE.into(), duration),
         Ok(_) => UNKNOWN.into(),
@@ -159,32 +157,32 @@ fn row(name: String, line: &Line, snapshot: &Snapshot) -> Vec<String> {
     };
     vec![
         name,
-        per_s(facts.connects.total()),
-        facts.failed_connects().to_string(),
-        rounds(per_s(facts.rounds)),
+        per_s(edge.connects().total()),
+        edge.connects().failed().to_string(),
+        rounds(per_s(edge.total(|v| v.rounds))),
         quantile(0.5),
         quantile(0.95),
         quantile(0.99),
-        rounds(facts.in_flight.to_string()),
-        rounds(facts.broken.to_string()),
-        rounds(facts.abandoned.to_string()),
+        rounds(edge.total(|v| v.in_flight).to_string()),
+        rounds(edge.total(|v| v.broken).to_string()),
+        rounds(edge.total(|v| v.abandoned).to_string()),
         queued,
     ]
 }
 
 /// What is out of the ordinary, and what the numbers are not.
 fn notes(line: &Line, snapshot: &Snapshot) -> Vec<String> {
-    let facts = Facts::of(&line.edge);
+    let edge = &line.edge;
     let mut notes = Vec::new();
-    for (outcome, count) in facts.connects.failures() {
+    for (outcome, count) in edge.connects().failures() {
         notes.push(format!("{count} connects {}", outcome.name().replace('_', " ")));
     }
-    let counts = [(facts.retransmitted_segments, "segments sent again"), (facts.resets, "resets")];
+    let counts = [(edge.retransmitted_segments(), "segments sent again"), (edge.resets(), "resets")];
     notes.extend(counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
-    if facts.lower_bound() {
+    if edge.rounds_are_a_lower_bound() {
         notes.push("requests overlap or data is pushed: rounds are a lower bound".to_owned());
     }
-    if line.edge.client_view.is_err() && facts.rounds > 0 {
+    if edge.client_view.is_err() && edge.total(|v| v.rounds) > 0 {
         notes.push("times are the server's own: the client is not on this host".to_owned());
     }
     if snapshot.degradation.estimated() {
