@@ -13,7 +13,7 @@ mod tests;
 mod value;
 mod view;
 
-use weir_abi::ProbeName;
+use weir_abi::{ConnectOutcome, ProbeName, SocketError};
 
 pub use edge::{EDGE, FAILURE};
 pub use end::{END, SERVER, SERVER_PROCESS};
@@ -44,6 +44,8 @@ pub struct About {
     pub kind: Kind,
     /// What it is measured in.
     pub unit: Unit,
+    /// Of counters by the value of a label: that label.
+    pub by: Option<Label>,
     /// Without one of these probes it is unknown: null, and the reason names the probe.
     pub needs: &'static [ProbeName],
     /// While a CPU budget has weir follow a sample of sockets, it is an estimate.
@@ -64,16 +66,15 @@ pub enum Kind {
     /// A count of what happened in the window.
     Counter,
     /// Counters by the value of a label.
-    Counters {
-        /// The label's name in metrics.
-        label: &'static str,
-    },
+    Counters,
     /// A number as of the window's end, or a mean over the window.
     Gauge,
     /// A distribution of times.
     Histogram,
-    /// A text, or a number that names something, such as a pid.
+    /// A text.
     Label,
+    /// A number that names something, such as a pid.
+    Id,
     /// A name that not everything has: null without a reason of its own.
     Name,
     /// Yes or no.
@@ -83,6 +84,21 @@ pub enum Kind {
     /// Values, or objects.
     List,
 }
+
+/// What counters are told apart by.
+#[derive(Clone, Copy, Debug)]
+pub struct Label {
+    /// Its name in metrics.
+    pub name: &'static str,
+    /// Its values; empty where they are not known in advance.
+    pub values: fn() -> Vec<&'static str>,
+}
+
+/// `connects`.
+const OUTCOME: Label =
+    Label { name: "outcome", values: || ConnectOutcome::ALL.iter().map(|outcome| outcome.name()).collect() };
+/// `errors`.
+const ERROR: Label = Label { name: "error", values: || SocketError::ALL.iter().map(|error| error.name()).collect() };
 
 /// What a number is measured in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +149,7 @@ impl About {
             Unit::Bytes if base.starts_with("bytes_") => String::new(),
             unit => format!("_{}", unit.name()),
         };
-        let total = if matches!(self.kind, Kind::Counter | Kind::Counters { .. }) { "_total" } else { "" };
+        let total = if matches!(self.kind, Kind::Counter | Kind::Counters) { "_total" } else { "" };
         format!("weir_{subject}_{base}{unit}{total}")
     }
 }
@@ -145,6 +161,7 @@ impl<T> Field<T> {
             help,
             kind,
             unit: Unit::None,
+            by: None,
             needs: &[],
             sampled: false,
             nullable: false,
@@ -195,8 +212,10 @@ const fn counter<T>(name: &'static str, help: &'static str, read: Read<T>) -> Fi
     Field::new(Kind::Counter, name, help, read)
 }
 
-const fn counters<T>(name: &'static str, label: &'static str, help: &'static str, read: Read<T>) -> Field<T> {
-    Field::new(Kind::Counters { label }, name, help, read)
+const fn counters<T>(name: &'static str, by: Label, help: &'static str, read: Read<T>) -> Field<T> {
+    let mut field = Field::new(Kind::Counters, name, help, read);
+    field.about.by = Some(by);
+    field
 }
 
 const fn gauge<T>(name: &'static str, help: &'static str, read: Read<T>) -> Field<T> {
@@ -205,11 +224,15 @@ const fn gauge<T>(name: &'static str, help: &'static str, read: Read<T>) -> Fiel
 
 /// In seconds, and null when nothing was observed.
 const fn histogram<T>(name: &'static str, help: &'static str, read: Read<T>) -> Field<T> {
-    Field::new(Kind::Histogram, name, help, read).unit(Unit::Seconds).nullable()
+    Field::new(Kind::Histogram, name, help, read).unit(Unit::Seconds).nullable().parts(|| DISTRIBUTION.to_vec())
 }
 
 const fn label<T>(name: &'static str, help: &'static str, read: Read<T>) -> Field<T> {
     Field::new(Kind::Label, name, help, read)
+}
+
+const fn id<T>(name: &'static str, help: &'static str, read: Read<T>) -> Field<T> {
+    Field::new(Kind::Id, name, help, read)
 }
 
 const fn name<T>(name: &'static str, help: &'static str, read: Read<T>) -> Field<T> {
@@ -231,6 +254,38 @@ const fn list<T>(name: &'static str, help: &'static str, read: Read<T>) -> Field
 /// What the fields of a table are.
 pub fn abouts<T>(fields: &[Field<T>]) -> Vec<About> {
     fields.iter().map(|field| field.about).collect()
+}
+
+/// What a document has of a distribution. A metric has the buckets: `Distribution::buckets`.
+pub const DISTRIBUTION: &[About] = &[
+    counter::<()>("count", "how many were timed", |()| Value::OfTheWriter).about,
+    gauge::<()>("mean", "their mean, exact", |()| Value::OfTheWriter).unit(Unit::Seconds).about,
+    gauge::<()>("p50", "the median, an estimate from the buckets: typically within 2%, at worst 19%", |()| {
+        Value::OfTheWriter
+    })
+    .unit(Unit::Seconds)
+    .about,
+    gauge::<()>("p95", "95th percentile, likewise", |()| Value::OfTheWriter).unit(Unit::Seconds).about,
+    gauge::<()>("p99", "99th percentile, likewise", |()| Value::OfTheWriter).unit(Unit::Seconds).about,
+];
+
+/// All fields of a document by their paths, those of objects (`losses.ring_full`) and of a list's objects (`edges[].connects`)
+/// included.
+pub fn paths(abouts: &[About]) -> Vec<(String, About)> {
+    let mut paths = Vec::new();
+    for about in abouts {
+        paths.push((about.name.to_owned(), *about));
+        let inside = if about.kind == Kind::List { "[]." } else { "." };
+        let parts = about.parts.map_or_else(Vec::new, |parts| parts());
+        paths.extend(
+            self::paths(&parts).into_iter().map(|(path, part)| (format!("{}{inside}{path}", about.name), part)),
+        );
+        let values = about.by.map_or_else(Vec::new, |label| (label.values)());
+        paths.extend(values.into_iter().map(|value| {
+            (format!("{}.{value}", about.name), About { name: value, kind: Kind::Counter, by: None, ..*about })
+        }));
+    }
+    paths
 }
 
 /// The row of that name; in a constant, a name that no row has does not compile.

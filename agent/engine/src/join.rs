@@ -304,7 +304,7 @@ fn other(readings: &[Reading<'_>], span: &Span) -> Vec<Edge> {
     from_here.into_iter().chain(from_elsewhere).collect()
 }
 
-fn other_edge(client_view: Result<View, Absent>, server_view: Result<View, Absent>) -> Edge {
+pub(crate) fn other_edge(client_view: Result<View, Absent>, server_view: Result<View, Absent>) -> Edge {
     let end = || End::elsewhere(nobody(), Absent::ManyInOne);
     Edge { is_other: true, ..Edge::new(end(), end(), client_view, server_view) }
 }

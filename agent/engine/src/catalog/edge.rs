@@ -1,8 +1,8 @@
 //! Fields of an edge.
 
 use super::{
-    Field, Part, QUEUE_WAIT, RECEIVED, RESETS, ROUNDS, SENT, Unit, Value, abouts, counter, counters, end, flag, gauge,
-    histogram, label, object, seconds, view,
+    Field, OUTCOME, Part, QUEUE_WAIT, RECEIVED, RESETS, ROUNDS, SENT, Unit, Value, abouts, counter, counters, end,
+    flag, gauge, histogram, id, label, object, seconds, view,
 };
 use crate::{
     distribution::Distribution,
@@ -26,7 +26,7 @@ pub const EDGE: &[Field<Edge>] = &[
     label("transport", "`tcp`", |_| "tcp".into()),
     counters(
         "connects",
-        "outcome",
+        OUTCOME,
         "connects by outcome: `ok`; `refused` (RST answered the SYN); `timeout` (the far end was silent: ETIMEDOUT, or the caller \
          closed the socket after a SYN had been retransmitted); `unreachable` (no route, or ICMP); `reset`; `cancelled` (closed \
          while connecting, before a SYN was retransmitted); `address_not_available` (no free port or address); `other`",
@@ -147,9 +147,7 @@ pub const EDGE: &[Field<Edge>] = &[
 /// `last_connect_failure`.
 pub const FAILURE: &[Field<Failure>] = &[
     label("outcome", "as the names in `connects`", |failure: &Failure| failure.outcome.name().into()),
-    label("errno", "the error number; 0 for a cancelled connect", |failure: &Failure| {
-        failure.errno.unsigned_abs().into()
-    }),
+    id("errno", "the error number; 0 for a cancelled connect", |failure: &Failure| failure.errno.unsigned_abs().into()),
     gauge("after_s", "from the SYN to the failure", |failure: &Failure| {
         if failure.after_ns == 0 { Value::Absent("no SYN was sent") } else { seconds(failure.after_ns).into() }
     })

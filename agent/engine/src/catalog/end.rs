@@ -1,6 +1,6 @@
 //! Fields of an edge's ends.
 
-use super::{About, Field, Part, Value, abouts, counter, gauge, label, list, name};
+use super::{About, Field, Part, Value, abouts, counter, gauge, id, label, list, name};
 use crate::{
     identity::Identity,
     snapshot::{Edge, End, Process, ServerProcess},
@@ -9,7 +9,7 @@ use crate::{
 /// `client` and `server` of an edge.
 pub const END: &[Field<End>] = &[
     label("name", "the service's name ([identity](identity.md))", |end: &End| (&*end.identity.name).into()),
-    label("pid", "the process; with several of a server and `--instances`, the busiest", |end: &End| of_process(end, |p| p.pid.into()))
+    id("pid", "the process; with several of a server and `--instances`, the busiest", |end: &End| of_process(end, |p| p.pid.into()))
         .nullable()
         .source("the task that connected, or first read or wrote"),
     label("comm", "the name of its main thread", |end: &End| of_process(end, |p| p.comm.as_str().into())).nullable(),
@@ -17,7 +17,7 @@ pub const END: &[Field<End>] = &[
         of_process(end, |p| if p.exe.is_empty() { Value::Absent("a kernel thread") } else { p.exe.as_str().into() })
     })
     .nullable(),
-    label(
+    id(
         "cgroup_id",
         "the inode number of its cgroup's directory in version 2's hierarchy; where that says only the root (1), as for containers \
          on hosts of version 1 and hybrid ones, it is the one in version 1's `pids` hierarchy (else `memory`, `cpu`) plus 2^52, \
@@ -43,12 +43,12 @@ pub const END: &[Field<End>] = &[
 
 /// What only `server` has, after the fields of every end.
 pub const SERVER: &[Field<Edge>] = &[
-    label("port", "the port that was dialled", |edge: &Edge| {
+    id("port", "the port that was dialled", |edge: &Edge| {
         edge.server.port.map(u32::from).ok_or("stands for many ports").into()
     })
     .nullable(),
     list("backend_addresses", "where connections really go, where that is another address (DNAT)", |edge: &Edge| {
-        edge.server.backends.iter().map(|backend| backend.to_string()).collect()
+        edge.server.backends.iter().map(ToString::to_string).collect()
     }),
     list("processes", "every process on this host that served the edge, busiest first", |edge: &Edge| {
         edge.server_processes.iter().map(Part::ServerProcess).collect()
@@ -59,7 +59,7 @@ pub const SERVER: &[Field<Edge>] = &[
 /// `server.processes`.
 pub const SERVER_PROCESS: &[Field<ServerProcess>] = &[
     label("name", "its name", |share: &ServerProcess| share.process.name().into()),
-    label("pid", "its id", |share: &ServerProcess| share.process.pid.into()),
+    id("pid", "its id", |share: &ServerProcess| share.process.pid.into()),
     label("comm", "the name of its main thread", |share: &ServerProcess| share.process.comm.as_str().into()),
     counter("accepted", "connections accepted", |share: &ServerProcess| share.accepted.into()),
     gauge("open_connections", "connections open, now", |share: &ServerProcess| share.open_connections.into()),

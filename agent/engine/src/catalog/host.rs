@@ -1,6 +1,8 @@
 //! Fields of accept queues, listeners, processes and cgroups.
 
-use super::{Field, Part, Unit, Value, abouts, counter, flag, gauge, histogram, label, list, object, rounded, seconds};
+use super::{
+    Field, Part, Unit, Value, abouts, counter, flag, gauge, histogram, id, label, list, object, rounded, seconds,
+};
 use crate::{
     host::{CgroupView, ListenerView, ProcessView},
     polled::{Pressure, Throttle},
@@ -12,9 +14,9 @@ const NOT_VISIBLE: &str = "not to be seen";
 
 /// `accept_queues`.
 pub const ACCEPT_QUEUE: &[Field<AcceptQueueView>] = &[
-    label("netns", "the network namespace's inode number", |queue: &AcceptQueueView| queue.at.netns.into()),
-    label("port", "the listening port", |queue: &AcceptQueueView| queue.at.port.into()),
-    label("pid", "the process that accepted last, or else the one that listens", |queue: &AcceptQueueView| {
+    id("netns", "the network namespace's inode number", |queue: &AcceptQueueView| queue.at.netns.into()),
+    id("port", "the listening port", |queue: &AcceptQueueView| queue.at.port.into()),
+    id("pid", "the process that accepted last, or else the one that listens", |queue: &AcceptQueueView| {
         queue.pid.into()
     }),
     label("comm", "the name of its main thread", |queue: &AcceptQueueView| queue.comm.as_str().into()),
@@ -48,7 +50,7 @@ pub const LISTENER: &[Field<ListenerView>] = &[
 
 /// `processes` of `weir explain`.
 pub const PROCESS: &[Field<ProcessView>] = &[
-    label("pid", "its id", |process: &ProcessView| process.last.pid.into()),
+    id("pid", "its id", |process: &ProcessView| process.last.pid.into()),
     gauge("descriptors", "file descriptors open", |process: &ProcessView| process.last.fds.ok_or(NOT_VISIBLE).into())
         .nullable(),
     gauge("descriptors_limit", "and how many may be", |process: &ProcessView| {

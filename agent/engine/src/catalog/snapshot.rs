@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    ACCEPT_QUEUE, EDGE, Field, Part, Unit, Value, abouts, counter, counters, estimated, flag, gauge, label, list,
-    object, seconds,
+    ACCEPT_QUEUE, EDGE, Field, Label, Part, Unit, Value, abouts, counter, counters, estimated, flag, gauge, label,
+    list, object, seconds,
 };
 use crate::{
     degraded::{CPU_STEPS, Degradation, Degraded, MEMORY_STEPS},
@@ -145,9 +145,12 @@ pub const PROBE: &[Field<ProbeState>] = &[
 
 /// `naming`.
 pub const NAMING: &[Field<Naming>] = &[
-    counters("counts", "what", "what was lost or not found, by name", |naming: &Naming| {
-        Value::Counts(naming.counts.iter().map(|(name, n)| (&**name, *n)).collect())
-    }),
+    counters(
+        "counts",
+        Label { name: "what", values: Vec::new },
+        "what was lost or not found, by name",
+        |naming: &Naming| Value::Counts(naming.counts.iter().map(|(name, n)| (&**name, *n)).collect()),
+    ),
     list("unavailable", "sources of names that do not answer", |naming: &Naming| {
         naming.unavailable.iter().map(Part::Unavailable).collect()
     })

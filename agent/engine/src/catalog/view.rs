@@ -1,8 +1,8 @@
 //! Fields of one end's view of an edge.
 
 use super::{
-    About, ERRORS, Field, Part, QUEUE_WAIT, RECEIVED, RESETS_RECEIVED, RESETS_SENT, ROUNDS, SENT, Unit, Value, abouts,
-    counter, counters,
+    About, ERROR, ERRORS, Field, OUTCOME, Part, QUEUE_WAIT, RECEIVED, RESETS_RECEIVED, RESETS_SENT, ROUNDS, SENT, Unit,
+    Value, abouts, counter, counters,
     edge::{NO_COMPLETE_ROUNDS, NO_HANDSHAKES, NO_READS, NO_ROUNDS, srtt},
     flag, gauge, histogram, label, object,
 };
@@ -10,7 +10,7 @@ use crate::view::{Reused, View};
 
 /// `views.client` and `views.server`.
 pub const VIEW: &[Field<View>] = &[
-    counters("connects", "outcome", "connects by outcome; of a server, accepted connections are under `ok`", |view: &View| {
+    counters("connects", OUTCOME, "connects by outcome; of a server, accepted connections are under `ok`", |view: &View| {
         view.connects.into()
     })
     .source("`inet_sock_set_state`, `sys_exit_connect`"),
@@ -57,7 +57,7 @@ pub const VIEW: &[Field<View>] = &[
         .source("`tcp_sock.total_retrans`"),
     counter("resets_sent", "RSTs sent", |view: &View| view.resets_sent.into()).needs(RESETS_SENT),
     counter("resets_received", "RSTs received", |view: &View| view.resets_received.into()).needs(RESETS_RECEIVED),
-    counters("errors", "error", "errors of established connections: `timeout`, `reset`, `unreachable`, `other`", |view: &View| {
+    counters("errors", ERROR, "errors of established connections: `timeout`, `reset`, `unreachable`, `other`", |view: &View| {
         view.errors.into()
     })
     .needs(ERRORS),
