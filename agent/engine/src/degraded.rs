@@ -38,22 +38,6 @@ pub const MEMORY_STEPS: [Step; 4] = [
     },
 ];
 
-/// What the data hooks count, and which is estimated therefore while they follow a sample of sockets: fields of an edge.
-/// Everything of a connection's life (connects, opens, closes, retransmissions, resets, errors) stays exact.
-pub const ESTIMATED: [&str; 11] = [
-    "rounds",
-    "in_flight",
-    "abandoned",
-    "broken",
-    "unobserved",
-    "latency_s",
-    "full_latency_s",
-    "receive_queue_wait_s",
-    "service_s",
-    "bytes_sent",
-    "bytes_received",
-];
-
 /// The first step of the processor's ladder without `sk_data_ready`.
 const WITHOUT_QUEUE_WAIT: u8 = 2;
 
@@ -123,6 +107,15 @@ impl Degradation {
     /// Whether the receive-queue wait was measured all the time.
     pub fn times_queue_wait(&self) -> bool {
         self.worst().times_queue_wait()
+    }
+
+    /// A text of every step that was taken in the window, the lowest first, each text once in a row.
+    pub fn texts(&self, text: fn(&Step) -> &'static str) -> Vec<&'static str> {
+        let taken = |steps: &'static [Step], worst: u8| steps.iter().skip(1).take(worst.into());
+        let steps = taken(&CPU_STEPS, self.worst_cpu_step).chain(taken(&MEMORY_STEPS, self.worst_memory_step));
+        let mut texts: Vec<&str> = steps.map(text).collect();
+        texts.dedup();
+        texts
     }
 
     /// The worst of the window as if it were now.

@@ -3,15 +3,15 @@
 
 use std::{collections::BTreeMap, net::IpAddr, rc::Rc, sync::Arc};
 
-use weir_abi::{EdgeRecord, ROLE_SERVER};
+use weir_abi::{ConnectOutcome, EdgeRecord, ROLE_SERVER};
 
 use crate::{
     compact::{Compact, Header},
-    delta::View,
     ends::address,
     identity::{Identity, Kind},
     join::Span,
     names::{Names, nobody},
+    view::View,
 };
 
 /// Edges between services of which something is folded; what would be one more goes to `other`.
@@ -189,7 +189,7 @@ pub(crate) fn behind(slot: u32, folded: &Folded) -> impl Iterator<Item = (&Arc<I
 /// rest is known by service from the servers' records alone.
 pub(crate) fn failures(record: &EdgeRecord) -> EdgeRecord {
     let mut connects = record.connects;
-    connects[0] = 0;
+    connects[ConnectOutcome::Ok.index()] = 0;
     EdgeRecord {
         key: record.key,
         state: record.state,

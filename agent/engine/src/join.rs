@@ -2,17 +2,19 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-use weir_abi::{ConnectFailed, EdgeKey, EdgeRecord, FIRST_SLOT, OTHER_CLIENT, OTHER_SERVER_LOCAL, ROLE_SERVER};
+use weir_abi::{
+    ConnectFailed, ConnectOutcome, EdgeKey, EdgeRecord, FIRST_SLOT, OTHER_CLIENT, OTHER_SERVER_LOCAL, ROLE_SERVER,
+};
 
 use crate::{
     compact::{Compact, Header},
-    delta::View,
     ends::{address, process},
     fold::{self, Between, FoldKey, Folded, Side},
     identity::{Identity, Kind},
     names::{Dialled, Names, nobody},
     service::busiest_first,
     snapshot::{Absent, Edge, End, Failure, Process, ServerProcess},
+    view::View,
 };
 
 /// The window, monotonic nanoseconds.
@@ -302,7 +304,7 @@ fn other(readings: &[Reading<'_>], span: &Span) -> Vec<Edge> {
     from_here.into_iter().chain(from_elsewhere).collect()
 }
 
-fn other_edge(client_view: Result<View, Absent>, server_view: Result<View, Absent>) -> Edge {
+pub(crate) fn other_edge(client_view: Result<View, Absent>, server_view: Result<View, Absent>) -> Edge {
     let end = || End::elsewhere(nobody(), Absent::ManyInOne);
     Edge { is_other: true, ..Edge::new(end(), end(), client_view, server_view) }
 }
@@ -310,7 +312,7 @@ fn other_edge(client_view: Result<View, Absent>, server_view: Result<View, Absen
 fn share(header: &Header, view: &View) -> ServerProcess {
     ServerProcess {
         process: process(header),
-        accepted: view.connects[0],
+        accepted: view.connects.ok(),
         open_connections: view.open_connections,
         rounds: view.rounds,
     }
@@ -318,7 +320,8 @@ fn share(header: &Header, view: &View) -> ServerProcess {
 
 fn failure_of(event: &ConnectFailed, span: &Span) -> Failure {
     Failure {
-        outcome: event.outcome,
+        // A number that no outcome has is of a recording that a later weir made.
+        outcome: ConnectOutcome::from_index(event.outcome as usize).unwrap_or(ConnectOutcome::Other),
         errno: event.errno,
         after_ns: event.after_ns,
         syn_retransmits: event.syn_retransmits,

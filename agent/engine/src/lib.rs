@@ -6,9 +6,10 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+pub mod catalog;
 mod compact;
+mod counts;
 mod degraded;
-mod delta;
 mod distribution;
 mod ends;
 mod engine;
@@ -22,11 +23,13 @@ mod polled;
 mod queues;
 mod service;
 mod snapshot;
+mod totals;
+mod view;
 mod window;
 
 pub use budget::{Budget, Limits, SPAN_NS, TICK_NS, Usage};
-pub use degraded::{CPU_STEPS, Degradation, Degraded, ESTIMATED, MEMORY_STEPS, Step};
-pub use delta::View;
+pub use counts::{Counted, Counts};
+pub use degraded::{CPU_STEPS, Degradation, Degraded, MEMORY_STEPS, Step};
 pub use distribution::{Distribution, bounds_s, middle_s};
 pub use engine::{Engine, Gaps};
 pub use host::{CgroupView, HostView, ListenerView, NamespaceView, ProcessView, SenderView, UnixView};
@@ -40,4 +43,5 @@ pub use queues::AcceptQueueView;
 pub use snapshot::{
     Absent, Cost, Coverage, Edge, End, Failure, LittlesLaw, Losses, Process, ServerProcess, Snapshot, program_name,
 };
+pub use view::{Reused, View};
 pub use window::{Cadence, Ended, Schedule, WindowId};

@@ -5,13 +5,15 @@ use std::{
     sync::Arc,
 };
 
+use weir_abi::ConnectOutcome;
+
 use crate::{
     degraded::Degradation,
-    delta::View,
     host::HostView,
     identity::Identity,
     input::{Naming, ProbeState, ProgramCost},
     queues::AcceptQueueView,
+    view::View,
 };
 
 /// The edges of one window, with all that was lost on the way and all that it cost.
@@ -49,6 +51,13 @@ pub struct Snapshot {
     pub edges: Vec<Edge>,
 }
 
+impl Snapshot {
+    /// Whether nothing was lost, missed, unavailable or left out.
+    pub fn is_complete(&self) -> bool {
+        self.losses.none() && self.coverage.missed == 0 && self.missing_probes.is_empty() && self.degradation.lossless()
+    }
+}
+
 /// Losses in the window, each by name. All zero: nothing was lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Losses {
@@ -79,39 +88,7 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Every loss with its name.
-    pub fn named(&self) -> [(&'static str, u64); 12] {
-        let Self {
-            ring_full,
-            edges_over_limit,
-            sockets_over_limit,
-            socket_storage_failed,
-            unknown_sockets,
-            listeners_over_limit,
-            unreadable_connects,
-            sends_missed,
-            dns_replies_dropped,
-            dns_replies_unread,
-            recursion_misses,
-            services_over_limit,
-        } = *self;
-        [
-            ("ring_full", ring_full),
-            ("edges_over_limit", edges_over_limit),
-            ("sockets_over_limit", sockets_over_limit),
-            ("socket_storage_failed", socket_storage_failed),
-            ("unknown_sockets", unknown_sockets),
-            ("listeners_over_limit", listeners_over_limit),
-            ("unreadable_connects", unreadable_connects),
-            ("sends_missed", sends_missed),
-            ("dns_replies_dropped", dns_replies_dropped),
-            ("dns_replies_unread", dns_replies_unread),
-            ("recursion_misses", recursion_misses),
-            ("services_over_limit", services_over_limit),
-        ]
-    }
-
-    /// Whether nothing was lost.
+    /// Whether nothing was lost (by name: `Losses::named`, beside their rows in the catalog).
     pub fn none(&self) -> bool {
         self.named().iter().all(|(_, n)| *n == 0)
     }
@@ -303,8 +280,8 @@ impl Absent {
 /// An example of a failed connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// `weir_abi::ConnectOutcome` as its number.
-    pub outcome: u32,
+    /// How it failed.
+    pub outcome: ConnectOutcome,
     /// Error number; 0 for a cancelled connect.
     pub errno: i32,
     /// From the SYN to the failure, nanoseconds; 0 when no SYN left.

@@ -149,10 +149,7 @@ fn lines(snapshot: &Snapshot, wanted: impl Fn(&Edge) -> bool) -> Vec<Line> {
         .into_iter()
         .map(|edge| Line { time: split::of(pairs.get(&key(&edge)), &edge, snapshot), edge })
         .collect();
-    lines.sort_by_cached_key(|line| {
-        let facts = super::facts::Facts::of(&line.edge);
-        std::cmp::Reverse((facts.rounds, facts.connects.iter().fold(0u64, |sum, n| sum.wrapping_add(*n))))
-    });
+    lines.sort_by_cached_key(|line| std::cmp::Reverse((line.edge.total(|v| v.rounds), line.edge.connects().total())));
     lines
 }
 

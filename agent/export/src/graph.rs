@@ -10,7 +10,6 @@ use weir_engine::{Distribution, Edge, End, Kind, Snapshot};
 
 use super::{
     degraded,
-    facts::Facts,
     known::{Known, ROUNDS},
     label,
     table::duration,
@@ -27,13 +26,12 @@ struct Line {
 fn lines(edges: &[&Edge]) -> BTreeMap<(String, String), Line> {
     let mut lines: BTreeMap<(String, String), Line> = BTreeMap::new();
     for edge in edges {
-        let facts = Facts::of(edge);
         let line = lines.entry((node(&edge.client), server_node(&edge.server))).or_default();
-        line.rounds = line.rounds.wrapping_add(facts.rounds);
-        line.failed = line.failed.wrapping_add(facts.failed_connects());
+        line.rounds = line.rounds.wrapping_add(edge.total(|v| v.rounds));
+        line.failed = line.failed.wrapping_add(edge.connects().failed());
         match &mut line.latency {
-            Some(sum) => sum.merge(facts.latency),
-            None => line.latency = Some(facts.latency.clone()),
+            Some(sum) => sum.merge(edge.latency()),
+            None => line.latency = Some(edge.latency().clone()),
         }
     }
     lines
@@ -52,7 +50,7 @@ fn server_node(end: &End) -> String {
 }
 
 fn text(line: &Line, snapshot: &Snapshot) -> String {
-    let known = Known(&snapshot.missing_probes).has(ROUNDS);
+    let known = Known(snapshot).has(&ROUNDS);
     let mut parts = vec![if known { format!("{} rounds", line.rounds) } else { "rounds unknown".into() }];
     if let Some(median) = line.latency.as_ref().filter(|_| known).and_then(|l| l.quantile_s(0.5)) {
         parts.push(format!("p50 {}", duration(median)));

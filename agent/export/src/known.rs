@@ -1,60 +1,62 @@
-//! What the missing probes leave unknown: such a field is null and says why, instead of a zero that looks like calm.
+//! What missing probes leave unknown: such a field is null and its reason names the probe, instead of a zero that looks like calm.
 
 use std::borrow::Cow;
 
-use weir_engine::ProbeState;
+use weir_engine::{
+    Snapshot,
+    catalog::{About, EDGE, named},
+};
 
-/// The probes that each group of fields comes from.
-pub(super) const ROUNDS: &[&str] = &["sock_send_length", "sock_recv_length"];
-pub(super) const SENT: &[&str] = &["sock_send_length"];
-pub(super) const RECEIVED: &[&str] = &["sock_recv_length"];
-pub(super) const QUEUE_WAIT: &[&str] = &["sk_data_ready", "sock_recv_length"];
-pub(super) const RESETS_SENT: &[&str] = &["tcp_send_reset"];
-pub(super) const RESETS_RECEIVED: &[&str] = &["tcp_receive_reset"];
-pub(super) const RESETS: &[&str] = &["tcp_send_reset", "tcp_receive_reset"];
-pub(super) const ERRORS: &[&str] = &["inet_sk_error_report"];
+// What the table and `weir explain` show of an edge beside the document, by the field whose marks and probes apply.
+pub(super) const ROUNDS: About = named(EDGE, "rounds").about;
+pub(super) const SENT: About = named(EDGE, "bytes_sent").about;
+pub(super) const RECEIVED: About = named(EDGE, "bytes_received").about;
+pub(super) const QUEUE_WAIT: About = named(EDGE, "receive_queue_wait_s").about;
 
-/// Knows which probes are missing.
+/// Knows which fields of a snapshot are known.
 #[derive(Clone, Copy)]
-pub(super) struct Known<'a>(pub(super) &'a [ProbeState]);
+pub(super) struct Known<'a>(pub(super) &'a Snapshot);
 
-impl<'a> Known<'a> {
-    /// Whether all of these run.
-    pub(super) fn has(self, probes: &[&str]) -> bool {
-        self.lacks(probes).is_none()
+impl Known<'_> {
+    /// Whether all probes of this field run.
+    pub(super) fn has(self, field: &About) -> bool {
+        self.missing(field).is_none()
     }
 
-    /// A value that comes from these probes.
-    pub(super) fn of<T>(self, probes: &[&str], value: T) -> Result<T, Cow<'static, str>> {
-        self.maybe(probes, Ok(value))
+    /// A value of this field, or of what is made of it.
+    pub(super) fn of<T>(self, field: &About, value: T) -> Result<T, Cow<'static, str>> {
+        self.missing(field).map_or(Ok(value), |reason| Err(reason.into()))
     }
 
-    /// The same for one that may be absent for another reason.
-    pub(super) fn maybe<T>(self, probes: &[&str], value: Result<T, &'static str>) -> Result<T, Cow<'static, str>> {
-        match self.lacks(probes) {
-            Some(probe) => Err(format!("the probe {} is missing: see missing_probes", probe.name).into()),
-            None => value.map_err(Cow::Borrowed),
-        }
+    /// Whether what is known of this field comes from a sample of sockets.
+    pub(super) fn estimates(self, field: &About) -> bool {
+        field.sampled && self.0.degradation.estimated()
     }
 
-    fn lacks(self, probes: &[&str]) -> Option<&'a ProbeState> {
-        self.0.iter().find(|missing| probes.contains(&&*missing.name))
+    /// Why the field is unknown: a probe of it does not run.
+    pub(super) fn missing(self, field: &About) -> Option<String> {
+        let needed = |name: &str| field.needs.iter().any(|probe| probe.as_str() == name);
+        let missing = self.0.missing_probes.iter().find(|probe| needed(&probe.name))?;
+        Some(format!("the probe {} is missing: see missing_probes", missing.name))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use weir_engine::{Engine, Input, ProbeState, Window};
+
     use super::*;
 
     #[test]
     fn a_missing_probe_takes_its_fields_along_and_no_other() {
-        let missing = |name: &str| ProbeState { name: name.into(), missing: Some("x".into()), provides: "y".into() };
-        let gone = [missing("sk_data_ready")];
-        let known = Known(&gone);
-        assert_eq!(known.of(ROUNDS, 3), Ok(3));
-        assert_eq!(known.maybe::<u8>(ROUNDS, Err("none")), Err("none".into()));
-        let why = known.of(QUEUE_WAIT, 3).expect_err("not known");
+        let mut engine = Engine::new(Window::Whole);
+        let missing = Some("x".into());
+        engine.take(Input::Probe(ProbeState { name: "sk_data_ready".into(), missing, provides: "y".into() }));
+        let snapshot = engine.snapshot();
+        let known = Known(&snapshot);
+        assert_eq!(known.of(&ROUNDS, 3), Ok(3));
+        let why = known.of(&QUEUE_WAIT, 3).expect_err("not known");
         assert_eq!(why, "the probe sk_data_ready is missing: see missing_probes");
-        assert!(!known.has(QUEUE_WAIT) && known.has(SENT));
+        assert!(!known.has(&QUEUE_WAIT) && known.has(&SENT));
     }
 }

@@ -3,14 +3,13 @@
 mod degraded;
 mod document;
 pub mod explain;
-mod facts;
+mod fields;
 mod graph;
 pub mod group;
 mod json;
 mod known;
 mod label;
 mod network;
-mod queues;
 pub mod select;
 pub mod signals;
 mod table;

@@ -4,7 +4,7 @@ use std::{cmp::Reverse, net::IpAddr, str::FromStr};
 
 use weir_engine::{Edge, End};
 
-use super::{facts::Facts, network::Network};
+use super::network::Network;
 
 /// What to order by, the largest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,20 +59,21 @@ pub(super) fn sorted(edges: &[Edge], sort: SortKey) -> Vec<&Edge> {
 }
 
 fn weight(edge: &Edge, sort: SortKey) -> u64 {
-    let facts = Facts::of(edge);
-    let quantile = |q| facts.latency.quantile_s(q).map_or(0, |s| (s * 1e9) as u64);
+    let quantile = |q| edge.latency().quantile_s(q).map_or(0, |s| (s * 1e9) as u64);
     match sort {
-        SortKey::Rounds => facts.rounds,
+        SortKey::Rounds => edge.total(|v| v.rounds),
         SortKey::P50 => quantile(0.50),
         SortKey::P95 => quantile(0.95),
         SortKey::P99 => quantile(0.99),
-        SortKey::Bytes => facts.bytes_sent.wrapping_add(facts.bytes_received),
-        SortKey::Connects => facts.connects.iter().fold(0, |sum, n| sum.wrapping_add(*n)),
-        SortKey::Errors => [facts.failed_connects(), facts.abandoned, facts.broken, facts.resets]
-            .iter()
-            .fold(0, |sum, n| sum.wrapping_add(*n)),
-        SortKey::Open => facts.open_connections,
-        SortKey::Retransmits => facts.retransmitted_segments,
+        SortKey::Bytes => edge.bytes_sent().wrapping_add(edge.bytes_received()),
+        SortKey::Connects => edge.connects().total(),
+        SortKey::Errors => {
+            [edge.connects().failed(), edge.total(|v| v.abandoned), edge.total(|v| v.broken), edge.resets()]
+                .iter()
+                .fold(0, |sum, n| sum.wrapping_add(*n))
+        }
+        SortKey::Open => edge.total(|v| v.open_connections),
+        SortKey::Retransmits => edge.retransmitted_segments(),
         SortKey::Name => 0,
     }
 }

@@ -2,12 +2,10 @@
 
 use std::io::{self, Write};
 
-use weir_engine::{Edge, End, Kind, LittlesLaw, Snapshot};
+use weir_engine::{Edge, End, Kind, LittlesLaw, Snapshot, catalog::About};
 
 use super::{
     Shown, degraded,
-    document::OUTCOMES,
-    facts::Facts,
     group::Grouped,
     known::{Known, QUEUE_WAIT, RECEIVED, ROUNDS, SENT},
     label,
@@ -97,8 +95,10 @@ fn idle(groups: &[Grouped]) -> impl Iterator<Item = String> {
     idle.map(|group| format!("group {}: nothing seen matches {}", group.name, group.rule))
 }
 
-/// What a missing probe would have told.
+/// In place of what a missing probe leaves unknown.
 const UNKNOWN: &str = "?";
+/// Before what comes from a sample of sockets.
+const ESTIMATED: char = '~';
 
 const HEADERS: [&str; 13] = [
     "CLIENT", "SERVER", "ROUNDS", "/S", "P50", "P95", "P99", "QUEUED", "OPEN", "CONNECTS", "SENT", "RECEIVED", "NOTES",
@@ -107,30 +107,31 @@ const HEADERS: [&str; 13] = [
 const LEFT: [bool; 13] = [true, true, false, false, false, false, false, false, false, false, false, false, true];
 
 fn row(edge: &Edge, snapshot: &Snapshot) -> Vec<String> {
-    let facts = Facts::of(edge);
     let window_s = snapshot.window_ns as f64 / 1e9;
-    // What comes from a sample of sockets is marked.
-    let about = |text: String| if snapshot.degradation.estimated() { format!("~{text}") } else { text };
-    let known = Known(&snapshot.missing_probes);
-    let unless_unknown = |probes, text: String| if known.has(probes) { about(text) } else { UNKNOWN.into() };
-    let here = edge.client_view.is_ok() && known.has(ROUNDS);
-    let quantile = |q| if here { facts.latency.quantile_s(q).map_or("-".into(), duration) } else { "-".into() };
-    let timed = snapshot.degradation.times_queue_wait() && known.has(QUEUE_WAIT);
+    let known = Known(snapshot);
+    let marked = |field: &About, text: String| match () {
+        () if !known.has(field) => UNKNOWN.into(),
+        () if known.estimates(field) => format!("{ESTIMATED}{text}"),
+        () => text,
+    };
+    let here = edge.client_view.is_ok() && known.has(&ROUNDS);
+    let quantile = |q| if here { edge.latency().quantile_s(q).map_or("-".into(), duration) } else { "-".into() };
+    let timed = snapshot.degradation.times_queue_wait() && known.has(&QUEUE_WAIT);
     let queued = edge.server_view.as_ref().ok().filter(|_| timed).and_then(|v| v.receive_queue_wait.quantile_s(0.5));
     vec![
         client_label(&edge.client),
         server_label(edge),
-        unless_unknown(ROUNDS, facts.rounds.to_string()),
-        unless_unknown(ROUNDS, rate(facts.rounds as f64 / window_s.max(1e-9))),
+        marked(&ROUNDS, edge.total(|v| v.rounds).to_string()),
+        marked(&ROUNDS, rate(edge.total(|v| v.rounds) as f64 / window_s.max(1e-9))),
         quantile(0.50),
         quantile(0.95),
         quantile(0.99),
         queued.map_or("-".into(), duration),
-        facts.open_connections.to_string(),
-        facts.connects[0].to_string(),
-        unless_unknown(SENT, bytes(facts.bytes_sent)),
-        unless_unknown(RECEIVED, bytes(facts.bytes_received)),
-        notes(edge, &facts, snapshot),
+        edge.total(|v| v.open_connections).to_string(),
+        edge.connects().ok().to_string(),
+        marked(&SENT, bytes(edge.bytes_sent())),
+        marked(&RECEIVED, bytes(edge.bytes_received())),
+        notes(edge, snapshot),
     ]
 }
 
@@ -161,28 +162,28 @@ fn server_label(edge: &Edge) -> String {
 }
 
 /// What is out of the ordinary, in words.
-fn notes(edge: &Edge, facts: &Facts<'_>, snapshot: &Snapshot) -> String {
-    let rounds_known = Known(&snapshot.missing_probes).has(ROUNDS);
+fn notes(edge: &Edge, snapshot: &Snapshot) -> String {
+    let rounds_known = Known(snapshot).has(&ROUNDS);
     let mut notes = Vec::new();
-    for (name, count) in OUTCOMES.iter().zip(facts.connects).skip(1).filter(|(_, n)| *n > 0) {
-        notes.push(format!("{count} connects {}", name.replace('_', " ")));
+    for (outcome, count) in edge.connects().failures() {
+        notes.push(format!("{count} connects {}", outcome.name().replace('_', " ")));
     }
     let counts = [
-        (facts.abandoned, "abandoned"),
-        (facts.broken, "broken off"),
-        (facts.unobserved, "not observed to their end"),
-        (facts.retransmitted_segments, "retransmitted"),
-        (facts.resets, "resets"),
+        (edge.total(|v| v.abandoned), "abandoned"),
+        (edge.total(|v| v.broken), "broken off"),
+        (edge.total(|v| v.unobserved), "not observed to their end"),
+        (edge.retransmitted_segments(), "retransmitted"),
+        (edge.resets(), "resets"),
     ];
     notes.extend(counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
-    if facts.in_flight > 0 && rounds_known {
-        notes.push(format!("{} in flight", facts.in_flight));
+    if edge.total(|v| v.in_flight) > 0 && rounds_known {
+        notes.push(format!("{} in flight", edge.total(|v| v.in_flight)));
     }
     let labels = [
-        (facts.pipelined, "pipelined: rounds are a lower bound"),
-        (facts.multiplexed && !facts.pipelined, "multiplexed: rounds are a lower bound"),
-        (facts.push, "pushes"),
-        (facts.partial, "partial"),
+        (edge.is_pipelined(), "pipelined: rounds are a lower bound"),
+        (edge.is_multiplexed() && !edge.is_pipelined(), "multiplexed: rounds are a lower bound"),
+        (edge.is_push(), "pushes"),
+        (edge.is_partial(), "partial"),
     ];
     notes.extend(labels.iter().filter(|(on, _)| *on).map(|(_, what)| (*what).to_owned()));
     let view = edge.client_view.as_ref().or(edge.server_view.as_ref());

@@ -114,7 +114,7 @@ impl World {
 
 /// Connections of an edge, from whoever knows them.
 fn connects(edge: &Edge) -> u64 {
-    let of = |view: &View| view.connects[0];
+    let of = |view: &View| view.connects.ok();
     match (&edge.client_view, &edge.server_view) {
         (Ok(client), _) => of(client) + edge.unpaired_view.as_ref().map_or(0, of),
         (Err(_), Ok(server)) => of(server),

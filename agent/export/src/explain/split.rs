@@ -32,9 +32,10 @@ pub(super) struct Split {
 
 /// Of the connections whose two ends are here, if there are any.
 pub(super) fn of(pair: Option<&Edge>, edge: &Edge, snapshot: &Snapshot) -> Result<Split, String> {
-    let known = Known(&snapshot.missing_probes);
-    known.of(ROUNDS, ()).map_err(String::from)?;
-    known.of(QUEUE_WAIT, ()).map_err(String::from)?;
+    let known = Known(snapshot);
+    if let Some(reason) = known.missing(&ROUNDS).or_else(|| known.missing(&QUEUE_WAIT)) {
+        return Err(reason);
+    }
     if !snapshot.degradation.times_queue_wait() {
         return Err("waits in receive queues were not timed, to stay within --cpu-budget".to_owned());
     }

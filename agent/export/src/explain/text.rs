@@ -9,8 +9,6 @@ use weir_engine::{Distribution, Snapshot, View};
 use super::{Line, Picture, json::busy_share, place};
 use crate::{
     degraded,
-    document::OUTCOMES,
-    facts::Facts,
     known::{Known, QUEUE_WAIT, ROUNDS},
     signals::clock,
     table::{cut, duration, rate},
@@ -147,12 +145,11 @@ fn edges(
 
 fn row(name: String, line: &Line, snapshot: &Snapshot) -> Vec<String> {
     let edge = &line.edge;
-    let facts = Facts::of(edge);
-    let known = Known(&snapshot.missing_probes);
+    let known = Known(snapshot);
     let per_s = |n: u64| rate(n as f64 / (snapshot.window_ns.max(1) as f64 / 1e9));
-    let rounds = |text: String| if known.has(ROUNDS) { text } else { UNKNOWN.to_owned() };
-    let quantile = |q| rounds(facts.latency.quantile_s(q).map_or(NONE.into(), duration));
-    let timed = known.has(QUEUE_WAIT) && snapshot.degradation.times_queue_wait();
+    let rounds = |text: String| if known.has(&ROUNDS) { text } else { UNKNOWN.to_owned() };
+    let quantile = |q| rounds(edge.latency().quantile_s(q).map_or(NONE.into(), duration));
+    let timed = known.has(&QUEUE_WAIT) && snapshot.degradation.times_queue_wait();
     let queued = match edge.server_view.as_ref() {
         Ok(view) if timed => view.receive_queue_wait.quantile_s(0.95).map_or(NONE.into(), duration),
         Ok(_) => UNKNOWN.into(),
@@ -160,32 +157,32 @@ fn row(name: String, line: &Line, snapshot: &Snapshot) -> Vec<String> {
     };
     vec![
         name,
-        per_s(facts.connects.iter().fold(0, |sum: u64, n| sum.wrapping_add(*n))),
-        facts.failed_connects().to_string(),
-        rounds(per_s(facts.rounds)),
+        per_s(edge.connects().total()),
+        edge.connects().failed().to_string(),
+        rounds(per_s(edge.total(|v| v.rounds))),
         quantile(0.5),
         quantile(0.95),
         quantile(0.99),
-        rounds(facts.in_flight.to_string()),
-        rounds(facts.broken.to_string()),
-        rounds(facts.abandoned.to_string()),
+        rounds(edge.total(|v| v.in_flight).to_string()),
+        rounds(edge.total(|v| v.broken).to_string()),
+        rounds(edge.total(|v| v.abandoned).to_string()),
         queued,
     ]
 }
 
 /// What is out of the ordinary, and what the numbers are not.
 fn notes(line: &Line, snapshot: &Snapshot) -> Vec<String> {
-    let facts = Facts::of(&line.edge);
+    let edge = &line.edge;
     let mut notes = Vec::new();
-    for (name, count) in OUTCOMES.iter().zip(facts.connects).skip(1).filter(|(_, n)| *n > 0) {
-        notes.push(format!("{count} connects {}", name.replace('_', " ")));
+    for (outcome, count) in edge.connects().failures() {
+        notes.push(format!("{count} connects {}", outcome.name().replace('_', " ")));
     }
-    let counts = [(facts.retransmitted_segments, "segments sent again"), (facts.resets, "resets")];
+    let counts = [(edge.retransmitted_segments(), "segments sent again"), (edge.resets(), "resets")];
     notes.extend(counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
-    if facts.lower_bound() {
+    if edge.rounds_are_a_lower_bound() {
         notes.push("requests overlap or data is pushed: rounds are a lower bound".to_owned());
     }
-    if line.edge.client_view.is_err() && facts.rounds > 0 {
+    if edge.client_view.is_err() && edge.total(|v| v.rounds) > 0 {
         notes.push("times are the server's own: the client is not on this host".to_owned());
     }
     if snapshot.degradation.estimated() {
@@ -195,19 +192,18 @@ fn notes(line: &Line, snapshot: &Snapshot) -> Vec<String> {
 }
 
 fn pools(out: &mut impl Write, lines: &[Line], snapshot: &Snapshot) -> io::Result<()> {
-    const AT_ONCE: usize = 3;
-    let sum = |counts: &[u32]| counts.iter().map(|n| u64::from(*n)).sum::<u64>();
     let row = |line: &Line| {
         let view: &View = line.edge.client_view.as_ref().ok()?;
-        let View { open_connections, threads, reused_by_same_thread: same, reused_by_other_thread: other, .. } = view;
+        let View { open_connections, threads, .. } = view;
+        let reused = view.reused();
         Some(vec![
             place::server(&line.edge),
             open_connections.to_string(),
             busy_share(view, snapshot).map_or(NONE.into(), |share| format!("{:.0}%", share * 100.0)),
             threads.to_string(),
-            (sum(same) + sum(other)).to_string(),
-            sum(other).to_string(),
-            sum(&other[..AT_ONCE]).to_string(),
+            (reused.by_same_thread + reused.by_other_thread).to_string(),
+            reused.by_other_thread.to_string(),
+            reused.by_other_thread_at_once.to_string(),
         ])
     };
     let mut rows = headers(&["ITS CONNECTIONS TO", "OPEN", "BUSY", "THREADS", "REUSED", "BY OTHER THREAD", "AT ONCE"]);

@@ -186,7 +186,7 @@ impl<'a> Reached<'a> {
         if !edges.iter().any(failed) {
             return Self::default();
         }
-        let succeeded = |edge: &&Edge| edge.client_view.as_ref().is_ok_and(|view| view.connects[0] > 0);
+        let succeeded = |edge: &&Edge| edge.client_view.as_ref().is_ok_and(|view| view.connects.ok() > 0);
         Self(edges.iter().filter(succeeded).filter_map(attempt).collect())
     }
 
@@ -198,7 +198,7 @@ impl<'a> Reached<'a> {
 
 /// It only failed.
 fn failed(edge: &Edge) -> bool {
-    edge.client_view.as_ref().is_ok_and(|view| view.connects[0] == 0 && view.failed_connects() > 0)
+    edge.client_view.as_ref().is_ok_and(|view| view.connects.ok() == 0 && view.failed_connects() > 0)
 }
 
 #[cfg(test)]

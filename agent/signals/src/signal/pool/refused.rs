@@ -101,7 +101,7 @@ impl PoolRefused {
         for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
             let Ok(view) = &edge.client_view else { continue };
             let service = Service::of(&edge.server.identity);
-            let new = (view.connects[0], early(edge, view).min(view.connects[0]));
+            let new = (view.connects.ok(), early(edge, view).min(view.connects.ok()));
             if let Some(server) = self.servers.hear(of_server(&service, edge), Server::begin) {
                 server.since_ns.get_or_insert(window.at.monotonic_ns);
                 server.now = plus(server.now, new);

@@ -54,7 +54,7 @@ impl Usage {
     /// Adds the connections to one of the service's addresses.
     pub(super) fn add(&mut self, view: &View, window_ns: u64) {
         self.connections = self.connections.saturating_add(view.open_connections);
-        self.opened = self.opened.saturating_add(view.connects[0]);
+        self.opened = self.opened.saturating_add(view.connects.ok());
         self.closed = self.closed.saturating_add(view.closed);
         self.rounds = self.rounds.saturating_add(view.rounds);
         self.in_flight = self.in_flight.saturating_add(view.in_flight);

@@ -100,7 +100,7 @@ fn read(edge: &Edge, ports: &Ports<'_>) -> Option<(Reading, Service)> {
     let to = SocketAddr::from((edge.server.address?, edge.server.port?));
     let process = edge.client.process.as_ref().ok();
     let range = process.and_then(|process| ports.ranges.get(ports.namespaces.get(&process.pid)?)).copied();
-    let of = |outcome: ConnectOutcome| view.connects[outcome as usize];
+    let of = |outcome: ConnectOutcome| view.connects[outcome];
     let reading = Reading {
         failed: of(ConnectOutcome::AddressNotAvailable),
         connected: of(ConnectOutcome::Ok),

@@ -94,7 +94,7 @@ impl Tally {
             (Err(_), Err(_)) => return,
         };
         let View { connects, rounds, abandoned, broken, retransmitted_segments, connect_failed_latency, .. } = view;
-        let of = |outcome: ConnectOutcome| connects[outcome as usize];
+        let of = |outcome: ConnectOutcome| connects[outcome];
         self.connected = self.connected.saturating_add(of(ConnectOutcome::Ok));
         self.no_port = self.no_port.saturating_add(of(ConnectOutcome::AddressNotAvailable));
         if !excused {

@@ -84,7 +84,7 @@ impl<'a> Reading<'a> {
         let to_it = snapshot.edges.iter().filter(|edge| port.is_some() && edge.server.port == port);
         let views = to_it.filter_map(|edge| edge.client_view.as_ref().ok());
         let (sent_again, unanswered) = views.fold((0u64, 0u64), |(sent_again, unanswered), view| {
-            let timeouts = view.connects[ConnectOutcome::Timeout as usize];
+            let timeouts = view.connects[ConnectOutcome::Timeout];
             (sent_again.saturating_add(view.retransmitted_segments), unanswered.saturating_add(timeouts))
         });
         Self { is_bad: true, sent_again, unanswered, culprit, class, ..Self::well(namespace) }

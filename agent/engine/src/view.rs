@@ -1,86 +1,162 @@
 //! What one end saw of an edge in a window: the difference of two cumulative records.
 
-use weir_abi::{EdgeRecord, IDLE_BUCKETS, InFlight, N_CONNECT_OUTCOMES, N_SOCKET_ERRORS, THREADS_EXPONENT};
+use weir_abi::{ConnectOutcome, EdgeRecord, IDLE_BUCKETS, InFlight, SocketError, THREADS_EXPONENT};
 
 use crate::{
+    counts::Counts,
     distribution::{Distribution, bounds_s, middle_s},
     snapshot::LittlesLaw,
 };
 
-/// One end's view. Counters are of the window; `open_connections` and `in_flight` are as of its end.
-#[derive(Clone, Debug, PartialEq)]
-pub struct View {
-    /// Connects by `weir_abi::ConnectOutcome`; a server's accepted connections are under `Ok`.
-    pub connects: [u64; N_CONNECT_OUTCOMES],
-    /// Of the timeouts: those that were the caller's own.
-    pub timeout_by_caller: u64,
-    /// Established connections, now.
-    pub open_connections: u64,
-    /// Connections closed.
-    pub closed: u64,
-    /// Connections first seen in mid-life, of those ever open here.
-    pub partial: u64,
-    /// Rounds answered.
-    pub rounds: u64,
-    /// Requests waiting for an answer, now.
-    pub in_flight: u64,
-    /// For how long they have been, together, to a millisecond each.
-    pub in_flight_age_ns: u64,
-    /// Rounds ended by this end's close before an answer.
-    pub abandoned: u64,
-    /// Rounds ended by the far end's close before an answer.
-    pub broken: u64,
-    /// Rounds whose end was not observed, because the sample of followed sockets changed.
-    pub unobserved: u64,
-    /// Time that those three took, nanoseconds.
-    pub unanswered_ns: u64,
-    /// Requests that were already waiting when the window began.
-    pub in_flight_before: u64,
-    /// Time integral of rounds in flight over the window.
-    pub in_flight_ns: u64,
-    /// Some connections carry overlapping requests.
-    pub multiplexed: bool,
-    /// Some connections carry data nobody asked for.
-    pub push: bool,
-    /// Sampled requests, and those that held several at once.
-    pub pipelined: (u64, u64),
-    /// Payload bytes sent by this end.
-    pub bytes_sent: u64,
-    /// Payload bytes received by this end.
-    pub bytes_received: u64,
-    /// Segments this end sent again.
-    pub retransmitted_segments: u64,
-    /// Resets sent by this end.
-    pub resets_sent: u64,
-    /// Resets received by this end.
-    pub resets_received: u64,
-    /// Errors of established connections by `weir_abi::SocketError`.
-    pub errors: [u64; N_SOCKET_ERRORS],
-    /// Client: requests by how long their connection had lain idle, sent by the thread that sent the one before.
-    pub reused_by_same_thread: [u32; IDLE_BUCKETS],
-    /// Client: those sent by another thread.
-    pub reused_by_other_thread: [u32; IDLE_BUCKETS],
-    /// Client: threads that have sent requests in the last 4 to 9 seconds, up to 64.
-    pub threads: u32,
-    /// Connections that the server ended at once after its first words, and that the other end than this had left first.
-    pub closed_early: u64,
-    /// The same after a few rounds.
-    pub closed_after_login: u64,
-    /// Smoothed round-trip time of the connection that last moved data, microseconds; 0 if never sampled.
-    pub srtt_us: u32,
-    /// Client: time to first byte. Server: service time.
-    pub latency: Distribution,
-    /// Whole rounds.
-    pub full_latency: Distribution,
-    /// How long data waited for the process to read it.
-    pub receive_queue_wait: Distribution,
-    /// Successful connects.
-    pub connect_latency: Distribution,
-    /// Failed connects.
-    pub connect_failed_latency: Distribution,
-    /// Round trip of the handshake.
-    pub handshake: Distribution,
+/// Declares `View`, and with each field what must not be forgotten of it: how the views of two processes are put together
+/// (`merge`), and whether it is `activity`, so that an edge on which it is not zero is shown, or a `detail` of such. How the two
+/// readings of a window make a field is in `View::between`, whose literal is complete or does not compile.
+macro_rules! view {
+    ($($(#[$doc:meta])* $role:ident $name:ident: $type:ty, merge: $merge:path;)*) => {
+        /// One end's view. Counters are of the window; `open_connections` and `in_flight` are as of its end.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct View {
+            $($(#[$doc])* pub $name: $type,)*
+        }
+
+        impl View {
+            /// Adds another process's view of the same edge.
+            pub fn merge(&mut self, other: &Self) {
+                $($merge(&mut self.$name, &other.$name);)*
+            }
+
+            /// Whether nothing happened and nothing is open.
+            pub fn is_silent(&self) -> bool {
+                true $(&& view!(@silent $role, self.$name, $type))*
+            }
+        }
+    };
+    (@silent activity, $value:expr, $type:ty) => { $value == <$type>::default() };
+    (@silent detail, $value:expr, $type:ty) => { true };
 }
+
+view! {
+    /// Connects by outcome; a server's accepted connections are under `Ok`.
+    activity connects: Counts<ConnectOutcome>, merge: Counts::merge;
+    /// Of the timeouts: those where the caller closed the socket first.
+    detail timeout_by_caller: u64, merge: add;
+    /// Established connections, now.
+    activity open_connections: u64, merge: add;
+    /// Connections closed.
+    activity closed: u64, merge: add;
+    /// Connections first seen in mid-life, of those ever open here.
+    detail partial: u64, merge: add;
+    /// Rounds answered.
+    activity rounds: u64, merge: add;
+    /// Requests waiting for an answer, now.
+    activity in_flight: u64, merge: add;
+    /// How long they have been waiting, summed over all of them, to a millisecond each.
+    detail in_flight_age_ns: u64, merge: add_ns;
+    /// Rounds ended by this end's close before an answer.
+    activity abandoned: u64, merge: add;
+    /// Rounds ended by the far end's close before an answer.
+    activity broken: u64, merge: add;
+    /// Rounds whose end was not observed, because the sample of followed sockets changed.
+    activity unobserved: u64, merge: add;
+    /// Time that those three took, nanoseconds.
+    detail unanswered_ns: u64, merge: add_ns;
+    /// Requests that were already waiting when the window began.
+    detail in_flight_before: u64, merge: add;
+    /// Time integral of rounds in flight over the window.
+    detail in_flight_ns: u64, merge: add_ns;
+    /// Some connections carry overlapping requests.
+    detail multiplexed: bool, merge: either;
+    /// Some connections carry data that answers no request.
+    detail push: bool, merge: either;
+    /// Sampled requests, and those that held several at once.
+    detail pipelined: (u64, u64), merge: add_both;
+    /// Payload bytes sent by this end.
+    activity bytes_sent: u64, merge: add;
+    /// Payload bytes received by this end.
+    activity bytes_received: u64, merge: add;
+    /// Segments that this end retransmitted.
+    activity retransmitted_segments: u64, merge: add;
+    /// Resets sent by this end.
+    activity resets_sent: u64, merge: add;
+    /// Resets received by this end.
+    activity resets_received: u64, merge: add;
+    /// Errors of established connections.
+    detail errors: Counts<SocketError>, merge: Counts::merge;
+    /// Client: requests by how long their connection had lain idle, sent by the thread that sent the one before.
+    detail reused_by_same_thread: [u32; IDLE_BUCKETS], merge: add_each;
+    /// Client: those sent by another thread.
+    detail reused_by_other_thread: [u32; IDLE_BUCKETS], merge: add_each;
+    /// Client: threads that have sent requests in the last 4 to 9 seconds, up to 64.
+    detail threads: u32, merge: add_threads;
+    /// Connections that the server ended at once after its first words, and that the other end than this had left first.
+    detail closed_early: u64, merge: add;
+    /// The same after a few rounds.
+    detail closed_after_login: u64, merge: add;
+    /// Smoothed round-trip time of the connection that last moved data, microseconds; 0 if never sampled.
+    detail srtt_us: u32, merge: largest;
+    /// Client: time to first byte. Server: service time.
+    detail latency: Distribution, merge: Distribution::merge;
+    /// Whole rounds.
+    detail full_latency: Distribution, merge: Distribution::merge;
+    /// How long data waited for the process to read it.
+    detail receive_queue_wait: Distribution, merge: Distribution::merge;
+    /// Successful connects.
+    detail connect_latency: Distribution, merge: Distribution::merge;
+    /// Failed connects.
+    detail connect_failed_latency: Distribution, merge: Distribution::merge;
+    /// Round trip of the handshake.
+    detail handshake: Distribution, merge: Distribution::merge;
+}
+
+/// Counters of records wrap, and so do their sums.
+fn add(mine: &mut u64, theirs: &u64) {
+    *mine = mine.wrapping_add(*theirs);
+}
+
+/// Times are differences that were bounded: they do not wrap.
+fn add_ns(mine: &mut u64, theirs: &u64) {
+    *mine = mine.saturating_add(*theirs);
+}
+
+fn add_both(mine: &mut (u64, u64), theirs: &(u64, u64)) {
+    add(&mut mine.0, &theirs.0);
+    add(&mut mine.1, &theirs.1);
+}
+
+fn add_each(mine: &mut [u32; IDLE_BUCKETS], theirs: &[u32; IDLE_BUCKETS]) {
+    mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine = mine.wrapping_add(*theirs));
+}
+
+/// Threads of two processes are different threads.
+fn add_threads(mine: &mut u32, theirs: &u32) {
+    *mine = mine.saturating_add(*theirs);
+}
+
+fn either(mine: &mut bool, theirs: &bool) {
+    *mine |= *theirs;
+}
+
+fn largest(mine: &mut u32, theirs: &u32) {
+    *mine = (*mine).max(*theirs);
+}
+
+/// Requests on connections that had been used before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reused {
+    /// Sent by the thread that had sent the request before.
+    pub by_same_thread: u64,
+    /// Of these: within 2.1 ms of the last answer.
+    pub by_same_thread_at_once: u64,
+    /// Sent by another thread.
+    pub by_other_thread: u64,
+    /// Of these: within 2.1 ms of the last answer.
+    pub by_other_thread_at_once: u64,
+}
+
+/// The idle times that count as "at once": all of `IDLE_BUCKETS` that end, up to 2.1 ms (2^21 ns). A choice: a pool with callers
+/// waiting passes a connection on within a scheduling delay or two; one without leaves it idle for longer.
+const AT_ONCE_BUCKETS: usize = 3;
+const _: () = assert!(AT_ONCE_BUCKETS < IDLE_BUCKETS, "the last bucket is open above");
 
 impl View {
     /// Requests overlap on its connections, or answers come unasked: rounds are no requests, and their times mislead.
@@ -92,9 +168,6 @@ impl View {
     /// new in the window.
     pub fn between(before: &EdgeRecord, after: &EdgeRecord, from_ns: u64, to_ns: u64) -> Self {
         let d = |f: fn(&EdgeRecord) -> u64| f(after).wrapping_sub(f(before));
-        let each = |f: fn(&EdgeRecord) -> &[u64; N_CONNECT_OUTCOMES]| {
-            std::array::from_fn(|i| f(after)[i].wrapping_sub(f(before)[i]))
-        };
         let reused = |f: fn(&EdgeRecord) -> &[u32; IDLE_BUCKETS]| {
             std::array::from_fn(|i| f(after)[i].wrapping_sub(f(before)[i]))
         };
@@ -106,7 +179,7 @@ impl View {
             .wrapping_add(age_ns)
             .wrapping_sub(InFlight::age_ns(before.in_flight, from_ns));
         Self {
-            connects: each(|r| &r.connects),
+            connects: Counts::between(before.connects, after.connects),
             timeout_by_caller: d(|r| r.timeout_by_caller),
             open_connections: gauge(after.opened, after.closed),
             closed: d(|r| r.closed),
@@ -129,7 +202,7 @@ impl View {
             retransmitted_segments: d(|r| r.retransmitted_segments),
             resets_sent: d(|r| r.resets_sent),
             resets_received: d(|r| r.resets_received),
-            errors: std::array::from_fn(|i| after.errors[i].wrapping_sub(before.errors[i])),
+            errors: Counts::between(before.errors, after.errors),
             reused_by_same_thread: reused(|r| &r.reused_by_same_thread),
             reused_by_other_thread: reused(|r| &r.reused_by_other_thread),
             threads: threads(after, to_ns),
@@ -156,71 +229,23 @@ impl View {
 
     /// Connects that did not succeed.
     pub fn failed_connects(&self) -> u64 {
-        self.connects[1..].iter().fold(0, |sum, n| sum.wrapping_add(*n))
+        self.connects.failed()
     }
 
-    /// Whether anything happened, or is open.
-    pub fn is_silent(&self) -> bool {
-        self.open_connections == 0
-            && self.connects.iter().all(|&n| n == 0)
-            && self.closed == 0
-            && self.rounds == 0
-            && self.in_flight == 0
-            && self.abandoned | self.broken | self.unobserved == 0
-            && self.bytes_sent | self.bytes_received == 0
-            && self.retransmitted_segments | self.resets_sent | self.resets_received == 0
+    /// Requests on connections that had been used before, and how soon after the last answer.
+    pub fn reused(&self) -> Reused {
+        let sum = |counts: &[u32]| counts.iter().map(|n| u64::from(*n)).sum();
+        let (same, other) = (&self.reused_by_same_thread, &self.reused_by_other_thread);
+        Reused {
+            by_same_thread: sum(same),
+            by_same_thread_at_once: sum(&same[..AT_ONCE_BUCKETS]),
+            by_other_thread: sum(other),
+            by_other_thread_at_once: sum(&other[..AT_ONCE_BUCKETS]),
+        }
     }
 
-    /// Adds another process's view of the same edge.
-    pub fn merge(&mut self, other: &Self) {
-        for (mine, theirs) in self.connects.iter_mut().zip(other.connects) {
-            *mine = mine.wrapping_add(theirs);
-        }
-        for (mine, theirs) in self.errors.iter_mut().zip(other.errors) {
-            *mine = mine.wrapping_add(theirs);
-        }
-        self.timeout_by_caller = self.timeout_by_caller.wrapping_add(other.timeout_by_caller);
-        self.open_connections = self.open_connections.wrapping_add(other.open_connections);
-        self.closed = self.closed.wrapping_add(other.closed);
-        self.partial = self.partial.wrapping_add(other.partial);
-        self.rounds = self.rounds.wrapping_add(other.rounds);
-        self.in_flight = self.in_flight.wrapping_add(other.in_flight);
-        self.in_flight_age_ns = self.in_flight_age_ns.saturating_add(other.in_flight_age_ns);
-        self.in_flight_before = self.in_flight_before.wrapping_add(other.in_flight_before);
-        self.abandoned = self.abandoned.wrapping_add(other.abandoned);
-        self.broken = self.broken.wrapping_add(other.broken);
-        self.unobserved = self.unobserved.wrapping_add(other.unobserved);
-        self.unanswered_ns = self.unanswered_ns.saturating_add(other.unanswered_ns);
-        self.in_flight_ns = self.in_flight_ns.saturating_add(other.in_flight_ns);
-        self.multiplexed |= other.multiplexed;
-        self.push |= other.push;
-        self.pipelined =
-            (self.pipelined.0.wrapping_add(other.pipelined.0), self.pipelined.1.wrapping_add(other.pipelined.1));
-        self.bytes_sent = self.bytes_sent.wrapping_add(other.bytes_sent);
-        self.bytes_received = self.bytes_received.wrapping_add(other.bytes_received);
-        self.retransmitted_segments = self.retransmitted_segments.wrapping_add(other.retransmitted_segments);
-        self.resets_sent = self.resets_sent.wrapping_add(other.resets_sent);
-        self.resets_received = self.resets_received.wrapping_add(other.resets_received);
-        for (mine, theirs) in [
-            (&mut self.reused_by_same_thread, other.reused_by_same_thread),
-            (&mut self.reused_by_other_thread, other.reused_by_other_thread),
-        ] {
-            mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine = mine.wrapping_add(theirs));
-        }
-        self.threads = self.threads.saturating_add(other.threads);
-        self.closed_early = self.closed_early.wrapping_add(other.closed_early);
-        self.closed_after_login = self.closed_after_login.wrapping_add(other.closed_after_login);
-        self.srtt_us = self.srtt_us.max(other.srtt_us);
-        self.latency.merge(&other.latency);
-        self.full_latency.merge(&other.full_latency);
-        self.receive_queue_wait.merge(&other.receive_queue_wait);
-        self.connect_latency.merge(&other.connect_latency);
-        self.connect_failed_latency.merge(&other.connect_failed_latency);
-        self.handshake.merge(&other.handshake);
-    }
-
-    /// The time integral of answers that had begun and not ended. One that took longer than the window is told of in the window
-    /// in which it ends: half of that is its share.
+    /// The time integral of answers that had begun and not ended. One that took longer than the window is counted in the window
+    /// in which it ends: half of that window is its share.
     pub fn answering_ns(&self, window_ns: u64) -> u64 {
         let in_pieces_ns = self.full_latency.sum_ns.saturating_sub(self.latency.sum_ns);
         // Most answers come in one piece.
@@ -234,9 +259,9 @@ impl View {
     }
 
     /// Little's law: the time integral of concurrency must be the sum of the times in it. A round that was opened and
-    /// never ended, or ended with another start than it was opened with, shows as a difference. Of a request cut by the window's end only a part is
-    /// in the integral, which is allowed for; of one cut by its beginning the whole is in its latency, and then nothing
-    /// can be said.
+    /// never ended, or ended with another start than it was opened with, shows as a difference. Of a request cut by the
+    /// window's end only a part is in the integral, which is allowed for; of one cut by its beginning the whole is in its
+    /// latency, and then the check is not possible.
     pub fn littles_law(&self, window_ns: u64) -> LittlesLaw {
         /// Below this many rounds the ends of the window dominate.
         const MIN_ROUNDS: u64 = 20;
