@@ -92,12 +92,12 @@ impl Alert {
     }
 
     /// It comes from another one, or no more.
-    pub(crate) fn because_of(&mut self, id: Option<String>) {
+    pub(crate) fn set_caused_by(&mut self, id: Option<String>) {
         self.caused_by = id;
     }
 
     /// The same later on.
-    pub(crate) fn stands(&mut self, unix_ns: u64, state: State, severity: Severity) {
+    pub(crate) fn set_status(&mut self, unix_ns: u64, state: State, severity: Severity) {
         self.unix_ns = unix_ns;
         self.state = state;
         self.severity = severity;

@@ -4,13 +4,16 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    finding::Finding,
     incident::{
         alarm::Ended,
         changes::ChangeKind,
-        notify::{MAX_A_SPAN, SPAN_NS},
-        severity::{Effect, Resource},
+        notify::{MAX_A_SPAN, Notification, SPAN_NS},
+        severity::{Effect, Level, Resource, Severity},
     },
-    report::alert::tests::report,
+    report::{alert::tests::report, contract::Defect},
+    table::Signal,
+    trust::Trust,
 };
 use weir_engine::{Kind, Service};
 
@@ -279,8 +282,8 @@ proptest! {
             // One incident a unit, and only of what fires.
             let firing: Vec<_> = told.incidents.firing().map(|alert| alert.unit().clone()).collect();
             prop_assert!(firing.windows(2).all(|two| two[0] < two[1]));
-            prop_assert_eq!(told.incidents.signals.values().map(BTreeMap::len).sum::<usize>(), told.incidents.alarms);
-            let open = told.incidents.signals.values().flat_map(BTreeMap::values).filter(|e| e.incident.is_some());
+            prop_assert_eq!(told.incidents.entries.values().map(BTreeMap::len).sum::<usize>(), told.incidents.alarms);
+            let open = told.incidents.entries.values().flat_map(BTreeMap::values).filter(|e| e.incident.is_some());
             prop_assert_eq!(open.count(), told.incidents.open);
         }
         for (i, (at_ns, notification)) in told.sent.iter().enumerate() {
