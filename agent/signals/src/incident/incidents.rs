@@ -129,7 +129,7 @@ impl Incidents {
         let entries = entries.flat_map(|(signal, of)| of.iter().map(move |(subject, entry)| (*signal, subject, entry)));
         entries.filter(|(_, _, entry)| entry.alarm.state() == State::Pending).map(|(signal, subject, entry)| Pending {
             signal,
-            unit: subject,
+            subject,
             since_ns: entry.alarm.pending_since_ns(),
             held: entry.held.as_deref(),
         })

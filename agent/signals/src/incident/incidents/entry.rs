@@ -122,7 +122,15 @@ impl Entry {
         let known = self.current_alert().map(|alert| alert.id().to_owned());
         let id = known
             .unwrap_or_else(|| format!("{signal}-{:016x}-{:x}", subject.stable_hash(), at.unix_ns / 1_000_000_000));
-        Heading { unix_ns: at.unix_ns, id, signal, severity, state: self.alarm.state(), unit: subject.clone(), during }
+        Heading {
+            unix_ns: at.unix_ns,
+            id,
+            signal,
+            severity,
+            state: self.alarm.state(),
+            subject: subject.clone(),
+            during,
+        }
     }
 
     fn update_alert(&mut self, mut alert: Alert, now_ns: u64) {
