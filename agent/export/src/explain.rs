@@ -98,7 +98,7 @@ impl<'a> Picture<'a> {
             (a.is_none() && b.is_none()) || [a, b].into_iter().flatten().any(|service| services.contains(service))
         };
         let alerts = standing.incidents.iter().map(|entry| &entry.event.alert);
-        let incidents = alerts.filter(|alert| concerns(alert.unit())).collect();
+        let incidents = alerts.filter(|alert| concerns(alert.subject())).collect();
         let pending = standing.pending.iter().filter(|pending| concerns(&pending.subject)).collect();
         Ok(Self { asked, snapshot, services, instances, callers, callees, limits, incidents, pending, standing, learn })
     }

@@ -43,16 +43,16 @@ impl Known<'_> {
 
 #[cfg(test)]
 mod tests {
-    use weir_engine::{Engine, Input, ProbeState, Window};
+    use weir_engine::{Engine, Input, ProbeState, Schedule, WindowId};
 
     use super::*;
 
     #[test]
     fn a_missing_probe_takes_its_fields_along_and_no_other() {
-        let mut engine = Engine::new(Window::Whole);
+        let mut engine = Engine::new([Schedule::Whole]);
         let missing = Some("x".into());
         engine.take(Input::Probe(ProbeState { name: "sk_data_ready".into(), missing, provides: "y".into() }));
-        let snapshot = engine.snapshot();
+        let snapshot = engine.snapshot(WindowId::FIRST);
         let known = Known(&snapshot);
         assert_eq!(known.of(&ROUNDS, 3), Ok(3));
         let why = known.of(&QUEUE_WAIT, 3).expect_err("not known");

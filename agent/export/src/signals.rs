@@ -137,7 +137,7 @@ fn write_event(out: &mut impl Write, event: &Event) -> io::Result<()> {
         Happened::Continued => writeln!(out, "{at} AGAIN {first}\n{rest}"),
         Happened::Level { from } => writeln!(out, "{at} {} {first}\n{rest}", changed(from, alert.severity().level())),
         Happened::Resolved(ended) => {
-            writeln!(out, "{at} {} {} {}  id {}", over(ended), alert.document().signal, alert.unit(), alert.id())
+            writeln!(out, "{at} {} {} {}  id {}", over(ended), alert.document().signal, alert.subject(), alert.id())
         }
     }
 }

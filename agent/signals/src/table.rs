@@ -44,6 +44,12 @@ pub struct Signal {
     pub minds_changes: bool,
 }
 
+/// Classes that other parts of the crate refer to. A class is compared by its constant and spelled out nowhere else.
+pub(crate) mod class {
+    /// `fds_exhausted`: 99% of the descriptors are open, so that `accept`, `socket` and `open` fail.
+    pub(crate) const FDS_NONE_LEFT: &str = "none left";
+}
+
 /// Every signal that is decided on: pools first, then edges, queues, and resources.
 pub const SIGNALS: &[&Signal] = &[
     &pool::EXHAUSTED,

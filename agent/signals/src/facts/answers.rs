@@ -63,7 +63,7 @@ impl Answers {
             }
             let unit = Subject::server(Service::of(&edge.server.identity), None);
             let anew = |known: &mut Known| (known.sum_s, known.rounds) = (0.0, 0);
-            let Some(known) = self.services.hear(unit, anew) else { continue };
+            let Some(known) = self.services.entry(unit, anew) else { continue };
             let sum_ns = view.latency.sum_ns.saturating_add(view.receive_queue_wait.sum_ns);
             known.sum_s += sum_ns as f64 / 1e9;
             known.rounds = known.rounds.saturating_add(view.rounds);
@@ -74,7 +74,8 @@ impl Answers {
     pub(crate) fn times(&mut self, service: &Service) -> Option<f64> {
         let (now_ns, learning) = (self.now_ns, self.learning);
         let wanted = Subject::server(service.clone(), None);
-        let (_, known) = self.services.heard().find(|(unit, known)| **unit == wanted && known.rounds >= MIN_EVENTS)?;
+        let (_, known) =
+            self.services.seen_in_window().find(|(unit, known)| **unit == wanted && known.rounds >= MIN_EVENTS)?;
         Some(known.normal.normal(now_ns, learning)?.times(known.sum_s / known.rounds as f64))
     }
 
@@ -86,7 +87,7 @@ impl Answers {
     /// Whether those of some service do.
     pub(crate) fn felt_by_some(&mut self) -> bool {
         let (now_ns, learning) = (self.now_ns, self.learning);
-        self.services.heard().any(|(_, known)| {
+        self.services.seen_in_window().any(|(_, known)| {
             let mean_s = known.sum_s / known.rounds.max(1) as f64;
             let normal = known.normal.normal(now_ns, learning);
             known.rounds >= MIN_EVENTS && normal.is_some_and(|normal| normal.times(mean_s) >= FELT)
@@ -96,7 +97,7 @@ impl Answers {
     /// Learns what is normal, but not of services of which an alarm says that they are not.
     pub(crate) fn learn(&mut self, states: &[(Service, State)]) {
         let now_ns = self.now_ns;
-        for (unit, known) in self.services.heard() {
+        for (unit, known) in self.services.seen_in_window() {
             let [service, _] = unit.services();
             let frozen = states.iter().any(|(of, state)| Some(of) == service && !state.is_normal());
             if known.rounds > 0 {

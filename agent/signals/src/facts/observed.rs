@@ -144,7 +144,7 @@ mod tests {
             let snapshot = self.engine.snapshot(WindowId::FIRST);
             let window = Window::new(Moment { monotonic_ns, unix_ns: monotonic_ns }, &snapshot, Rules::ALL);
             let changes = self.observed.changes(&window);
-            changes.iter().map(|change| change.said(monotonic_ns)).collect()
+            changes.iter().map(|change| change.description(monotonic_ns)).collect()
         }
 
         fn listening(&mut self, ports: &[u16]) {

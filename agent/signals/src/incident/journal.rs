@@ -75,7 +75,7 @@ impl Journal {
         let incidents = decider.incidents();
         let pending = incidents.pending().map(|pending| PendingAlarm {
             signal: pending.signal,
-            subject: pending.unit.clone(),
+            subject: pending.subject.clone(),
             held: pending.held.map(str::to_owned),
         });
         self.standing.pending = pending.collect();

@@ -102,7 +102,7 @@ impl AbandonedWork {
             }
             let unit = Subject::server(Service::of(&edge.server.identity), edge.server.port);
             let anew = |server: &mut Server| (server.tally, server.most) = (Tally::default(), 0);
-            let Some(server) = self.servers.hear(unit, anew) else { continue };
+            let Some(server) = self.servers.entry(unit, anew) else { continue };
             let left = server.tally.add(view, edge.client_view.as_ref().ok());
             server.where_to_look(edge, left);
         }
@@ -125,7 +125,7 @@ impl Evaluator for AbandonedWork {
         }
         self.gather(window);
         let (now_ns, seconds) = (window.at.monotonic_ns, window.seconds());
-        for (unit, server) in self.servers.heard() {
+        for (unit, server) in self.servers.seen_in_window() {
             let reading = Reading::new(&server.tally, server.normal(now_ns, self.learning), seconds);
             let ends = say::Ends {
                 unit,

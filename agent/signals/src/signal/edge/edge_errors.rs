@@ -98,7 +98,7 @@ impl EdgeErrors {
             let client = Service::of(&edge.client.identity);
             let server = self.callees.name(&client, &edge.server, now_ns);
             let unit = Subject::edge(client, server, edge.server.port);
-            let Some(known) = self.edges.hear(unit, |known| known.tally = Tally::default()) else { continue };
+            let Some(known) = self.edges.entry(unit, |known| known.tally = Tally::default()) else { continue };
             let before = known.tally.connects().hits;
             known.tally.add(edge, window.snapshot.window_ns, reached.excuses(edge));
             if window.snapshot.degradation.estimated() {
@@ -125,7 +125,7 @@ impl Evaluator for EdgeErrors {
     fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
         self.gather(window);
         let (now_ns, seconds) = (window.at.monotonic_ns, window.seconds());
-        for (unit, edge) in self.edges.heard() {
+        for (unit, edge) in self.edges.seen_in_window() {
             let [Some(client), Some(server)] = unit.services() else { continue };
             let reading = Reading::new(edge.tally, edge.known(now_ns, self.learning), seconds);
             let ends = Ends { client, client_process: edge.client_process.as_ref(), server, address: edge.address };

@@ -91,7 +91,7 @@ impl HungRequest {
     fn gather(&mut self, window: &Window<'_>) {
         self.edges.begin(window.at.monotonic_ns);
         for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
-            let Some(known) = self.edges.hear(Subject::of_edge(edge), |known| known.heard = None) else { continue };
+            let Some(known) = self.edges.entry(Subject::of_edge(edge), |known| known.heard = None) else { continue };
             let heard = known.heard.get_or_insert_default();
             if let Some(under_way) = heard.tally.add(edge, window.snapshot.window_ns) {
                 heard.where_to_look(edge, under_way);
@@ -117,7 +117,7 @@ impl Evaluator for HungRequest {
         }
         let (now_ns, window_ns) = (window.at.monotonic_ns, window.snapshot.window_ns);
         let callers = callers(window.snapshot);
-        for (unit, edge) in self.edges.heard() {
+        for (unit, edge) in self.edges.seen_in_window() {
             let [Some(client), Some(server)] = unit.services() else { continue };
             let Some(heard) = edge.heard.take().filter(|heard| heard.tally.is_believed()) else { continue };
             let Heard { tally, address, client_process, server_process, .. } = &*heard;

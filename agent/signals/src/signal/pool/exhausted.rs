@@ -90,7 +90,7 @@ impl Evaluator for PoolExhausted {
             return;
         }
         let (now_ns, window_ns) = (window.at.monotonic_ns, window.snapshot.window_ns);
-        for (unit, pool) in self.pools.heard() {
+        for (unit, pool) in self.pools.seen_in_window() {
             let Some(usage) = pool.usage.take() else { continue };
             let callers = pool.callers(&usage, &around);
             let before = pool.of.before(now_ns, self.learning);

@@ -101,7 +101,7 @@ impl Evaluator for PoolNearLimit {
             return;
         }
         let (now_ns, window_ns) = (window.at.monotonic_ns, window.snapshot.window_ns);
-        for (unit, pool) in self.pools.heard() {
+        for (unit, pool) in self.pools.seen_in_window() {
             let Some(usage) = pool.usage.take() else { continue };
             let before = Before { connections: pool.of.connections, ..Before::default() };
             let reading = Reading::new(&usage, pool.callers(&usage, &around), before, window_ns, window.rules);

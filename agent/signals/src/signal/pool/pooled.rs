@@ -44,10 +44,10 @@ pub(super) fn gather<T: Default>(
         *sum = sum.saturating_add(view.in_flight_ns);
         let (client, server) = (Service::of(&edge.client.identity), Service::of(&edge.server.identity));
         let unit = Subject::edge_of_process(client, process.pid, server, edge.server.port);
-        if !is_worth(view) && !pools.knows(&unit) {
+        if !is_worth(view) && !pools.contains(&unit) {
             continue;
         }
-        let Some(pool) = pools.hear(unit, |pool| pool.usage = None) else { continue };
+        let Some(pool) = pools.entry(unit, |pool| pool.usage = None) else { continue };
         pool.usage.get_or_insert_default().add(view, window.snapshot.window_ns);
         pool.met(edge);
     }

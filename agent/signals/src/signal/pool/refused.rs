@@ -102,17 +102,17 @@ impl PoolRefused {
             let Ok(view) = &edge.client_view else { continue };
             let service = Service::of(&edge.server.identity);
             let new = (view.connects.ok(), early(edge, view).min(view.connects.ok()));
-            if let Some(server) = self.servers.hear(of_server(&service, edge), Server::begin) {
+            if let Some(server) = self.servers.entry(of_server(&service, edge), Server::begin) {
                 server.since_ns.get_or_insert(window.at.monotonic_ns);
                 server.now = plus(server.now, new);
                 server.open = server.open.saturating_add(view.open_connections);
             }
             let unit = Subject::edge(Service::of(&edge.client.identity), service, edge.server.port);
             // Who has not been turned away needs no remembering.
-            if new.1 == 0 && !self.clients.knows(&unit) {
+            if new.1 == 0 && !self.clients.contains(&unit) {
                 continue;
             }
-            if let Some(client) = self.clients.hear(unit, Client::begin) {
+            if let Some(client) = self.clients.entry(unit, Client::begin) {
                 client.add(edge, new, view.open_connections);
             }
         }
@@ -208,7 +208,7 @@ impl Evaluator for PoolRefused {
         self.gather(window);
         let now_ns = window.at.monotonic_ns;
         let mut known = BTreeMap::new();
-        for (unit, server) in self.servers.heard() {
+        for (unit, server) in self.servers.seen_in_window() {
             known.insert(unit.clone(), (server.normal(now_ns, self.learning), server.open));
             // What is closed early in numbers is not learned as normal, once that is known.
             let alarming = known[unit].0.is_some_and(|(normal, _)| normal < CLEAR) && server.now.1 >= MIN_OPENED;
@@ -216,7 +216,7 @@ impl Evaluator for PoolRefused {
                 (server.opened, server.early) = plus((server.opened, server.early), server.now);
             }
         }
-        for (unit, client) in self.clients.heard() {
+        for (unit, client) in self.clients.seen_in_window() {
             let Some((service, port)) = unit.called() else { continue };
             let (normal, open) = known.get(&Subject::server(service.clone(), port)).copied().unwrap_or_default();
             let finding = client.finding(normal, open > 0, window.rules);

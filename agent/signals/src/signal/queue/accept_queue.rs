@@ -101,10 +101,10 @@ impl Evaluator for AcceptQueueEvaluator {
             let is_idle = known.queue.is_none_or(|queue| queue.arrivals == 0 && queue.wait.count == 0)
                 && known.listeners.iter().all(|listener| listener.peak == 0);
             let (unit, place) = whose(at, &known, window.owners());
-            if is_idle && !self.queues.knows(&unit) {
+            if is_idle && !self.queues.contains(&unit) {
                 continue;
             }
-            let Some(queue) = self.queues.hear(unit.clone(), |_| ()) else { continue };
+            let Some(queue) = self.queues.entry(unit.clone(), |_| ()) else { continue };
             let reading = Reading::new(known.queue, &known.listeners, queue.normal(now_ns, self.learning), seconds);
             worst.add(unit, reading.finding(), (at, place, reading));
         }
@@ -112,7 +112,7 @@ impl Evaluator for AcceptQueueEvaluator {
             let ends = say::Ends { unit: &unit, place: place.as_ref(), port: at.port };
             let state =
                 judge.judge(&unit, finding, Trust::Checked, || say::report(&ends, &reading, snapshot.window_ns));
-            if let Some(queue) = self.queues.hear(unit, |_| ()) {
+            if let Some(queue) = self.queues.entry(unit, |_| ()) {
                 queue.learn(now_ns, &reading, !state.is_normal());
             }
         }

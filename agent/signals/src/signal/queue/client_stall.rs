@@ -89,7 +89,7 @@ impl ClientStall {
             let Ok(view) = &edge.client_view else { continue };
             let unit = Subject::server(Service::of(&edge.client.identity), None);
             let anew = |caller: &mut Caller| (caller.times, caller.most_ns) = (Waits::default(), 0);
-            let Some(caller) = self.callers.hear(unit, anew) else { continue };
+            let Some(caller) = self.callers.entry(unit, anew) else { continue };
             if reading::add(&mut caller.times, view, window.snapshot.window_ns) {
                 caller.where_to_look(edge, view);
             }
@@ -115,7 +115,7 @@ impl Evaluator for ClientStall {
         self.answers.gather(window);
         let (now_ns, seconds) = (window.at.monotonic_ns, window.seconds());
         let mut states = Vec::new();
-        for (unit, caller) in self.callers.heard() {
+        for (unit, caller) in self.callers.seen_in_window() {
             let Some(reading) = Reading::new(&caller.times, caller.normal(now_ns, self.learning), seconds) else {
                 continue;
             };

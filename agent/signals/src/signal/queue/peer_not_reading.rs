@@ -97,14 +97,14 @@ impl PeerNotReading {
     fn gather(&mut self, window: &Window<'_>) {
         self.edges.begin(window.at.monotonic_ns);
         for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
-            let Some(known) = self.edges.hear(Subject::of_edge(edge), Known::begin) else { continue };
+            let Some(known) = self.edges.entry(Subject::of_edge(edge), Known::begin) else { continue };
             let views = [edge.client_view.as_ref().ok(), edge.server_view.as_ref().ok()];
             let most = |of: fn(&weir_engine::View) -> u64| views.into_iter().flatten().map(of).max().unwrap_or(0);
             known.rounds = known.rounds.saturating_add(most(|view| view.rounds));
             known.connections = known.connections.saturating_add(most(|view| view.open_connections));
         }
         for flow in window.flows() {
-            if let Some(known) = self.edges.hear(Subject::of_edge(flow.edge), Known::begin) {
+            if let Some(known) = self.edges.entry(Subject::of_edge(flow.edge), Known::begin) {
                 known.held.add(flow);
             }
         }
@@ -127,7 +127,7 @@ impl Evaluator for PeerNotReading {
         }
         self.gather(window);
         let (now_ns, window_ns) = (window.at.monotonic_ns, window.snapshot.window_ns);
-        for (unit, known) in self.edges.heard() {
+        for (unit, known) in self.edges.seen_in_window() {
             let normal = known.normal.normal(now_ns, self.learning);
             // What is stored is rounded to a thousandth of itself.
             let normal = normal.map(|normal| normal.value - HUNDREDTH).map(|n| if n < HUNDREDTH { 0.0 } else { n });

@@ -90,7 +90,7 @@ impl ReceiveQueue {
             let Ok(view) = &edge.server_view else { continue };
             let unit = Subject::server(Service::of(&edge.server.identity), edge.server.port);
             let anew = |server: &mut Server| (server.times, server.most_ns) = (Waits::default(), 0);
-            let Some(server) = self.servers.hear(unit, anew) else { continue };
+            let Some(server) = self.servers.entry(unit, anew) else { continue };
             if !Waits::mislead(view, window.snapshot.window_ns) {
                 server.times.add(view);
             }
@@ -115,7 +115,7 @@ impl Evaluator for ReceiveQueue {
         }
         self.gather(window);
         let (now_ns, seconds) = (window.at.monotonic_ns, window.seconds());
-        for (unit, server) in self.servers.heard() {
+        for (unit, server) in self.servers.seen_in_window() {
             let Some(reading) = Reading::new(&server.times, server.normal(now_ns, self.learning), seconds) else {
                 continue;
             };

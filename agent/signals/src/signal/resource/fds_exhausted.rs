@@ -30,7 +30,7 @@ use crate::{
         quantity::{Measure, Quantity},
     },
     subject::Subject,
-    table::Signal,
+    table::{Signal, class},
     trust::Trust,
     window::Window,
 };
@@ -87,7 +87,7 @@ impl Evaluator for FdsExhausted {
             };
             let Some(known) = owners.get(process.last.pid) else { continue };
             let unit = Subject::process(known.service(), process.last.pid);
-            let forecast = self.processes.hear(unit.clone(), |_| ());
+            let forecast = self.processes.entry(unit.clone(), |_| ());
             let ahead = forecast.and_then(|forecast| forecast.take(now_ns, used as f64, limit as f64));
             let share = used as f64 / limit as f64;
             let waiting = if share >= NEAR { waiting(&snapshot.host, snapshot, process) } else { None };
@@ -149,7 +149,7 @@ impl Reading<'_> {
 
     fn class(&self) -> &'static str {
         match self.share() {
-            share if share >= NONE_LEFT => "none left",
+            share if share >= NONE_LEFT => class::FDS_NONE_LEFT,
             share if share >= NEAR => "near",
             _ => "growing",
         }
