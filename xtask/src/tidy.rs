@@ -1,5 +1,6 @@
 //! Checks across files that no compiler makes.
 
+mod crates;
 mod links;
 mod paths;
 mod prose;
@@ -58,6 +59,8 @@ pub(crate) fn tidy() -> Result<()> {
     for file in files.iter().filter(|file| has_extension(file, "md") && documented(file)) {
         findings.extend(links::dead_links(root, file, &read(root, file)?));
     }
+
+    findings.extend(crates::crates(root, &read(root, Path::new("ARCHITECTURE.md"))?)?);
 
     let mut listed = Vec::new();
     for file in files.iter().filter(|file| may_hold_prose(file)) {
