@@ -29,7 +29,7 @@ struct Tenure {
     to_ns: u64,
     /// The end is the time of the event, not of its arrival here.
     exact: bool,
-    who: Arc<Identity>,
+    identity: Arc<Identity>,
 }
 
 /// A key that can be held.
@@ -54,18 +54,18 @@ impl<K: Held> Tenures<K> {
     }
 
     /// `uid` has held it since `from_ns`. If it holds it already, only its identity is replaced.
-    pub(super) fn begin(&mut self, key: K, uid: u128, from_ns: u64, who: Arc<Identity>) {
+    pub(super) fn begin(&mut self, key: K, uid: u128, from_ns: u64, identity: Arc<Identity>) {
         let holders = self.by_key.get_mut(&key);
         if let Some(own) = holders.and_then(|all| all.iter_mut().find(|own| own.uid == uid && own.lasts())) {
-            own.who = who;
+            own.identity = identity;
             return;
         }
-        self.insert(key, Tenure { uid, from_ns, to_ns: u64::MAX, exact: false, who });
+        self.insert(key, Tenure { uid, from_ns, to_ns: u64::MAX, exact: false, identity });
     }
 
     /// `uid` held it in the past, which became known only now.
-    pub(super) fn past(&mut self, key: K, uid: u128, from_ns: u64, to_ns: u64, who: Arc<Identity>) {
-        self.insert(key, Tenure { uid, from_ns, to_ns, exact: true, who });
+    pub(super) fn past(&mut self, key: K, uid: u128, from_ns: u64, to_ns: u64, identity: Arc<Identity>) {
+        self.insert(key, Tenure { uid, from_ns, to_ns, exact: true, identity });
     }
 
     /// `uid` does not hold it any more. `exact`: the time is that of the event, not of its arrival here.
@@ -89,7 +89,7 @@ impl<K: Held> Tenures<K> {
         let mut found = held(at);
         let first = found.next()?;
         // Several may agree: two slices of one service's endpoints.
-        found.all(|other| other.who == first.who).then_some(&first.who)
+        found.all(|other| other.identity == first.identity).then_some(&first.identity)
     }
 
     /// Forgets tenures that ended before.
@@ -198,12 +198,12 @@ mod tests {
 
     const IP: Key = Key::Own(1);
 
-    fn who(name: &str) -> Arc<Identity> {
+    fn identity(name: &str) -> Arc<Identity> {
         Arc::new(Identity::new(Kind::KubernetesWorkload, name))
     }
 
     fn name(tenures: &Tenures<Key>, key: Key, at: u64) -> Option<&str> {
-        tenures.at(&key, at).map(|who| &*who.name)
+        tenures.at(&key, at).map(|identity| &*identity.name)
     }
 
     fn assert_named(tenures: &Tenures<Key>, seconds: Range<u64>, expected: Option<&str>) {
@@ -215,9 +215,9 @@ mod tests {
     #[test]
     fn an_address_is_the_holders_of_that_time() {
         let mut tenures = Tenures::new();
-        tenures.begin(IP, 1, 100 * S, who("old"));
+        tenures.begin(IP, 1, 100 * S, identity("old"));
         tenures.end(IP, 1, 200 * S, true);
-        tenures.begin(IP, 2, 300 * S, who("new"));
+        tenures.begin(IP, 2, 300 * S, identity("new"));
         assert_named(&tenures, 0..98, None);
         assert_named(&tenures, 98..200, Some("old"));
         assert_named(&tenures, 200..298, None);
@@ -228,8 +228,8 @@ mod tests {
     #[test]
     fn a_new_holder_ends_the_former_one_and_a_late_event_changes_nothing() {
         let mut tenures = Tenures::new();
-        tenures.begin(IP, 1, 100 * S, who("old"));
-        tenures.begin(IP, 2, 300 * S, who("new"));
+        tenures.begin(IP, 1, 100 * S, identity("old"));
+        tenures.begin(IP, 2, 300 * S, identity("new"));
         tenures.end(IP, 1, 310 * S, false);
         assert_named(&tenures, 100..300, Some("old"));
         assert_named(&tenures, 300..999, Some("new"));
@@ -238,18 +238,18 @@ mod tests {
     #[test]
     fn an_inexact_end_yields_to_the_next_beginning() {
         let mut tenures = Tenures::new();
-        tenures.begin(IP, 1, 100 * S, who("old"));
+        tenures.begin(IP, 1, 100 * S, identity("old"));
         tenures.end(IP, 1, 310 * S, false);
-        tenures.begin(IP, 2, 300 * S, who("new"));
+        tenures.begin(IP, 2, 300 * S, identity("new"));
         assert_named(&tenures, 300..999, Some("new"));
     }
 
     #[test]
     fn one_that_waited_for_the_address_has_it_after_the_end() {
         let mut tenures = Tenures::new();
-        tenures.begin(IP, 1, 100 * S, who("old"));
+        tenures.begin(IP, 1, 100 * S, identity("old"));
         tenures.end(IP, 1, 310 * S, true);
-        tenures.begin(IP, 2, 300 * S, who("new"));
+        tenures.begin(IP, 2, 300 * S, identity("new"));
         assert_named(&tenures, 100..310, Some("old"));
         assert_named(&tenures, 310..999, Some("new"));
     }
@@ -257,8 +257,8 @@ mod tests {
     #[test]
     fn a_late_event_of_a_former_holder_takes_nothing() {
         let mut tenures = Tenures::new();
-        tenures.begin(IP, 2, 300 * S, who("new"));
-        tenures.begin(IP, 1, 100 * S, who("old"));
+        tenures.begin(IP, 2, 300 * S, identity("new"));
+        tenures.begin(IP, 1, 100 * S, identity("old"));
         assert_named(&tenures, 100..300, Some("old"));
         assert_named(&tenures, 300..999, Some("new"));
     }
@@ -266,11 +266,11 @@ mod tests {
     #[test]
     fn a_late_event_of_a_past_holder_moves_the_one_that_waited() {
         let mut tenures = Tenures::new();
-        tenures.begin(IP, 2, 150 * S, who("new"));
-        tenures.past(IP, 1, 100 * S, 200 * S, who("old"));
+        tenures.begin(IP, 2, 150 * S, identity("new"));
+        tenures.past(IP, 1, 100 * S, 200 * S, identity("old"));
         assert_named(&tenures, 100..200, Some("old"));
         assert_named(&tenures, 200..999, Some("new"));
-        tenures.past(IP, 3, 20 * S, 40 * S, who("first"));
+        tenures.past(IP, 3, 20 * S, 40 * S, identity("first"));
         assert_named(&tenures, 20..40, Some("first"));
         assert_named(&tenures, 40..98, None);
     }
@@ -279,10 +279,10 @@ mod tests {
     fn shared_ones_are_named_when_the_claims_agree() {
         let mut tenures = Tenures::new();
         let key = Key::Shared(1);
-        tenures.begin(key, 1, 0, who("a"));
-        tenures.begin(key, 2, 0, who("a"));
+        tenures.begin(key, 1, 0, identity("a"));
+        tenures.begin(key, 2, 0, identity("a"));
         assert_eq!(name(&tenures, key, S), Some("a"));
-        tenures.begin(key, 3, 0, who("b"));
+        tenures.begin(key, 3, 0, identity("b"));
         assert_eq!(name(&tenures, key, S), None);
         tenures.end(key, 3, 5 * S, true);
         assert_eq!(name(&tenures, key, 4 * S), None);
@@ -293,9 +293,9 @@ mod tests {
     fn what_ended_is_forgotten_and_what_lasts_is_not() {
         let mut tenures = Tenures::new();
         for holder in 0..5u64 {
-            tenures.begin(IP, holder.into(), holder * 10 * S, who("x"));
+            tenures.begin(IP, holder.into(), holder * 10 * S, identity("x"));
         }
-        tenures.begin(Key::Own(9), 1, S, who("y"));
+        tenures.begin(Key::Own(9), 1, S, identity("y"));
         tenures.end(Key::Own(9), 1, 2 * S, true);
         tenures.forget(35 * S);
         assert_eq!(name(&tenures, IP, 15 * S), None);
@@ -310,7 +310,7 @@ mod tests {
     fn many_that_end_are_bounded_and_the_loss_is_counted() {
         let mut tenures = Tenures::new();
         for holder in 0..100_000u32 {
-            tenures.begin(Key::Own(holder as u8), holder.into(), u64::from(holder) * S, who("x"));
+            tenures.begin(Key::Own(holder as u8), holder.into(), u64::from(holder) * S, identity("x"));
         }
         let remembered: usize = tenures.by_key.values().map(Vec::len).sum();
         assert!(remembered <= 256 * HOLDERS && tenures.ended.len() <= ENDED, "{remembered}");
@@ -327,9 +327,9 @@ mod tests {
                 if ends {
                     tenures.end(key, uid, (from + length) * S, exact);
                 } else if exact {
-                    tenures.past(key, uid, from * S, (from + length) * S, who(&uid.to_string()));
+                    tenures.past(key, uid, from * S, (from + length) * S, identity(&uid.to_string()));
                 } else {
-                    tenures.begin(key, uid, from * S, who(&uid.to_string()));
+                    tenures.begin(key, uid, from * S, identity(&uid.to_string()));
                 }
             }
             for holders in tenures.by_key.values() {

@@ -110,12 +110,12 @@ impl WatchedObject for Pod {
         let all = [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
         let mut found = Vec::new();
         for container in all.into_iter().flatten() {
-            let who = Arc::new(Identity {
+            let identity = Arc::new(Identity {
                 container: naming.names.some(&container.name),
                 image: naming.names.some(self.image(container)),
                 ..(**identity).clone()
             });
-            found.extend(container.ids().map(|id| (id.into(), who.clone())));
+            found.extend(container.ids().map(|id| (id.into(), identity.clone())));
         }
         found
     }

@@ -4,8 +4,6 @@
 //! On hosts with version 1, and on hybrid ones, every process of a container is in version 2's root. Each controller of version
 //! 1 may have a hierarchy of its own; one of them is enough.
 
-use weir_abi::CGROUP_V1;
-
 /// Controllers by how surely a container, or a unit of systemd, has a cgroup of its own there: by default systemd counts tasks
 /// for every unit, then memory; container runtimes make a cgroup in each.
 const CONTROLLERS: [&str; 6] = ["pids", "memory", "cpu", "cpuacct", "devices", "cpuset"];
@@ -33,45 +31,43 @@ impl Hierarchy {
 }
 
 /// A mount of a hierarchy.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Mount {
-    pub(crate) at: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The mount point.
+    pub at: String,
     /// The cgroup at the mount point: `/` except in a cgroup namespace.
-    pub(crate) cgroup: String,
-    pub(crate) mark: u64,
+    pub cgroup: String,
 }
 
-/// The mount point of a hierarchy, and the cgroup there.
-pub type MountedAt = (String, String);
-
-/// The mounts of the hierarchy of version 1 and of version 2.
-pub fn mounts(mountinfo: &str, v1: Hierarchy) -> (Option<MountedAt>, Option<MountedAt>) {
-    let mounts = mounts_of(mountinfo, Some(v1));
-    let of =
-        |mark| mounts.iter().find(|mount| mount.mark == mark).map(|mount| (mount.at.clone(), mount.cgroup.clone()));
-    (of(CGROUP_V1), of(0))
+/// The mounts of version 2's hierarchy and of one of version 1.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mounts {
+    /// Version 1's, if it is mounted.
+    pub v1: Option<Mount>,
+    /// Version 2's, if it is mounted.
+    pub v2: Option<Mount>,
 }
 
-/// The mounts of version 2's hierarchy and of the one of version 1, by the text of `/proc/PID/mountinfo`; each once.
-pub(crate) fn mounts_of(mountinfo: &str, v1: Option<Hierarchy>) -> Vec<Mount> {
-    let mut found: Vec<Mount> = Vec::new();
-    for line in mountinfo.lines() {
-        let Some((mounted, kind)) = line.split_once(" - ") else { continue };
-        let mounted = mounted.split(' ').collect::<Vec<_>>();
-        let (Some(cgroup), Some(at)) = (mounted.get(3), mounted.get(4)) else { continue };
-        let mut kind = kind.split(' ');
-        let mark = match (kind.next(), kind.nth(1), v1) {
-            (Some("cgroup2"), _, _) => 0,
-            (Some("cgroup"), Some(options), Some(v1)) if options.split(',').any(|one| one == v1.controller) => {
-                CGROUP_V1
-            }
-            _ => continue,
-        };
-        if found.iter().all(|mount| mount.mark != mark) {
-            found.push(Mount { at: unescaped(at), cgroup: unescaped(cgroup), mark });
+impl Mounts {
+    /// By the text of `/proc/PID/mountinfo`: the first mount of each.
+    pub fn parse(mountinfo: &str, v1: Option<Hierarchy>) -> Self {
+        let mut found = Self::default();
+        for line in mountinfo.lines() {
+            let Some((mounted, kind)) = line.split_once(" - ") else { continue };
+            let mounted = mounted.split(' ').collect::<Vec<_>>();
+            let (Some(cgroup), Some(at)) = (mounted.get(3), mounted.get(4)) else { continue };
+            let mut kind = kind.split(' ');
+            let mount = match (kind.next(), kind.nth(1), v1) {
+                (Some("cgroup2"), _, _) => &mut found.v2,
+                (Some("cgroup"), Some(options), Some(v1)) if options.split(',').any(|one| one == v1.controller) => {
+                    &mut found.v1
+                }
+                _ => continue,
+            };
+            mount.get_or_insert_with(|| Mount { at: unescaped(at), cgroup: unescaped(cgroup) });
         }
+        found
     }
-    found
 }
 
 /// Blanks and line ends are written as `\040`.
@@ -103,9 +99,9 @@ mod tests {
             31 24 0:27 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids\n\
             32 24 0:28 / /sys/fs/cgroup/uni\\040fied rw,relatime - cgroup2 cgroup2 rw,nsdelegate\n\
             33 24 0:28 / /elsewhere rw,relatime - cgroup2 cgroup2 rw,nsdelegate\nrubbish - cgroup2\n";
-        let mount = |at: &str, mark| Mount { at: at.into(), cgroup: "/".into(), mark };
-        let (one, two) = (mount("/sys/fs/cgroup/pids", CGROUP_V1), mount("/sys/fs/cgroup/uni fied", 0));
-        assert_eq!(mounts_of(hybrid, V1), [one, two]);
-        assert_eq!(mounts_of(hybrid, None), [mount("/sys/fs/cgroup/uni fied", 0)]);
+        let mount = |at: &str| Some(Mount { at: at.into(), cgroup: "/".into() });
+        let (v1, v2) = (mount("/sys/fs/cgroup/pids"), mount("/sys/fs/cgroup/uni fied"));
+        assert_eq!(Mounts::parse(hybrid, V1), Mounts { v1, v2: v2.clone() });
+        assert_eq!(Mounts::parse(hybrid, None), Mounts { v1: None, v2 });
     }
 }

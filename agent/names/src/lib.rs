@@ -31,10 +31,10 @@ use naming::{Reasons, Tally};
 const RENAME_SPACING_NS: u64 = 1_000_000_000;
 /// A connection of an edge is looked up in the kernel's connection tracking at most this often: a service has several
 /// backends, and each lookup finds one.
-const FIRST_ASK_SPACING_NS: u64 = 1_000_000_000;
-/// After this many lookups they are `ASK_SPACING_NS` apart: backends change. Both are choices.
-const FIRST_ASKS: u8 = 8;
-const ASK_SPACING_NS: u64 = 30_000_000_000;
+const FIRST_LOOKUP_SPACING_NS: u64 = 1_000_000_000;
+/// After this many lookups they are `LOOKUP_SPACING_NS` apart: backends change. Both are choices.
+const FIRST_LOOKUPS: u8 = 8;
+const LOOKUP_SPACING_NS: u64 = 30_000_000_000;
 /// How long the end of a window waits for outstanding lookups: one takes 10 us, after those queued before it.
 const PATIENCE: Duration = Duration::from_millis(20);
 
@@ -76,9 +76,9 @@ struct KnownEdge {
     far: Option<Arc<Identity>>,
     unknown: Option<Arc<str>>,
     /// The local port of the last connection tracking lookup, and when it was made.
-    asked: Option<(u32, u64)>,
-    /// Lookups made.
-    asks: u8,
+    last_lookup: Option<(u32, u64)>,
+    /// Lookups made, up to 255.
+    lookups: u8,
     /// Whether a lookup has found out if connections to this address are translated.
     answered: bool,
 }
@@ -107,7 +107,7 @@ impl Identities {
             entry.insert(KnownEdge::of(record, now_ns));
             self.name(slot, now_ns, sink);
         }
-        self.ask(slot, record, now_ns);
+        self.look_up_backend(slot, record, now_ns);
     }
 
     /// An edge is retired.
@@ -249,20 +249,20 @@ impl Identities {
     }
 
     /// Looks up in connection tracking where one of the edge's connections really goes.
-    fn ask(&mut self, slot: u32, record: &EdgeRecord, now_ns: u64) {
+    fn look_up_backend(&mut self, slot: u32, record: &EdgeRecord, now_ns: u64) {
         let Some(edge) = self.edges.get_mut(&slot) else { return };
         let dialled = edge.dialled();
         if record.key.role != ROLE_CLIENT || record.local_port == 0 || dialled.ip().is_loopback() {
             return;
         }
-        let spacing_ns = if edge.asks < FIRST_ASKS { FIRST_ASK_SPACING_NS } else { ASK_SPACING_NS };
+        let spacing_ns = if edge.lookups < FIRST_LOOKUPS { FIRST_LOOKUP_SPACING_NS } else { LOOKUP_SPACING_NS };
         let is_due = |(port, at_ns): (u32, u64)| {
             now_ns.saturating_sub(at_ns) >= spacing_ns && (!edge.answered || port != record.local_port)
         };
         let Ok(port) = u16::try_from(record.local_port) else { return };
-        if edge.asked.is_none_or(is_due) {
-            edge.asks = edge.asks.saturating_add(1);
-            edge.asked = Some((record.local_port, now_ns));
+        if edge.last_lookup.is_none_or(is_due) {
+            edge.lookups = edge.lookups.saturating_add(1);
+            edge.last_lookup = Some((record.local_port, now_ns));
             let client = SocketAddr::new(Ipv6Addr::from(record.local_address).to_canonical(), port);
             let question = Question { slot, pid: record.key.tgid, netns: record.key.netns, client, dialled };
             // A question beyond the queue is counted there, and asked again later.
@@ -291,8 +291,8 @@ impl KnownEdge {
             own: None,
             far: None,
             unknown: None,
-            asked: None,
-            asks: 0,
+            last_lookup: None,
+            lookups: 0,
             answered: false,
         }
     }

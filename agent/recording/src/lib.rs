@@ -138,7 +138,7 @@ pub fn play(path: &Path, sink: &mut dyn FnMut(Input<'_>)) -> Result<()> {
             (1, _) => bail!("{name} is no weir recording: its first line is no header"),
             (_, Line::Header(_)) => bail!("{name}: a second header at line {number}"),
             (_, Line::End) => ended = true,
-            (_, line) => line.tell(sink),
+            (_, line) => line.emit(sink),
         }
     }
     ensure!(ended && is_closed(path)?, "{name} is cut off after line {number}: the recording was not finished");

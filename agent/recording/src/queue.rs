@@ -44,7 +44,7 @@ impl Queue {
     }
 
     /// Passes it on as an input.
-    pub(super) fn tell(self, sink: &mut dyn FnMut(Input<'_>)) {
+    pub(super) fn emit(self, sink: &mut dyn FnMut(Input<'_>)) {
         let Self { netns, port, tgid, limit, depth, comm, enqueued, depth_sum, fill, wait_sum_ns, wait } = self;
         let wait = Sparse { sum_ns: wait_sum_ns, buckets: wait }.into();
         let queue = AcceptQueue { tgid, limit, depth, comm, enqueued, depth_sum, fill, wait, ..AcceptQueue::EMPTY };

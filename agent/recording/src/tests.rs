@@ -121,7 +121,7 @@ fn the_first_format_is_read_for_ever() {
     let mut expected = expected.iter();
     for line in include_str!("format-1.jsonl").lines() {
         let line: Line<'_> = serde_json::from_str(line).expect(line);
-        line.tell(&mut |input| assert_eq!(Some(&input), expected.next()));
+        line.emit(&mut |input| assert_eq!(Some(&input), expected.next()));
     }
     assert_eq!(expected.next(), None);
 }

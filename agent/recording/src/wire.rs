@@ -348,7 +348,7 @@ impl<'a> From<&'a Input<'_>> for Line<'a> {
 
 impl Line<'_> {
     /// Passes the recorded input on; a header or an end is none.
-    pub(super) fn tell(self, sink: &mut dyn FnMut(Input<'_>)) {
+    pub(super) fn emit(self, sink: &mut dyn FnMut(Input<'_>)) {
         sink(match self {
             Self::Header(_) | Self::End => return,
             Self::Started { monotonic_ns, unix_ns, kernel, version } => {
@@ -391,7 +391,7 @@ impl Line<'_> {
             Self::Agent { cpu_ns, rss_bytes, map_bytes } => Input::Agent(AgentCost { cpu_ns, rss_bytes, map_bytes }),
             Self::Degraded(steps) => Input::Degraded(steps.into()),
             Self::AcceptQueue(queue) => {
-                queue.tell(sink);
+                queue.emit(sink);
                 return;
             }
             Self::Polled(poll) => {

@@ -221,7 +221,7 @@ pub static PROBES: &[Probe] = &[
             since: "4.19",
             parts: &[tp_btf("cgroup_mkdir", "(void *, struct cgroup *, const char *)")],
         }],
-        provides: "names of containers that end before they are read",
+        provides: "names of containers that end before they are looked up",
         required: false,
         always: true,
     },
@@ -232,7 +232,7 @@ pub static PROBES: &[Probe] = &[
             // For kernels without bpf_sock_from_file.
             Entry { since: "5.8", parts: &[on(Hook::Iterator, "task_file", "iter_task_file_untyped", "")] },
         ],
-        provides: "connections that are older than weir, until they next move data",
+        provides: "connections that were there before weir, until they next move data",
         required: false,
         always: true,
     },

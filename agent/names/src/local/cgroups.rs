@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use weir_abi::CGROUP_V1;
+
 use super::{files::Root, recent::Recent};
-use crate::hierarchy::{Hierarchy, mounts_of};
+use crate::hierarchy::{Hierarchy, Mounts};
 
 /// Cgroups remembered: 64 for each of 128 pods, at most 600 bytes each. The least recently used are evicted.
 const REMEMBERED: usize = 8192;
@@ -37,9 +39,11 @@ impl Cgroups {
     /// Learns every existing cgroup, and returns whether all were visited. `root` is the host's, with its own mounts.
     pub(super) fn walk(&mut self, root: &Root) -> bool {
         // Not `/proc/self`: inside of a container, that has the container's mounts.
-        let Ok(mounts) = root.read("/proc/1/mountinfo", MAX_MOUNTINFO) else { return false };
+        let Ok(mountinfo) = root.read("/proc/1/mountinfo", MAX_MOUNTINFO) else { return false };
+        let Mounts { v1, v2 } = Mounts::parse(&String::from_utf8_lossy(&mountinfo), self.v1);
         let mut left = MAX_WALK;
-        for mount in mounts_of(&String::from_utf8_lossy(&mounts), self.v1) {
+        for (mount, mark) in [(v2, 0), (v1, CGROUP_V1)] {
+            let Some(mount) = mount else { continue };
             let mut open = vec![(mount.at, mount.cgroup.trim_end_matches('/').to_owned(), 0)];
             while let Some((directory, cgroup, depth)) = open.pop() {
                 let Ok(below) = root.directories(&directory, left) else { continue };
@@ -49,7 +53,7 @@ impl Cgroups {
                     }
                     left -= 1;
                     let path = format!("{cgroup}/{name}");
-                    self.insert(id | mount.mark, &path);
+                    self.insert(id | mark, &path);
                     if depth < MAX_DEPTH {
                         open.push((format!("{directory}/{name}"), path, depth + 1));
                     }

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_specification_says() {
+    fn attributes_as_specified() {
         let some = |text: &str| Some(text.to_owned());
         for (environ, expected) in [
             ("PATH=/bin\0OTEL_SERVICE_NAME=checkout\0", (some("checkout"), None, false)),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use weir_engine::CgroupPoll;
-use weir_names::hierarchy::{Hierarchy, MountedAt, mounts};
+use weir_names::hierarchy::{Hierarchy, Mount, Mounts};
 
 use super::{file::read, table};
 
@@ -33,12 +33,12 @@ impl Cgroups {
     /// For the host with this root.
     pub(super) fn new(root: &Path) -> Self {
         let mountinfo = read(&root.join("proc/1/mountinfo")).unwrap_or_default();
-        let (v1, v2) = mounts(&mountinfo, CPU);
+        let Mounts { v1, v2 } = Mounts::parse(&mountinfo, Some(CPU));
         // The host's files, also from inside a container that shares its pid namespace.
         let host = root.join("proc/1/root");
         let root = if host.join("sys").exists() { host } else { root.to_owned() };
         let below =
-            |mount: Option<MountedAt>| mount.map(|(at, cgroup)| (root.join(at.trim_start_matches('/')), cgroup));
+            |mount: Option<Mount>| mount.map(|Mount { at, cgroup }| (root.join(at.trim_start_matches('/')), cgroup));
         Self { v1: below(v1), v2: below(v2), root, polled: BTreeMap::new() }
     }
 

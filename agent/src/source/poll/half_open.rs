@@ -1,7 +1,7 @@
 //! Half-open connections of listeners: the SYN was answered, and the handshake is not complete.
 //!
-//! Their number is only in the table of all sockets, so the table is read only where SYNs have been dropped since the last poll.
-//! A listener with a full accept queue keeps its requests waiting, too; that is visible in the queue itself.
+//! Their number is only in the table of all sockets, so the table is read only where SYNs have met a full request queue since
+//! the last poll. A listener with a full accept queue keeps its requests waiting, too; that is visible in the queue itself.
 
 use std::{
     collections::BTreeMap,
@@ -22,14 +22,14 @@ const MAX_HALF_OPEN: usize = 20_000;
 /// Namespaces remembered; beyond that all are forgotten, and one poll is skipped.
 const MAX_NAMESPACES: usize = 256;
 
-/// SYNs dropped in each namespace, as of the last poll.
+/// SYNs that met a full request queue in each namespace (dropped, or answered with a cookie), as of the last poll.
 #[derive(Debug, Default)]
 pub(super) struct HalfOpens {
-    dropped: BTreeMap<u32, u64>,
+    overflowed: BTreeMap<u32, u64>,
 }
 
 impl HalfOpens {
-    /// Counts the half-open connections of the namespace that this thread is in, if SYNs have been dropped there.
+    /// Counts the half-open connections of the namespace that this thread is in, if SYNs have met a full request queue there.
     pub(super) fn look(
         &mut self,
         namespace: &Namespace,
@@ -65,11 +65,11 @@ impl HalfOpens {
         let NetCounters { listen_drops, listen_overflows, request_queue_cookies, request_queue_drops, .. } = *counters;
         // A drop because of a full request queue is counted twice; only whether there was one matters here.
         let others = listen_drops.saturating_sub(listen_overflows);
-        let dropped = others.wrapping_add(request_queue_cookies).wrapping_add(request_queue_drops);
-        if self.dropped.len() >= MAX_NAMESPACES {
-            self.dropped.clear();
+        let overflowed = others.wrapping_add(request_queue_cookies).wrapping_add(request_queue_drops);
+        if self.overflowed.len() >= MAX_NAMESPACES {
+            self.overflowed.clear();
         }
-        self.dropped.insert(netns, dropped).is_some_and(|before| dropped > before)
+        self.overflowed.insert(netns, overflowed).is_some_and(|before| overflowed > before)
     }
 }
 
@@ -145,7 +145,7 @@ impl RequestLimits {
 mod tests {
     use super::*;
 
-    fn dropped(drops: u64, overflows: u64, cookies: u64) -> NetCounters {
+    fn overflowed(drops: u64, overflows: u64, cookies: u64) -> NetCounters {
         NetCounters {
             listen_drops: drops,
             listen_overflows: overflows,
@@ -155,17 +155,17 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_read_only_where_syns_were_dropped() {
+    fn the_table_is_read_only_where_request_queues_overflow() {
         let mut half_opens = HalfOpens::default();
         let mut due = |netns, counters| half_opens.are_due(netns, &counters);
-        assert!(!due(1, dropped(7, 0, 0)), "drops from before weir");
-        assert!(due(1, dropped(8, 0, 0)));
-        assert!(!due(1, dropped(8, 0, 0)));
-        assert!(!due(1, dropped(20, 12, 0)), "an accept queue");
-        assert!(due(1, dropped(20, 12, 3)), "cookies");
-        assert!(!due(2, dropped(20, 12, 3)), "another one");
-        assert!((0..1000).all(|netns| !due(netns, dropped(0, 0, 0))));
-        assert!(half_opens.dropped.len() <= MAX_NAMESPACES);
+        assert!(!due(1, overflowed(7, 0, 0)), "drops from before weir");
+        assert!(due(1, overflowed(8, 0, 0)));
+        assert!(!due(1, overflowed(8, 0, 0)));
+        assert!(!due(1, overflowed(20, 12, 0)), "an accept queue");
+        assert!(due(1, overflowed(20, 12, 3)), "cookies");
+        assert!(!due(2, overflowed(20, 12, 3)), "another one");
+        assert!((0..1000).all(|netns| !due(netns, overflowed(0, 0, 0))));
+        assert!(half_opens.overflowed.len() <= MAX_NAMESPACES);
     }
 
     #[test]

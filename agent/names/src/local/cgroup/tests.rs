@@ -124,7 +124,7 @@ fn pods_in_the_forms_of_both_drivers() {
 }
 
 #[test]
-fn units_by_the_name_an_engineer_says() {
+fn units_and_their_service_names() {
     // Path, unit, name; none where the program gives the better name.
     let table: &[(&str, &str, Option<&str>)] = &[
         ("/system.slice/nginx.service", "nginx.service", Some("nginx")),
