@@ -21,7 +21,6 @@ use crate::{
     rules::Rules,
     subject::Subject,
     table::Signal,
-    trust::Trust,
     window::Moment,
 };
 
@@ -100,10 +99,9 @@ impl Incidents {
         signal: &Signal,
         unit: &Subject,
         finding: Finding,
-        trust: Trust,
         report: impl FnOnce() -> Result<Report, Defect>,
     ) -> State {
-        let finding = finding.trusted(trust).of(self.rules);
+        let finding = finding.of(self.rules);
         let Some(entry) = seat(&mut self.signals, &mut self.alarms, signal, unit, finding) else {
             let raises = finding.raised().is_some();
             self.lost.alarms_over_limit += u64::from(raises);
@@ -112,7 +110,7 @@ impl Incidents {
         let now_ns = self.at.monotonic_ns;
         entry.window = self.window;
         let around = self.changes.around(unit, now_ns).map(|change| change.said(now_ns));
-        let held = self.rules.changes && signal.minds_changes && around.is_some();
+        let held = self.rules.changes && signal.held_during_changes && around.is_some();
         let transition = entry.alarm.judge(signal.rule, now_ns, finding.verdict(), held);
         entry.held = around.clone().filter(|_| held && entry.alarm.state() == State::Pending);
         if let Some(severity) = finding.raised() {

@@ -15,8 +15,8 @@ use crate::{
 use weir_engine::{Kind, Service};
 
 const S: u64 = 1_000_000_000;
-const SIGNAL: Signal = Signal { name: "edge_errors", says: "", rule: Rule::USUAL, minds_changes: false };
-const DRIFT: Signal = Signal { name: "latency_drift", minds_changes: true, ..SIGNAL };
+const SIGNAL: Signal = Signal::named("edge_errors");
+const DRIFT: Signal = Signal::named("latency_drift").held_during_changes();
 const WARN: Finding = Finding::Raise(Severity::Warn);
 
 fn critical() -> Finding {
@@ -45,7 +45,7 @@ impl Told {
         self.now_ns += 5 * S;
         self.incidents.begin(Moment { monotonic_ns: self.now_ns, unix_ns: self.now_ns });
         for (unit, finding) in findings {
-            self.incidents.judge(signal, unit, finding, Trust::Unchecked, report);
+            self.incidents.judge(signal, unit, finding, report);
         }
         let Decisions { events, notifications } = self.incidents.finish();
         self.events.extend(events);
@@ -199,22 +199,12 @@ fn a_unit_that_nobody_speaks_of_any_more_ends_as_silent() {
 }
 
 #[test]
-fn a_window_that_cannot_be_believed_raises_nothing() {
-    let (mut incidents, redis) = (Incidents::default(), edge("redis"));
-    for s in 1..100 {
-        incidents.begin(Moment { monotonic_ns: 5 * s * S, unix_ns: 0 });
-        let state = incidents.judge(&SIGNAL, &redis, critical(), Trust::Low, report);
-        assert_eq!((state, incidents.finish()), (State::Ok, Decisions::default()));
-    }
-}
-
-#[test]
 fn a_report_that_does_not_say_all_is_counted_and_said_when_it_does() {
     let (mut told, redis) = (Told::default(), edge("redis"));
     for s in 1..=2 {
         told.now_ns = 5 * s * S;
         told.incidents.begin(Moment { monotonic_ns: told.now_ns, unix_ns: 0 });
-        told.incidents.judge(&SIGNAL, &redis, WARN, Trust::Checked, || Err(Defect::NoBaseline));
+        told.incidents.judge(&SIGNAL, &redis, WARN, || Err(Defect::NoBaseline));
         assert_eq!(told.incidents.finish(), Decisions::default());
     }
     assert_eq!(told.incidents.lost().rejected[Defect::NoBaseline as usize], 1);
@@ -228,7 +218,7 @@ fn reports_are_made_only_to_be_read() {
     let findings = [WARN, Finding::Clear, WARN, Finding::Between, WARN];
     for (s, finding) in (1..).zip(findings) {
         incidents.begin(Moment { monotonic_ns: 5 * s * S, unix_ns: 0 });
-        incidents.judge(&SIGNAL, &redis, finding, Trust::Checked, || {
+        incidents.judge(&SIGNAL, &redis, finding, || {
             made += 1;
             report()
         });

@@ -2,21 +2,20 @@ use super::*;
 use crate::{
     finding::Finding,
     incident::{
-        alarm::{Ended, Rule},
+        alarm::Ended,
         decisions::Happened,
         incidents::Incidents,
         severity::{Effect, Resource, Severity},
     },
     report::alert::tests::report,
     table::{SIGNALS, Signal},
-    trust::Trust,
     window::Moment,
 };
 use weir_engine::Kind;
 
 const S: u64 = 1_000_000_000;
-const FDS: Signal = Signal { name: "fds_exhausted", says: "", rule: Rule::USUAL, minds_changes: false };
-const QUEUE: Signal = Signal { name: "accept_queue", ..FDS };
+const FDS: Signal = Signal::named("fds_exhausted");
+const QUEUE: Signal = Signal::named("accept_queue");
 const WARN: Finding = Finding::Raise(Severity::Warn);
 
 fn service(name: &str) -> Service {
@@ -51,7 +50,7 @@ impl Told {
             self.incidents.begin(Moment { monotonic_ns: self.now_s * S, unix_ns: 0 });
             for (signal, unit, finding, class) in findings {
                 let report = || report().map(|report| crate::report::Report { class: Some(class), ..report });
-                self.incidents.judge(signal, unit, *finding, Trust::Unchecked, report);
+                self.incidents.judge(signal, unit, *finding, report);
             }
             let told = self.incidents.finish();
             let events = told.events.iter().map(|event| {
