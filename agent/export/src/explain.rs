@@ -98,8 +98,8 @@ impl<'a> Picture<'a> {
             // What the host lacks, everybody on it lacks.
             (a.is_none() && b.is_none()) || [a, b].into_iter().flatten().any(|service| services.contains(service))
         };
-        let incidents = watch.seen().iter().filter(|alert| concerns(alert.unit())).collect();
-        let pending = watch.decider().incidents().pending().filter(|pending| concerns(pending.unit)).collect();
+        let incidents = watch.seen().iter().filter(|alert| concerns(alert.subject())).collect();
+        let pending = watch.decider().incidents().pending().filter(|pending| concerns(pending.subject)).collect();
         Ok(Self { asked, snapshot, services, instances, callers, callees, limits, incidents, pending, watch, learn })
     }
 

@@ -165,7 +165,7 @@ impl Watch {
 
 /// What may be an incident soon.
 pub(crate) fn pending_of(pending: &Pending<'_>) -> Object {
-    let object = Object::new().with("signal", pending.signal).with("unit", pending.unit.to_string().as_str());
+    let object = Object::new().with("signal", pending.signal).with("unit", pending.subject.to_string().as_str());
     object.with("held", pending.held.map_or(Json::Null, Json::from))
 }
 
@@ -193,7 +193,7 @@ fn write_event(out: &mut impl Write, event: &Event) -> io::Result<()> {
         Happened::Continued => writeln!(out, "{at} AGAIN {first}\n{rest}"),
         Happened::Level { from } => writeln!(out, "{at} {} {first}\n{rest}", changed(from, alert.severity().level())),
         Happened::Resolved(ended) => {
-            writeln!(out, "{at} {} {} {}  id {}", over(ended), alert.document().signal, alert.unit(), alert.id())
+            writeln!(out, "{at} {} {} {}  id {}", over(ended), alert.document().signal, alert.subject(), alert.id())
         }
     }
 }

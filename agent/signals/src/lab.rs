@@ -140,6 +140,6 @@ impl Lab {
     }
 
     pub(crate) fn units(&self) -> BTreeSet<String> {
-        self.events.iter().map(|(_, event)| event.alert.unit().to_string()).collect()
+        self.events.iter().map(|(_, event)| event.alert.subject().to_string()).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! What is normal: baselines, forecasts, and the memory that they live in.
+//! Learned state: baselines, forecasts, and the per-subject memory that holds them.
 
 pub(crate) mod baseline;
 pub(crate) mod forecast;

@@ -1,4 +1,4 @@
-//! What an incident says at one time, as types that cannot be made without their parts.
+//! The contents of an alert, as types that cannot be made without their parts.
 
 pub(crate) mod alert;
 pub(crate) mod contract;
@@ -10,7 +10,7 @@ use crate::report::{
     evidence::Evidence,
 };
 
-/// What an evaluator says of a window that raises. It is made of everything at once, and of nothing less:
+/// The report on a window that raises. It is made of all its parts at once:
 ///
 /// ```compile_fail
 /// use weir_signals::{Report, What};
@@ -39,11 +39,12 @@ pub struct Report {
 }
 
 impl Report {
-    /// Three pieces of evidence and one thing ruled out; `with_evidence` and `without` add more.
+    /// A report with three pieces of evidence and one cause ruled out; `with_evidence` and `without` add more.
     ///
     /// # Errors
-    /// When two pieces of evidence are the same, or none says what is normal.
-    #[expect(clippy::too_many_arguments, reason = "that none of them can be left out is the point")]
+    /// `SameEvidence` when two pieces have one name, `NoBaseline` when none has a baseline. A report that is not complete is
+    /// a defect of the signal: return it to `Judge::judge`, which counts it.
+    #[expect(clippy::too_many_arguments, reason = "so that none of them can be left out")]
     pub fn new(
         class: Option<&'static str>,
         what: What,
@@ -65,9 +66,10 @@ impl Report {
         Ok(Self { class, what, place, why, evidence, origin, ruled_out, confidence })
     }
 
-    /// One more piece of evidence; the same again is not, nor one beyond eight.
+    /// Adds a piece of evidence; one with a name that is there already, or beyond eight, is left out.
     #[must_use]
     pub fn with_evidence(mut self, evidence: Evidence) -> Self {
+        // A choice: more is not read, and the document stays small.
         const MAX: usize = 8;
         if self.evidence.len() < MAX && self.evidence.iter().all(|known| known.name() != evidence.name()) {
             self.evidence.push(evidence);
@@ -75,7 +77,7 @@ impl Report {
         self
     }
 
-    /// One more thing ruled out, of eight at most.
+    /// Adds a cause ruled out; one that is there already, or beyond eight, is left out.
     #[must_use]
     pub fn without(mut self, ruled_out: RuledOut) -> Self {
         const MAX: usize = 8;

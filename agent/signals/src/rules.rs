@@ -1,22 +1,23 @@
-//! Rules that the fault lab switches off, one at a time, to see what each of them is for. weir itself follows all of them.
+//! Decision rules that the fault lab switches off one at a time to measure what each contributes (docs/lab.md). weir itself
+//! follows all of them.
 
 use crate::{
     incident::severity::{Effect, Resource, Severity, TwoKeys},
     learn::{baseline::Learning, proportion::Proportion},
 };
 
-/// Which rules are followed. Each is asked for in one place.
+/// Which rules are followed. Each is read in one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// A pool is exhausted when callers wait; without, when its connections are busy.
+    /// A pool is exhausted when callers wait; without the rule, when its connections are busy.
     pub waiting: bool,
-    /// What is measured is held against what is normal; without, against fixed lines alone.
+    /// Values are compared with their baselines; without the rule, with fixed thresholds alone.
     pub normal: bool,
-    /// A page takes two keys; without, whatever raises is one.
+    /// A page takes two keys; without the rule, every incident at `warn` is a page.
     pub two_keys: bool,
-    /// Restarts and the like hold back what they explain.
+    /// Recent changes such as restarts hold back the alarms that they explain.
     pub changes: bool,
-    /// Of a share the least that it is with 95% confidence is believed; without, the share itself.
+    /// A share counts as the lower end of its 95% interval; without the rule, as itself.
     pub confidence: bool,
 }
 
@@ -27,10 +28,10 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// As weir decides.
+    /// weir's own rules.
     pub const ALL: Self = Self { waiting: true, normal: true, two_keys: true, changes: true, confidence: true };
 
-    /// Ways to decide with less, by name.
+    /// Rule sets with something left out, by name.
     pub const ABLATIONS: &[(&str, Self)] = &[
         ("all-busy", Self { waiting: false, ..Self::ALL }),
         ("fixed-lines", Self { normal: false, two_keys: false, ..Self::ALL }),
@@ -44,17 +45,17 @@ impl Rules {
         Self::ABLATIONS.iter().find(|(known, _)| *known == name).map(|(_, rules)| *rules)
     }
 
-    /// What a share is believed to be at least.
+    /// The value by which a share is judged.
     pub(crate) fn least(self, share: Proportion) -> f64 {
         if self.confidence { share.low() } else { share.share() }
     }
 
-    /// How what is normal comes to be known.
+    /// How baselines are learned.
     pub(crate) fn learning(self, learning: Learning) -> Learning {
         Learning { compares: self.normal, ..learning }
     }
 
-    /// How bad it is. Without the second key a page has a proof that proves nothing.
+    /// Severity by these rules. Without the second key, a page has a placeholder as its proof.
     pub(crate) fn severity(self, found: Severity) -> Severity {
         match found {
             Severity::Warn if !self.two_keys => {
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_ablation_lacks_something_else() {
+    fn ablations_differ() {
         let rules: Vec<Rules> =
             Rules::ABLATIONS.iter().map(|(name, _)| Rules::without(name).expect("by name")).collect();
         for (i, one) in rules.iter().enumerate() {
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_rule_does_is_undone_without_it() {
+    fn without_a_rule_its_effect_is_gone() {
         let [fixed, raw] = ["fixed-lines", "raw-shares"].map(|name| Rules::without(name).expect("one of them"));
         let few = Proportion::new(8, 20);
         assert!(Rules::ALL.least(few) < 0.25 && raw.least(few) == 0.4);

@@ -1,10 +1,10 @@
-//! What a signal is about: an edge, a server, a process, the host.
+//! What a finding is about: an edge, a server, a process, the host.
 
 use std::fmt;
 
 use weir_engine::{Edge, Service};
 
-/// What there is one incident about, for each signal. There is always somebody in it to look at.
+/// The subject of a finding and of its incident: there is at most one incident for each signal and subject.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Subject(About);
 
@@ -22,12 +22,12 @@ impl Subject {
         Self(About::Edge { client, server, port, pid: None })
     }
 
-    /// The services at an edge's ends.
+    /// The edge between the services at the ends of an edge of processes.
     pub(crate) fn of_edge(edge: &Edge) -> Self {
         Self::edge(Service::of(&edge.client.identity), Service::of(&edge.server.identity), edge.server.port)
     }
 
-    /// Those of one process, as for its pool.
+    /// The connections of one process to a service, as for its pool.
     pub fn edge_of_process(client: Service, pid: u32, server: Service, port: Option<u16>) -> Self {
         Self(About::Edge { client, server, port, pid: Some(pid) })
     }
@@ -47,7 +47,7 @@ impl Subject {
         Self(About::Host)
     }
 
-    /// The caller, where there is one.
+    /// The caller of an edge.
     pub fn client(&self) -> Option<String> {
         match &self.0 {
             About::Edge { client, pid: Some(pid), .. } => Some(format!("{client} (pid {pid})")),
@@ -56,7 +56,7 @@ impl Subject {
         }
     }
 
-    /// Who is called, or who it is about.
+    /// The callee of an edge, or the server or process; `None` for the host.
     pub fn callee(&self) -> Option<String> {
         match &self.0 {
             About::Edge { server, port, .. } | About::Server { server, port } => Some(match port {
@@ -68,7 +68,7 @@ impl Subject {
         }
     }
 
-    /// Whom it has to do with.
+    /// The services in it.
     pub fn services(&self) -> [Option<&Service>; 2] {
         match &self.0 {
             About::Edge { client, server, .. } => [Some(client), Some(server)],
@@ -77,7 +77,7 @@ impl Subject {
         }
     }
 
-    /// Whom an edge is to, and at which port.
+    /// The callee of an edge and its port.
     pub(crate) fn called(&self) -> Option<(&Service, Option<u16>)> {
         match &self.0 {
             About::Edge { server, port, .. } => Some((server, *port)),
@@ -85,7 +85,7 @@ impl Subject {
         }
     }
 
-    /// Who is to be looked at: the server of an edge.
+    /// The service to look at first: of an edge, the callee.
     pub(crate) fn about(&self) -> Option<&Service> {
         match &self.0 {
             About::Edge { server: service, .. }
@@ -95,7 +95,7 @@ impl Subject {
         }
     }
 
-    /// A number that is the same in every run for the same unit: FNV-1a over all that makes it, names uncut.
+    /// FNV-1a of all fields, names in full: the same in every run for the same subject.
     pub fn stable_hash(&self) -> u64 {
         const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
         const PRIME: u64 = 0x0000_0100_0000_01b3;
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn units_are_shown_by_who_is_in_them() {
+    fn subjects_are_shown_by_their_services() {
         let (app, redis) = (service("app"), service("redis"));
         let edge = Subject::edge(app.clone(), redis.clone(), Some(6379));
         assert_eq!(edge.to_string(), "app -> redis:6379");
@@ -149,8 +149,8 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_stable_and_tells_units_apart() {
-        let units = [
+    fn the_hash_is_stable_and_differs_between_subjects() {
+        let subjects = [
             Subject::edge(service("a"), service("b"), Some(1)),
             Subject::edge(service("b"), service("a"), Some(1)),
             Subject::edge(service("a"), service("b"), None),
@@ -159,11 +159,11 @@ mod tests {
             Subject::process(service("a"), 1),
             Subject::host(),
         ];
-        let mut hashes: Vec<u64> = units.iter().map(Subject::stable_hash).collect();
-        // Frozen: recordings of incidents, and whoever deduplicates by it, hold it.
+        let mut hashes: Vec<u64> = subjects.iter().map(Subject::stable_hash).collect();
+        // Frozen: the ids of incidents contain it, and consumers deduplicate by them.
         assert_eq!(hashes[6], 0xaf63_e54c_8601_fbd7);
         hashes.sort_unstable();
         hashes.dedup();
-        assert_eq!(hashes.len(), units.len());
+        assert_eq!(hashes.len(), subjects.len());
     }
 }

@@ -55,6 +55,14 @@ pub struct Signal {
     evaluator: fn() -> Box<dyn Evaluator>,
 }
 
+/// Signals that other parts of the crate refer to.
+pub(crate) mod name {
+    pub(crate) const ACCEPT_QUEUE: &str = "accept_queue";
+    pub(crate) const FDS_EXHAUSTED: &str = "fds_exhausted";
+    pub(crate) const HUNG_REQUEST: &str = "hung_request";
+    pub(crate) const LISTEN_OVERFLOW: &str = "listen_overflow";
+}
+
 /// Classes that other parts of the crate refer to. A class is compared by its constant and spelled out nowhere else.
 pub(crate) mod class {
     /// `fds_exhausted`: 99% of the descriptors are open, so that `accept`, `socket` and `open` fail.
@@ -103,7 +111,7 @@ pub static SIGNALS: &[Signal] = &[
         ..USUAL
     },
     Signal {
-        name: "hung_request",
+        name: name::HUNG_REQUEST,
         summary: "requests have been under way far longer than any normal one, and no answer comes",
         classes: hung_request::CLASSES,
         evaluator: driven::<HungRequest>,
@@ -111,7 +119,7 @@ pub static SIGNALS: &[Signal] = &[
     },
     // Nor the queues: callers of a server that starts wait too, and should know why.
     Signal {
-        name: "accept_queue",
+        name: name::ACCEPT_QUEUE,
         summary: "connections wait until the server accepts them",
         classes: accept_queue::CLASSES,
         evaluator: driven::<AcceptQueue>,
@@ -135,7 +143,7 @@ pub static SIGNALS: &[Signal] = &[
         ..USUAL
     },
     Signal {
-        name: "listen_overflow",
+        name: name::LISTEN_OVERFLOW,
         summary: "a listener's queue is full, and the kernel drops who comes next",
         classes: listen_overflow::CLASSES,
         evaluator: driven::<ListenOverflow>,
@@ -191,7 +199,7 @@ pub static SIGNALS: &[Signal] = &[
         ..USUAL
     },
     Signal {
-        name: "fds_exhausted",
+        name: name::FDS_EXHAUSTED,
         summary: "a process has no descriptor left for connections and files, or soon will not have",
         classes: fds_exhausted::CLASSES,
         evaluator: driven::<FdsExhausted>,
@@ -301,7 +309,7 @@ mod tests {
 
     #[test]
     fn classes_that_others_refer_to_are_listed() {
-        assert!(row("fds_exhausted").classes.contains(&class::FDS_NONE_LEFT));
+        assert!(row(name::FDS_EXHAUSTED).classes.contains(&class::FDS_NONE_LEFT));
     }
 
     fn row(name: &str) -> &'static Signal {

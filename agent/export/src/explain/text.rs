@@ -229,7 +229,7 @@ fn incidents(out: &mut impl Write, picture: &Picture<'_>) -> io::Result<()> {
     more(out, incidents.len(), "incidents")?;
     for pending in pending.iter().take(MOST) {
         let held = pending.held.map(|held| format!(", held back: {held}")).unwrap_or_default();
-        writeln!(out, "{}", cut(&format!("  may be one soon: {} {}{held}", pending.signal, pending.unit), WIDTH))?;
+        writeln!(out, "{}", cut(&format!("  pending: {} {}{held}", pending.signal, pending.subject), WIDTH))?;
     }
     more(out, pending.len(), "pending")?;
     picture.unjudged().map_or(Ok(()), |why| writeln!(out, "  {why}"))

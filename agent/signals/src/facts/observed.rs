@@ -147,7 +147,7 @@ mod tests {
             let facts = Facts::of(at, &snapshot, EdgeFacts::of(&snapshot), &latency, (Rules::ALL, Learning::USUAL));
             let changes = self.observed.changes(&facts);
             self.engine.close_window();
-            changes.iter().map(|change| change.said(monotonic_ns)).collect()
+            changes.iter().map(|change| change.description(monotonic_ns)).collect()
         }
 
         fn listening(&mut self, ports: &[u16]) {

@@ -1,78 +1,81 @@
-//! One signal of one unit: from verdicts on windows to an alarm that does not flap.
+//! The alarm of one signal and subject: a state machine from verdicts on windows to a state that does not flap.
 //!
 //! ```text
-//!          a window raises           k of the last n raise, nothing holds it
+//!          a window raises           k of the last n raise, not held back
 //!   OK ───────────────────▶ PENDING ────────────────────────────────────────▶ FIRING
 //!   ▲ ▲ ◀── none of n does ────┘                                              │   ▲
 //!   │ │                                          a window is below the clear line   │ one is not
 //!   │ └───────────── m in a row are, 15 s after it fired ──────────────  RESOLVING ◀┘───┘
 //! ```
 //!
-//! A window without enough data counts neither way: it is none of the n and none of the m. But it holds nothing up for
-//! ever: what was raised is forgotten when no window could be judged for 30 s, and an alarm is over, as `WentSilent` and
-//! not as `Cleared`, when none could be for 60 s.
+//! A window without enough data is neither one of the n nor one of the m. Such windows do not hold a state for ever: without
+//! a window that can be judged a pending alarm is dropped after 30 s, and a firing one ends after 60 s, as `WentSilent`
+//! and not as `Cleared`.
 
 use crate::incident::severity::Level;
 
-/// The least that an alarm fires: shorter is noise to who reads it.
+/// Least time that an alarm fires. A choice: three windows, which is what `Rule::USUAL` takes to clear.
 pub(crate) const MIN_FIRING_NS: u64 = 15_000_000_000;
-/// A raise this soon after the end goes on with the old incident.
+/// An alarm that raises within this time after its end continues the old incident, with its id and without another
+/// notification. A choice: a minute covers faults that come and go with a retry or a health check every 10 to 30 s.
 pub(crate) const REMEMBERED_NS: u64 = 60_000_000_000;
-/// Raises are forgotten when no window could be judged for so long.
+/// Without a window that can be judged for this long, earlier raises are dropped. A choice: six windows.
 pub(crate) const STALE_NS: u64 = 30_000_000_000;
-/// And an alarm is over.
+/// And a firing alarm ends. A choice: twice as long, so that a service that a fault silences for a while stays one incident.
 pub(crate) const SILENT_NS: u64 = 60_000_000_000;
-/// What happens around it (a restart) can hold an alarm back for so long: a process that restarts for ever is no excuse.
+/// Longest time that changes such as restarts hold an alarm back. A choice: five minutes; a process that restarts in a loop
+/// must not hide its own fault.
 pub(crate) const MAX_HELD_NS: u64 = 300_000_000_000;
 
-/// How many windows it takes.
+/// How many windows an alarm takes to fire and to clear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// It fires when `raise.0` of the last `raise.1` windows raise (at most `Rule::MAX_WINDOWS`).
+    /// k of n: it fires when `raise.0` of the last `raise.1` windows raise. At most `Rule::MAX_WINDOWS`.
     pub raise: (u8, u8),
-    /// It is over when so many in a row are below the clear line.
+    /// m: it ends when this many windows in a row are below the clear line.
     pub clear: u8,
 }
 
 impl Rule {
-    /// As far back as an alarm remembers.
+    /// Windows that an alarm remembers: two bits each in a `u32`.
     pub const MAX_WINDOWS: u8 = 16;
-    /// What signals start from: two of three windows, three to clear.
+    /// Two of three windows to fire, three to clear. A choice: one bad window is often noise, and with two the lab's 95th
+    /// percentile of the time to detect is 14.5 s, within its target of 15 s (docs/lab.md).
     pub const USUAL: Self = Self { raise: (2, 3), clear: 3 };
 
-    /// The rule within what can be remembered: at least 1 of 1.
+    /// k, n and m within `MAX_WINDOWS`, and at least 1.
     fn bounded(self) -> (u32, u32, u8) {
         let n = self.raise.1.clamp(1, Self::MAX_WINDOWS);
         (u32::from(self.raise.0.clamp(1, n)), u32::from(n), self.clear.max(1))
     }
 }
 
-/// What one window says.
+/// The verdict of one window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Above the raise line, and how bad.
+    /// Above the raise line, at this level.
     Raise(Level),
-    /// The same, and proof enough by itself: as good as k windows that raise.
+    /// The same, and sufficient by itself: counts as k windows that raise.
     Proven(Level),
-    /// Between the lines.
+    /// Between the raise and the clear line.
     Between,
     /// Below the clear line.
     Clear,
-    /// Too little to tell.
+    /// Too little data.
     NoData,
 }
 
-/// Where an alarm stands.
+/// State of an alarm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Nothing is wrong.
+    /// No fault.
     #[default]
     Ok,
-    /// Something may be: not often enough yet, or held back.
+    /// Raised, but not often enough yet, or held back by a change.
     Pending,
-    /// It is.
+    /// A fault.
     Firing,
-    /// It was, and the last windows are below the clear line.
+    /// Still an incident, with the last windows below the clear line.
     Resolving,
 }
 
@@ -87,45 +90,45 @@ impl State {
         }
     }
 
-    /// Whether what is normal may be learned from this: what an alarm is about is not.
+    /// Whether a baseline may learn from this window: only while there is no alarm.
     pub fn is_normal(self) -> bool {
         self == Self::Ok
     }
 }
 
-/// How an alarm came to its end.
+/// How an alarm ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// Below the clear line for long enough.
     Cleared,
-    /// There has been nothing to judge: not known to be well.
+    /// No data to judge for `SILENT_NS`: not known to be healthy.
     WentSilent,
 }
 
-/// What a window has changed that others should hear of.
+/// The change of state that a window brings, where it matters outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transition {
     /// Nothing.
     None,
-    /// It fires. `again`: the old incident goes on.
+    /// It fires. `again`: the old incident continues.
     Fired {
-        /// The last one ended less than `REMEMBERED_NS` before.
+        /// The last incident ended at most `REMEMBERED_NS` before the first raise.
         again: bool,
     },
-    /// It goes on firing, better or worse than before.
+    /// It keeps firing, at another level.
     Level {
-        /// How bad it was.
+        /// The level before.
         from: Level,
     },
-    /// It is over.
+    /// It ended.
     Resolved(Ended),
 }
 
-/// The state machine. An alarm that is OK and remembers nothing need not be kept.
+/// The state machine. An idle alarm (`is_idle`) can be dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Alarm {
     state: State,
-    /// Two bits a window, latest lowest: 0 for one that did not raise, else 1 + its level.
+    /// Two bits a window, newest lowest: 0 if it did not raise, else 1 + its level.
     windows: u32,
     clear_run: u8,
     level: Option<Level>,
@@ -137,22 +140,22 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// Where it stands.
+    /// Its state.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// How bad it is; none unless it fires.
+    /// The level while it fires or resolves.
     pub fn level(&self) -> Option<Level> {
         self.level
     }
 
-    /// Since when something may be wrong.
+    /// The first raise, monotonic nanoseconds.
     pub fn pending_since_ns(&self) -> u64 {
         self.pending_ns
     }
 
-    /// Nothing is lost when it is forgotten.
+    /// Whether dropping it changes nothing: OK, without raises, and with no incident to continue.
     pub fn is_idle(&self, now_ns: u64) -> bool {
         self.state == State::Ok && self.windows == 0 && !self.remembers(now_ns)
     }
@@ -161,7 +164,7 @@ impl Alarm {
         self.ended_ns.is_some_and(|ended_ns| now_ns.saturating_sub(ended_ns) <= REMEMBERED_NS)
     }
 
-    /// Takes a window's verdict. `held`: what happens around the unit explains it, for now.
+    /// Takes a window's verdict. `held`: a recent change of a service of the subject explains a raise.
     pub fn judge(&mut self, rule: Rule, now_ns: u64, verdict: Verdict, held: bool) -> Transition {
         let unjudged_ns = now_ns.saturating_sub(self.judged_ns);
         let firing = matches!(self.state, State::Firing | State::Resolving);
@@ -200,7 +203,7 @@ impl Alarm {
             self.pending_ns = now_ns;
         }
         let held = held && now_ns.saturating_sub(self.pending_ns) < MAX_HELD_NS;
-        // It fires on a window that raises, which has the evidence.
+        // Only a window that raises has the evidence for a report.
         let raises = matches!(verdict, Verdict::Raise(_) | Verdict::Proven(_));
         let (Some(level), true, false) = (self.reached(k, n), raises, held) else {
             return Transition::None;
@@ -228,7 +231,7 @@ impl Alarm {
         self.clear_run = 0;
         self.state = State::Firing;
         let Some(from) = self.level else { return Transition::None };
-        // Worse when k of n are; better only when none of n is as bad, and no page without a window that raises.
+        // It rises when k of n windows are as bad, and falls only when none of n is. A page needs a window that raises.
         let best = self.worst(n).unwrap_or(from.min(Level::Warn));
         let kept = from.min(best);
         let level = self.reached(k, n).map_or(kept, |level| level.max(kept));

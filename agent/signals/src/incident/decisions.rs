@@ -1,4 +1,4 @@
-//! What windows come to: what happened to incidents, who is told, what waits and what was lost.
+//! The results of a window: events, notifications, alarms that do not fire yet, and counts of what was lost.
 
 use crate::{
     incident::{alarm::Ended, notify::Notification, severity::Level},
@@ -6,64 +6,64 @@ use crate::{
     subject::Subject,
 };
 
-/// What has become of an incident.
+/// What happened to an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Happened {
     /// It began.
     Raised,
-    /// It is back, less than a minute after its end: still the same.
+    /// It is back within a minute after its end, with the same id.
     Continued,
-    /// It is worse or better than before.
+    /// Its level rose or fell.
     Level {
-        /// How bad it was.
+        /// The level before.
         from: Level,
     },
-    /// It is over.
+    /// It ended.
     Resolved(Ended),
 }
 
-/// An incident changed.
+/// A change of an incident.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// How.
+    /// What happened.
     pub happened: Happened,
-    /// What is said of it.
+    /// The incident after it.
     pub alert: Alert,
 }
 
-/// What a window came to.
+/// The results of a window.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decisions {
-    /// For who looks.
+    /// Every change of an incident.
     pub events: Vec<Event>,
-    /// For who is to be told.
+    /// Incidents to notify of, within the limits.
     pub notifications: Vec<Notification>,
 }
 
-/// An alarm that does not fire yet.
+/// An alarm that has raised and does not fire yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pending<'a> {
-    /// Of this signal.
+    /// The signal's name.
     pub signal: &'static str,
-    /// About this.
-    pub unit: &'a Subject,
-    /// Since when, monotonic nanoseconds.
+    /// What it is about.
+    pub subject: &'a Subject,
+    /// The first raise, monotonic nanoseconds.
     pub since_ns: u64,
-    /// What holds it back, in words.
+    /// The change that holds it back, in words; `None` if it has not raised often enough.
     pub held: Option<&'a str>,
 }
 
-/// What was lost.
+/// Counts of what was lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
-    /// Raises that found no room for an alarm.
+    /// Raises beyond `MAX_ALARMS`.
     pub alarms_over_limit: u64,
-    /// Alarms that fired and found no room for an incident.
+    /// Alarms that fired beyond `MAX_INCIDENTS`.
     pub incidents_over_limit: u64,
-    /// Reports that did not say all that they must, by `Defect`.
+    /// Reports that were incomplete, by `Defect`.
     pub rejected: [u64; Defect::ALL.len()],
-    /// Incidents that nobody was notified of when they should have been.
+    /// Notifications that the host's limit delayed.
     pub rolled_up: u64,
-    /// Changes that found no room.
+    /// Changes dropped because too many services changed.
     pub changes_over_limit: u64,
 }

@@ -1,24 +1,24 @@
-//! Who reads alerts can read only so many: who is notified of what, and when.
+//! The limit on notifications of a host: people stop reading alerts of which there are too many.
 
 use std::collections::VecDeque;
 
 use crate::report::alert::Alert;
 
-/// The limits are for spans of this length.
+/// The limits hold for any span of this length. A choice.
 pub(crate) const SPAN_NS: u64 = 600_000_000_000;
-/// Notifications of a host in such a span. Of one incident: one.
+/// Notifications of a host in a span. A choice: five in ten minutes can be read. An incident has at most one in a span.
 pub(crate) const MAX_A_SPAN: usize = 5;
 
-/// What somebody is to be told.
+/// An incident to notify of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notification {
-    /// Of this.
+    /// The incident.
     pub alert: Alert,
-    /// Incidents that nobody was told of since the last notification, because there were too many.
+    /// Incidents that the limit has withheld since the last notification.
     pub rolled_up: u64,
 }
 
-/// Keeps to the host's limit.
+/// Enforces the host's limit.
 #[derive(Clone, Debug, Default)]
 pub struct Limiter {
     sent_ns: VecDeque<u64>,
@@ -27,7 +27,7 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// Whether one more may go out; if so it has. Says how many others did not.
+    /// Sends one more if the limit allows: the number withheld since the last one, else `None`.
     pub fn send(&mut self, now_ns: u64) -> Option<u64> {
         while self.sent_ns.front().is_some_and(|at_ns| !within(*at_ns, now_ns)) {
             self.sent_ns.pop_front();
@@ -39,19 +39,19 @@ impl Limiter {
         Some(std::mem::take(&mut self.rolled_up))
     }
 
-    /// One did not go out.
+    /// Counts one that was withheld.
     pub fn roll_up(&mut self) {
         self.rolled_up += 1;
         self.rolled_up_total += 1;
     }
 
-    /// All that did not go out.
+    /// All that were withheld.
     pub fn rolled_up_in_all(&self) -> u64 {
         self.rolled_up_total
     }
 }
 
-/// Whether a time is within a span of now. One that is to come, by a clock that went back, is.
+/// Whether a time is within a span before now. A time after now, from a clock that went back, is.
 pub(crate) fn within(at_ns: u64, now_ns: u64) -> bool {
     now_ns.saturating_sub(at_ns) < SPAN_NS
 }
@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(limiter.send(5), None);
         limiter.roll_up();
         assert_eq!(limiter.send(SPAN_NS - 1), None);
-        assert_eq!(limiter.send(SPAN_NS), Some(1), "and says what did not go out");
+        assert_eq!(limiter.send(SPAN_NS), Some(1), "and has the number withheld");
         assert_eq!((limiter.send(SPAN_NS), limiter.rolled_up_in_all()), (None, 1));
     }
 

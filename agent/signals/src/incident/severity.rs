@@ -1,9 +1,9 @@
-//! How bad, and the two keys without which nobody is woken.
+//! Severity, and the two keys without which an incident is not a page.
 
-/// How bad, in order.
+/// Severity without its proof, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Level {
-    /// For who looks: nobody is notified.
+    /// Shown, not notified of.
     Info,
     /// A ticket.
     Warn,
@@ -22,14 +22,14 @@ impl Level {
     }
 }
 
-/// The first key: something that can be full, or fail, is.
+/// The first key: what is full or fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Resource {
     /// Work waits in a queue.
     Queue,
-    /// All connections of a pool are taken.
+    /// All connections of a pool are in use.
     Pool,
-    /// A limit of kernel, cgroup or server is reached.
+    /// A limit of the kernel, a cgroup or a server is reached.
     Limit,
     /// Operations fail.
     Errors,
@@ -47,14 +47,14 @@ impl Resource {
     }
 }
 
-/// The second key: somebody is hurt by it.
+/// The second key: how callers are affected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Callers wait longer than normal.
     LatencyUp,
     /// Callers give up.
     Abandoned,
-    /// Callers are turned away.
+    /// Callers are refused.
     Refused,
     /// Fewer calls succeed than normal.
     GoodputDown,
@@ -72,19 +72,19 @@ impl Effect {
     }
 }
 
-/// Both keys: what a page cannot be made without.
+/// Both keys: the proof that a page needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TwoKeys {
     /// What is full, or fails.
     pub resource: Resource,
-    /// Who is hurt.
+    /// How callers are affected.
     pub effect: Effect,
 }
 
-/// How bad an incident is. `Critical` holds its proof, so that it cannot be said without one.
+/// Severity of an incident. `Critical` holds its proof and cannot be made without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Severity {
-    /// For who looks.
+    /// Shown, not notified of.
     Info,
     /// A ticket.
     Warn,
@@ -93,7 +93,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// As bad as `wanted`, as far as the keys allow.
+    /// The level wanted; `Critical` without both keys is `Warn`.
     pub fn of(wanted: Level, resource: Option<Resource>, effect: Option<Effect>) -> Self {
         match (wanted, resource, effect) {
             (Level::Critical, Some(resource), Some(effect)) => Self::Critical(TwoKeys { resource, effect }),
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(Severity::of(Level::Critical, resource, None), Severity::Warn);
         assert_eq!(Severity::of(Level::Critical, None, effect), Severity::Warn);
         assert_eq!(Severity::of(Level::Critical, resource, effect).level(), Level::Critical);
-        assert_eq!(Severity::of(Level::Warn, resource, effect), Severity::Warn, "keys make nothing worse");
+        assert_eq!(Severity::of(Level::Warn, resource, effect), Severity::Warn, "keys alone raise no level");
         assert_eq!(Severity::of(Level::Info, resource, effect), Severity::Info);
     }
 }

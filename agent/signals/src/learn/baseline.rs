@@ -1,31 +1,32 @@
-//! What is normal for one value of one unit: the median of its logarithm over the last windows, and how far it strays.
+//! The baseline of one value of one subject: median and MAD (median absolute deviation) of its logarithm over the last windows.
 //!
-//! A fault must not teach itself as normal. So nothing is learned while the value's alarm is pending or fires, outliers
-//! move neither median nor MAD, and what is held for normal rises by 2% a minute at most, whatever is measured. It falls
-//! as fast as the median does: what got better may not get worse again unnoticed.
+//! A fault must not become the baseline. So nothing is learned while the value's alarm is pending or fires, outliers move
+//! neither median nor MAD, and the baseline rises by at most 2% a minute, whatever is measured. It falls as fast as the
+//! median: a value that has improved is compared with its improved self.
 
 use std::collections::VecDeque;
 
-/// Windows remembered at most: an hour of ten-second ones.
+/// Most windows remembered: 30 minutes of five-second ones. A choice, made for windows of ten seconds and an hour; signals
+/// ask for fewer (`Baseline::over`), 60 mostly.
 pub(crate) const WINDOWS: usize = 360;
-/// What is normal may rise by this much in a minute.
+/// Most that a baseline rises in a minute. A choice: what doubles in less than 35 minutes is not learned as normal.
 const RISE_PER_MINUTE: f64 = 1.02;
 const MINUTE_NS: u64 = 60_000_000_000;
-/// Nothing strays by less than 5%: a value that never moved would make an event of each last digit.
+/// Least sigma of the logarithm: 5% of the value. A choice: without it any change of a constant value would be significant.
 const LEAST_SIGMA: f64 = 0.05;
-/// Of normally distributed values the standard deviation is 1.4826 MADs.
+/// Standard deviations in a MAD of a normal distribution: 1 / quantile(3/4) (Rousseeuw and Croux 1993).
 const SIGMAS_A_MAD: f64 = 1.4826;
-/// The median is looked at again after so many windows: it costs some microseconds, and moves slowly.
-const RECKON_EVERY: u8 = 6;
+/// Windows between two computations of the median, which takes microseconds and moves slowly. A choice.
+const COMPUTE_EVERY: u8 = 6;
 
-/// What it takes for something to be known as normal.
+/// What it takes for a baseline to be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Learning {
-    /// Watched for so long.
+    /// Time since the first value.
     pub age_ns: u64,
-    /// So many events.
+    /// Events in the values taken.
     pub events: u64,
-    /// `Rules::normal`. Without, nothing is normal: next to it everything is too much, and only fixed lines are left.
+    /// `Rules::normal`. If false, every baseline is next to zero, so that only fixed thresholds are left.
     pub compares: bool,
 }
 
@@ -36,12 +37,13 @@ impl Default for Learning {
 }
 
 impl Learning {
-    /// Ten minutes and 500 events.
+    /// Ten minutes and 500 events. A choice: shorter learns from one phase of a periodic job; of 500 events five
+    /// lie above the 99th percentile.
     pub const USUAL: Self = Self { age_ns: 10 * MINUTE_NS, events: 500, compares: true };
-    /// However short: fewer are no sample.
+    /// Least number of events however short the time: what `MIN_EVENTS` asks of a share.
     const LEAST_EVENTS: u64 = 20;
 
-    /// Learning for `age_ns` (`--learn`), from as many events in proportion. Longer asks for no more events than usual.
+    /// Learning for `age_ns` (`--learn`), from proportionally many events, and at most 500.
     pub fn of(age_ns: u64) -> Self {
         let part = (age_ns as f64 / Self::USUAL.age_ns as f64).min(1.0);
         let events = ((Self::USUAL.events as f64 * part) as u64).max(Self::LEAST_EVENTS);
@@ -49,43 +51,43 @@ impl Learning {
     }
 }
 
-/// What is normal, once it is known.
+/// A known baseline.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Normal {
     /// The normal value.
     pub value: f64,
-    /// How far its logarithm strays.
+    /// Standard deviation of its logarithm, estimated from the MAD.
     pub sigma: f64,
 }
 
 impl Normal {
-    /// As good as nothing; ratios to it are numbers still.
+    /// Next to zero, with finite ratios to it.
     const NOTHING: Self = Self { value: 1e-9, sigma: LEAST_SIGMA };
 
-    /// How many sigmas above normal; none of a value without a logarithm.
+    /// Sigmas above normal; `None` for a value without a logarithm.
     pub fn z(self, value: f64) -> Option<f64> {
         Some((logarithm(value)? - self.value.ln()) / self.sigma)
     }
 
-    /// How many times the normal value.
+    /// Ratio to the normal value.
     pub fn times(self, value: f64) -> f64 {
         value / self.value
     }
 }
 
-/// The baseline of one value. Memory: 80 bytes, and two a window.
+/// The baseline of one value. Takes 80 bytes, and two for each window.
 #[derive(Clone, Debug)]
 pub struct Baseline {
     depth: u16,
     /// Logarithms in steps of a thousandth, oldest first.
     windows: VecDeque<u16>,
-    /// Windows until the median is looked at again.
-    until_reckoned: u8,
+    /// Windows until the median is computed again.
+    until_computed: u8,
     since_ns: Option<u64>,
     events: u64,
-    /// Of the logarithm: what is held for normal, and its sigma. Single precision is a millionth.
+    /// Baseline and sigma of the logarithm. Single precision is a millionth.
     normal: Option<(f32, f32)>,
-    /// When it was last allowed to rise.
+    /// When a rise was last allowed.
     rose_ns: u64,
 }
 
@@ -96,12 +98,12 @@ impl Default for Baseline {
 }
 
 impl Baseline {
-    /// Over the last so many windows, of at most `WINDOWS`.
+    /// Over this many windows, at most `WINDOWS`.
     pub fn over(windows: usize) -> Self {
         Self {
             depth: windows.clamp(1, WINDOWS) as u16,
             windows: VecDeque::new(),
-            until_reckoned: 0,
+            until_computed: 0,
             since_ns: None,
             events: 0,
             normal: None,
@@ -109,12 +111,12 @@ impl Baseline {
         }
     }
 
-    /// Takes a window's value, made of so many events. `frozen`: its alarm is not OK, nothing is learned. True if the
+    /// Takes a window's value, made of `events` events. `frozen`: its alarm is not OK, so nothing is learned. True if the
     /// value was taken.
     pub fn take(&mut self, now_ns: u64, value: f64, events: u64, frozen: bool) -> bool {
         let since_ns = *self.since_ns.get_or_insert(now_ns);
         if frozen {
-            // Time that was not learned from earns no right to rise.
+            // Time without learning allows no rise.
             self.rose_ns = now_ns;
             return false;
         }
@@ -124,14 +126,14 @@ impl Baseline {
         }
         self.windows.push_back(stored(x));
         self.events = self.events.saturating_add(events);
-        if self.until_reckoned == 0 || self.windows.len() < usize::from(RECKON_EVERY) {
-            self.reckon(now_ns.max(since_ns));
+        if self.until_computed == 0 || self.windows.len() < usize::from(COMPUTE_EVERY) {
+            self.compute(now_ns.max(since_ns));
         }
-        self.until_reckoned = self.until_reckoned.checked_sub(1).unwrap_or(RECKON_EVERY - 1);
+        self.until_computed = self.until_computed.checked_sub(1).unwrap_or(COMPUTE_EVERY - 1);
         true
     }
 
-    /// What is normal; none before enough is learned.
+    /// The baseline; `None` before enough is learned.
     pub fn normal(&self, now_ns: u64, learning: Learning) -> Option<Normal> {
         if !learning.compares {
             return Some(Normal::NOTHING);
@@ -142,7 +144,7 @@ impl Baseline {
         Some(Normal { value: f64::from(value).exp(), sigma: f64::from(sigma) })
     }
 
-    fn reckon(&mut self, now_ns: u64) {
+    fn compute(&mut self, now_ns: u64) {
         let mut sorted = [0u16; WINDOWS];
         let n = self.windows.len().min(WINDOWS);
         let sorted = &mut sorted[..n];
@@ -159,7 +161,7 @@ impl Baseline {
         let value = match self.normal {
             None => median,
             Some((before, _)) => {
-                // A minute at most: an edge that was silent for an hour has not earned an hour's rise.
+                // A minute at most: an hour without values must not allow the rise of an hour.
                 let minutes = now_ns.saturating_sub(self.rose_ns).min(MINUTE_NS) as f64 / MINUTE_NS as f64;
                 median.min(f64::from(before) + RISE_PER_MINUTE.ln() * minutes)
             }
@@ -169,17 +171,17 @@ impl Baseline {
     }
 }
 
-/// Steps to one of the logarithm: a thousandth is 0.1% of the value.
+/// Stored steps in one of the natural logarithm: a step is 0.1% of the value, far below `LEAST_SIGMA`.
 const STEPS: f64 = 1000.0;
-/// What is stored as 0: 2^-30, a nanosecond in seconds.
+/// The logarithm stored as 0: of 2^-30, a nanosecond in seconds.
 const LEAST: f64 = -20.8;
 
-/// None of what has no logarithm.
+/// `None` for values without a finite logarithm.
 fn logarithm(value: f64) -> Option<f64> {
     (value.is_finite() && value > 0.0).then(|| value.ln())
 }
 
-/// Casts keep within the type's bounds: a nanosecond to 1e19.
+/// The cast saturates: from 1e-9 to 2e19.
 fn stored(x: f64) -> u16 {
     ((x - LEAST) * STEPS).round() as u16
 }
@@ -188,7 +190,7 @@ fn restored(x: u16) -> f64 {
     f64::from(x) / STEPS + LEAST
 }
 
-/// The lower of the two in the middle; leaves the slice in another order.
+/// The lower of the two middle values; reorders the slice.
 fn median(values: &mut [u16]) -> Option<u16> {
     let middle = values.len().checked_sub(1)? / 2;
     Some(*values.select_nth_unstable(middle).1)

@@ -1,50 +1,52 @@
-//! When something bounded will be used up: Holt's linear trend (double exponential smoothing) of what is used.
+//! Time to exhaustion of a bounded resource: Holt's linear trend (double exponential smoothing) of its use.
 
-/// Samples come at this distance; others are weighed as if they did.
+/// The time that `ALPHA` and `BETA` are for; a sample after another time is weighted accordingly. Windows come every 5 s.
 pub(crate) const SAMPLE_NS: u64 = 10_000_000_000;
-/// Weight of a new sample in the level.
+/// Weight of a new sample in the level: half of a step is taken over in 19 s. A choice.
 const ALPHA: f64 = 0.3;
-/// And in the trend.
+/// Weight of the level's new slope in the trend: half is taken over in 135 s. A choice: slow enough for noise to average out,
+/// fast enough for a leak that fills its limit within minutes.
 const BETA: f64 = 0.05;
-/// A pause this long says that nobody looked: what was known is too old.
+/// After a pause longer than this the forecast starts anew: a choice, a minute.
 const PAUSE_NS: u64 = 6 * SAMPLE_NS;
-/// A trend below so many of its standard errors is noise.
+/// Least trend, in its standard errors: three sigma, one in 740 of pure noise, which `IN_A_ROW` makes rarer. A choice.
 const SIGNIFICANT: f64 = 3.0;
-/// Below this share of the limit nothing is near.
+/// Least share of the limit in use. A choice: below it there is time, and start-up looks like a trend.
 const NEAR: f64 = 0.6;
-/// Nor in more than an hour.
+/// Most time to exhaustion: an hour. A choice: what a person on call can still prevent.
 const SOON_S: f64 = 3600.0;
-/// And it must have been so for so many samples in a row.
+/// Samples in a row for which all of this must hold: half a minute of windows. A choice.
 const IN_A_ROW: u8 = 6;
 
-/// The level and the trend of something used.
+/// Level and trend of the use of a resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Forecast {
     last_ns: Option<u64>,
     level: f64,
-    /// A second.
+    /// Per second.
     trend: f64,
-    /// Mean square of what the prediction was wrong by.
+    /// Smoothed square of the prediction error.
     error: f64,
-    /// Samples since it was begun.
+    /// Samples since the start.
     samples: u32,
+    /// Samples in a row for which exhaustion was near.
     soon: u8,
 }
 
-/// What lies ahead.
+/// A forecast of exhaustion.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Exhaustion {
-    /// Seconds until the limit is reached; 0 when it is.
+    /// Seconds until the limit is reached; 0 if it is.
     pub in_s: f64,
-    /// Used of the limit.
+    /// Share of the limit in use.
     pub used: f64,
-    /// It is near, soon, the trend is no noise, and has been so for six samples.
+    /// 60% are in use, exhaustion is less than an hour away and the trend is significant, in each of the last six samples.
     pub is_due: bool,
 }
 
 impl Forecast {
-    /// Takes how much is used of how much, and says when the rest will be: none when it will not, or when too little is
-    /// known. Samples that are no numbers, or no later than the last, are not taken.
+    /// Takes a sample of use and limit. `None` when the limit will not be reached, or for the first two samples. Samples that
+    /// are not finite, or not later than the last, are ignored.
     pub fn take(&mut self, now_ns: u64, used: f64, limit: f64) -> Option<Exhaustion> {
         let is_number = used.is_finite() && limit.is_finite() && limit > 0.0;
         if !is_number || self.last_ns.is_some_and(|last_ns| now_ns <= last_ns) {
@@ -68,7 +70,7 @@ impl Forecast {
 
     fn smooth(&mut self, dt_ns: u64, used: f64) {
         let dt = dt_ns as f64 / 1e9;
-        // A sample weighs by the time it stands for, so that twice as many teach no faster.
+        // Weighted by time, so that twice as many samples adapt no faster.
         let periods = dt_ns as f64 / SAMPLE_NS as f64;
         let (alpha, beta) = (1.0 - (1.0 - ALPHA).powf(periods), 1.0 - (1.0 - BETA).powf(periods));
         self.samples = self.samples.saturating_add(1);
@@ -79,10 +81,10 @@ impl Forecast {
         }
         let before = self.level;
         let predicted = before + self.trend * dt;
-        let wrong = used - predicted;
-        self.level = finite(predicted + alpha * wrong);
+        let error = used - predicted;
+        self.level = finite(predicted + alpha * error);
         self.trend = finite(beta * (self.level - before) / dt + (1.0 - beta) * self.trend);
-        self.error = finite(self.error + alpha * (wrong * wrong - self.error));
+        self.error = finite(self.error + alpha * (error * error - self.error));
     }
 
     fn time_to(&self, limit: f64) -> Option<f64> {
@@ -93,8 +95,8 @@ impl Forecast {
         (self.trend > 0.0 && in_s.is_finite()).then_some(in_s)
     }
 
-    /// The trend of pure noise of variance v has variance v * 2b^2 / (a * (4 - 2a - b)) a sample, b being alpha * beta
-    /// (Kalata's tracking index, for a filter of constant gains).
+    /// Under pure noise of variance v the trend has variance v * 2b^2 / (a * (4 - 2a - b)) a sample, with a = alpha and
+    /// b = alpha * beta (Kalata 1984, for filters of constant gain).
     fn is_significant(&self) -> bool {
         let gain = ALPHA * BETA;
         let of_noise = 2.0 * gain * gain / (ALPHA * (4.0 - 2.0 * ALPHA - gain));
@@ -103,7 +105,7 @@ impl Forecast {
     }
 }
 
-/// What overflows is not known.
+/// 0 for what overflows.
 fn finite(x: f64) -> f64 {
     if x.is_finite() { x } else { 0.0 }
 }
@@ -116,27 +118,27 @@ mod tests {
 
     fn fed(used: impl IntoIterator<Item = f64>, limit: f64) -> (Forecast, Vec<Option<Exhaustion>>) {
         let mut forecast = Forecast::default();
-        let said = (1..).zip(used).map(|(i, used)| forecast.take(i * SAMPLE_NS, used, limit)).collect();
-        (forecast, said)
+        let forecasts = (1..).zip(used).map(|(i, used)| forecast.take(i * SAMPLE_NS, used, limit)).collect();
+        (forecast, forecasts)
     }
 
     #[test]
-    fn a_leak_is_told_in_time() {
+    fn a_leak_is_forecast_in_time() {
         // One a second of 1,024, from 500 on.
-        let (_, said) = fed((0..50).map(|i| 500.0 + 10.0 * f64::from(i)), 1024.0);
-        let last = said[40].expect("a trend");
+        let (_, forecasts) = fed((0..50).map(|i| 500.0 + 10.0 * f64::from(i)), 1024.0);
+        let last = forecasts[40].expect("a trend");
         assert!((last.in_s - (1024.0 - 900.0)).abs() < 5.0, "{last:?}");
-        let due = said.iter().position(|e| e.is_some_and(|e| e.is_due));
+        let due = forecasts.iter().position(|e| e.is_some_and(|e| e.is_due));
         // 60% is reached at sample 12; six in a row.
-        assert_eq!(due, Some(17), "{said:?}");
+        assert_eq!(due, Some(17), "{forecasts:?}");
     }
 
     #[test]
-    fn a_leak_that_begins_after_a_quiet_hour_is_told_too() {
+    fn a_leak_that_begins_after_a_quiet_hour_is_forecast_too() {
         let used = |i: u32| 600.0 + f64::from(i % 3) + 10.0 * f64::from(i.saturating_sub(360));
-        let (_, said) = fed((0..400).map(used), 1024.0);
-        assert!(said[..360].iter().flatten().all(|e| !e.is_due), "noise");
-        let due = said.iter().position(|e| e.is_some_and(|e| e.is_due)).expect("due");
+        let (_, forecasts) = fed((0..400).map(used), 1024.0);
+        assert!(forecasts[..360].iter().flatten().all(|e| !e.is_due), "noise");
+        let due = forecasts.iter().position(|e| e.is_some_and(|e| e.is_due)).expect("due");
         assert!((361..385).contains(&due), "{due}");
     }
 
@@ -147,35 +149,35 @@ mod tests {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             700.0 + f64::from(state >> 16) / 327.68 - 100.0
         });
-        let (_, said) = fed(noisy, 1024.0);
-        let soon = said.iter().flatten().filter(|e| e.in_s < SOON_S).count();
-        let due = said.iter().flatten().filter(|e| e.is_due).count();
+        let (_, forecasts) = fed(noisy, 1024.0);
+        let soon = forecasts.iter().flatten().filter(|e| e.in_s < SOON_S).count();
+        let due = forecasts.iter().flatten().filter(|e| e.is_due).count();
         assert!(soon > 200 && due < 40, "soon {soon} times, due {due} times");
     }
 
     #[test]
-    fn what_stays_far_or_falls_is_not_due() {
-        let (_, said) = fed((0..100).map(|i| f64::from(i) * 0.5), 1024.0);
-        assert!(said.iter().flatten().all(|e| !e.is_due), "5% is far");
-        let (_, said) = fed((0..100).map(|i| 900.0 - f64::from(i)), 1024.0);
-        assert!(said.iter().all(Option::is_none), "{:?}", said.last());
+    fn low_or_falling_use_is_not_due() {
+        let (_, forecasts) = fed((0..100).map(|i| f64::from(i) * 0.5), 1024.0);
+        assert!(forecasts.iter().flatten().all(|e| !e.is_due), "5% is far");
+        let (_, forecasts) = fed((0..100).map(|i| 900.0 - f64::from(i)), 1024.0);
+        assert!(forecasts.iter().all(Option::is_none), "{:?}", forecasts.last());
     }
 
     #[test]
-    fn what_is_full_is_exhausted_now() {
-        let (_, said) = fed([10.0, 10.0, 10.0], 10.0);
-        assert_eq!(said[2].map(|e| (e.in_s, e.used)), Some((0.0, 1.0)));
+    fn full_is_exhausted_now() {
+        let (_, forecasts) = fed([10.0, 10.0, 10.0], 10.0);
+        assert_eq!(forecasts[2].map(|e| (e.in_s, e.used)), Some((0.0, 1.0)));
     }
 
     #[test]
-    fn a_pause_begins_anew() {
+    fn a_pause_starts_anew() {
         let (mut forecast, _) = fed((0..50).map(|i| 500.0 + 10.0 * f64::from(i)), 1024.0);
         assert_eq!(forecast.take(1000 * SAMPLE_NS, 990.0, 1024.0), None);
         assert_eq!(forecast.samples, 1);
     }
 
     #[test]
-    fn twice_as_many_samples_teach_no_faster() {
+    fn twice_as_many_samples_adapt_no_faster() {
         let step = |i: u64| if i < 100 { 500.0 } else { 700.0 };
         let mut at = [Forecast::default(), Forecast::default()];
         for i in 1..=400u64 {

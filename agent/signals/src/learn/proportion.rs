@@ -1,32 +1,32 @@
-//! Shares of events, and how much of a share is luck.
+//! Shares of events and their confidence intervals.
 
-/// Below this many events a share says nothing.
+/// Least number of events for a share. A choice: of 20 events without a hit, the share may still be 16% (95% confidence).
 pub const MIN_EVENTS: u64 = 20;
-/// Two-sided 95%.
+/// Standard normal quantile of a two-sided interval of 95%.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// So many of so many.
+/// Hits of a number of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Proportion {
-    /// Of them.
+    /// Events that count.
     pub hits: u64,
-    /// All.
+    /// All events.
     pub events: u64,
 }
 
 impl Proportion {
-    /// More hits than events, as from two counters that were not read in one instant, are all of them.
+    /// Hits beyond the number of events, as from two counters not read at the same instant, are cut off.
     pub fn new(hits: u64, events: u64) -> Self {
         Self { hits: hits.min(events), events }
     }
 
-    /// The plain share; 0 of nothing.
+    /// The share itself; 0 if there are no events.
     pub fn share(self) -> f64 {
         self.hits as f64 / self.events.max(1) as f64
     }
 
-    /// With 95% confidence the true share is in here (Wilson's score interval: right for few events and for shares near 0
-    /// and 1, where the textbook's interval has no width). Anything, of no events.
+    /// The 95% confidence interval of the share: Wilson's score interval (1927), which holds for few events and for shares
+    /// near 0 and 1, where the normal approximation has no width. 0 to 1 if there are no events.
     pub fn wilson(self) -> (f64, f64) {
         if self.events == 0 {
             return (0.0, 1.0);
@@ -35,23 +35,23 @@ impl Proportion {
         let spread = Z * Z / n;
         let middle = (p + spread / 2.0) / (1.0 + spread);
         let half = (Z / (1.0 + spread)) * (p * (1.0 - p) / n + spread / (4.0 * n)).sqrt();
-        // Rounding must not make a hit of none, or spare one of all.
+        // Rounding must not move the ends off 0 and 1.
         let low = if self.hits == 0 { 0.0 } else { (middle - half).clamp(0.0, p) };
         let high = if self.hits == self.events { 1.0 } else { (middle + half).clamp(p, 1.0) };
         (low, high)
     }
 
-    /// The least that the share is with 95% confidence.
+    /// Lower end of the interval.
     pub fn low(self) -> f64 {
         self.wilson().0
     }
 
-    /// The most.
+    /// Upper end of the interval.
     pub fn high(self) -> f64 {
         self.wilson().1
     }
 
-    /// Itself, if there is enough to speak of a share at all.
+    /// Itself, if it has at least `MIN_EVENTS` events.
     pub fn gated(self) -> Option<Self> {
         (self.events >= MIN_EVENTS).then_some(self)
     }
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn too_few_are_no_share() {
+    fn too_few_events_are_no_share() {
         assert_eq!(Proportion::new(19, 19).gated(), None);
         assert!(Proportion::new(0, 20).gated().is_some());
     }

@@ -1,4 +1,4 @@
-//! What is said of an incident: the report, who it is about, and how it stands.
+//! The alert of an incident: its report, subject and state, as text and as a document.
 
 use std::fmt::Write as _;
 
@@ -12,12 +12,12 @@ use crate::{
     subject::Subject,
 };
 
-/// Characters of text that an alert may have: a page on a telephone, a dozen lines of a terminal.
+/// Most characters of an alert's text. A choice: one screen of a phone, a dozen lines of a terminal.
 pub const MAX_TEXT: usize = 900;
-/// Room for what may be said of it later: that it resolves, that it is critical.
+/// Kept free for what may be added later: ` (resolving)`, and `CRITICAL` in place of `INFO`.
 const LATER: usize = 20;
 
-/// An alert that says all that it must. There is no other way to one than `Alert::new`.
+/// A complete alert, which only `Alert::new` makes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
     unix_ns: u64,
@@ -25,39 +25,39 @@ pub struct Alert {
     signal: &'static str,
     severity: Severity,
     state: State,
-    unit: Subject,
+    subject: Subject,
     during: Option<String>,
     caused_by: Option<String>,
     report: Report,
 }
 
-/// When, what, how bad: what an alert has besides its report.
+/// What an alert has besides its report.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Heading {
     /// Nanoseconds since 1970.
     pub unix_ns: u64,
-    /// The incident's.
+    /// The incident's id.
     pub id: String,
     /// The signal's name.
     pub signal: &'static str,
-    /// With its proof, if it is critical.
+    /// Severity, with its proof if critical.
     pub severity: Severity,
-    /// How the incident stands.
+    /// State of the incident.
     pub state: State,
-    /// Who it is about.
-    pub unit: Subject,
-    /// What has happened around it, in words.
+    /// What it is about.
+    pub subject: Subject,
+    /// A recent change of a service of the subject, in words.
     pub during: Option<String>,
 }
 
 impl Alert {
-    /// An alert.
+    /// Makes an alert.
     ///
     /// # Errors
-    /// When its text is longer than `MAX_TEXT`, or may come to be.
+    /// `TooLong` when what its text must say is longer than `MAX_TEXT`, or may become so: shorten the phrases.
     pub fn new(heading: Heading, report: Report) -> Result<Self, Defect> {
-        let Heading { unix_ns, id, signal, severity, state, unit, during } = heading;
-        let alert = Self { unix_ns, id, signal, severity, state, unit, during, caused_by: None, report };
+        let Heading { unix_ns, id, signal, severity, state, subject, during } = heading;
+        let alert = Self { unix_ns, id, signal, severity, state, subject, during, caused_by: None, report };
         if alert.text().chars().count() > MAX_TEXT - LATER { Err(Defect::TooLong) } else { Ok(alert) }
     }
 
@@ -66,38 +66,38 @@ impl Alert {
         &self.id
     }
 
-    /// The same for every incident of this signal and unit: the id without its time.
+    /// The same for every incident of this signal and subject: the id without its time.
     pub fn dedupe_key(&self) -> &str {
         self.id.rsplit_once('-').map_or(&self.id, |(key, _)| key)
     }
 
-    /// How bad, with its proof.
+    /// Severity, with its proof.
     pub fn severity(&self) -> Severity {
         self.severity
     }
 
-    /// Who it is about.
-    pub fn unit(&self) -> &Subject {
-        &self.unit
+    /// What it is about.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
     }
 
-    /// Which of the signal's kinds it is.
+    /// The class of the report, which may change from window to window.
     pub(crate) fn class(&self) -> Option<&'static str> {
         self.report.class
     }
 
-    /// The incident that this one comes from, by its id.
+    /// Id of the incident that is the root cause of this one.
     pub fn caused_by(&self) -> Option<&str> {
         self.caused_by.as_deref()
     }
 
-    /// It comes from another one, or no more.
-    pub(crate) fn because_of(&mut self, id: Option<String>) {
+    /// Sets the root cause; `None` if there is none.
+    pub(crate) fn set_caused_by(&mut self, id: Option<String>) {
         self.caused_by = id;
     }
 
-    /// The same later on.
-    pub(crate) fn stands(&mut self, unix_ns: u64, state: State, severity: Severity) {
+    /// Sets what changes without a new report.
+    pub(crate) fn set_status(&mut self, unix_ns: u64, state: State, severity: Severity) {
         self.unix_ns = unix_ns;
         self.state = state;
         self.severity = severity;
@@ -105,7 +105,7 @@ impl Alert {
 
     /// The fields of the document.
     pub fn document(&self) -> Document<'_> {
-        let Self { unix_ns, id, signal, severity, state, unit, during, caused_by, report } = self;
+        let Self { unix_ns, id, signal, severity, state, subject, during, caused_by, report } = self;
         let Report { class, what, place, why, evidence, origin, ruled_out, confidence } = report;
         let why = match during {
             Some(during) => format!("{why}; {during}"),
@@ -118,8 +118,8 @@ impl Alert {
             severity: severity.level().name(),
             state: state.name(),
             class: *class,
-            client: unit.client(),
-            server: unit.callee(),
+            client: subject.client(),
+            server: subject.callee(),
             what: what.as_str(),
             r#where: place.as_str(),
             why,
@@ -131,21 +131,21 @@ impl Alert {
         }
     }
 
-    /// The same for a terminal, of at most `MAX_TEXT` characters: all that an alert must say, and of the rest what fits. The
-    /// document has all of it.
+    /// The alert for a terminal, seven lines and at most `MAX_TEXT` characters: the required parts, and of the rest what
+    /// fits. The document has everything.
     pub fn text(&self) -> String {
-        let Self { id, signal, severity, state, unit, during, caused_by, report, unix_ns: _ } = self;
+        let Self { id, signal, severity, state, subject, during, caused_by, report, unix_ns: _ } = self;
         let Report { class, what, place, why, evidence, origin, ruled_out, confidence } = report;
         let percent = |c: &Confidence| format!("{:.0}%", c.value() * 100.0);
         let mut lines = [
-            format!("{} {signal} {unit}", severity.level().name().to_uppercase()),
+            format!("{} {signal} {subject}", severity.level().name().to_uppercase()),
             format!("  What: {what}"),
             format!("  Look: {place}"),
-            format!("  Why it matters: {why}"),
-            format!("  Evidence: {}", said(evidence.iter().take(3), ", ")),
-            format!("  Not: {}", said(ruled_out.iter().take(1), "; ")),
+            format!("  Impact: {why}"),
+            format!("  Evidence: {}", joined(evidence.iter().take(3), ", ")),
+            format!("  Ruled out: {}", joined(ruled_out.iter().take(1), "; ")),
             format!(
-                "  Origin: {} ({}); sure: {}; id {id}",
+                "  Origin: {} ({}); confidence: {}; id {id}",
                 origin.node,
                 percent(&origin.confidence),
                 percent(confidence)
@@ -155,10 +155,10 @@ impl Alert {
             let _ = write!(lines[0], " ({})", state.name());
         }
         let length = |text: &str| text.chars().count() + 1;
-        let mut room = (MAX_TEXT - LATER).saturating_sub(lines.iter().map(|line| length(line)).sum());
+        let mut left = (MAX_TEXT - LATER).saturating_sub(lines.iter().map(|line| length(line)).sum());
         let mut more = |line: usize, text: String| {
-            if let Some(left) = room.checked_sub(length(&text)) {
-                room = left;
+            if let Some(rest) = left.checked_sub(length(&text)) {
+                left = rest;
                 lines[line].push_str(&text);
             }
         };
@@ -174,16 +174,16 @@ impl Alert {
     }
 }
 
-fn said<T: std::fmt::Display>(items: impl Iterator<Item = T>, separator: &str) -> String {
+fn joined<T: std::fmt::Display>(items: impl Iterator<Item = T>, separator: &str) -> String {
     items.map(|item| item.to_string()).collect::<Vec<_>>().join(separator)
 }
 
-/// An alert's fields by their names in JSON, in order. Exporters write them as they are.
+/// An alert's fields by their names in JSON, in order. Exporters write them unchanged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document<'a> {
     /// Nanoseconds since 1970.
     pub ts: u64,
-    /// The incident's id: the same for as long as it goes on.
+    /// The incident's id: the same while it lasts.
     pub id: &'a str,
     /// The signal's name.
     pub signal: &'static str,
@@ -191,44 +191,44 @@ pub struct Document<'a> {
     pub severity: &'static str,
     /// `ok`, `firing` or `resolving`.
     pub state: &'static str,
-    /// Which of the signal's kinds it is.
+    /// The class within the signal.
     pub class: Option<&'static str>,
-    /// Who calls.
+    /// The caller.
     pub client: Option<String>,
-    /// Who is called, or who it is about.
+    /// The callee, or the server or process that it is about.
     pub server: Option<String>,
-    /// How much of what, against what is normal.
+    /// How much of what, compared with its baseline.
     pub what: &'a str,
-    /// Where to look.
+    /// Where to look: a place and a command.
     pub r#where: &'a str,
-    /// What it costs.
+    /// The impact, and a recent change.
     pub why: String,
     /// Three or more numbers.
     pub evidence: Vec<Item>,
-    /// Where it is thought to come from.
+    /// The suspected origin.
     pub origin: Suspect<'a>,
-    /// One thing or more that it is not.
+    /// Causes ruled out, at least one.
     pub ruled_out: Vec<&'a str>,
-    /// How sure: 0 to 1.
+    /// Confidence in the report: 0 to 1.
     pub confidence: f64,
-    /// The id of the incident that this one comes from.
+    /// Id of the incident that is the root cause of this one.
     pub caused_by: Option<&'a str>,
 }
 
 /// A piece of evidence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
-    /// How much.
+    /// The value.
     pub value: f64,
-    /// Of what.
+    /// Its unit of measure.
     pub unit: &'static str,
-    /// What is normal.
+    /// What it is compared with, in the same unit.
     pub baseline: Option<f64>,
-    /// Length of the window that it is of.
+    /// Length of its window, seconds.
     pub window_s: f64,
-    /// Events that it is of.
+    /// Number of events in it.
     pub n: u64,
 }
 
@@ -245,12 +245,12 @@ impl Item {
     }
 }
 
-/// An origin.
+/// A suspected origin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Suspect<'a> {
     /// A service, process or edge.
     pub node: &'a str,
-    /// How sure: 0 to 1.
+    /// Confidence: 0 to 1.
     pub confidence: f64,
 }
 

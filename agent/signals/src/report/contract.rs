@@ -1,8 +1,10 @@
-//! What an alert must say, as types that cannot be made without it.
+//! The required parts of an alert, as types that cannot be made without their contents.
 //!
-//! "Error rate increased" says neither how much, nor against what, nor where to look, nor whom it hurts. None of it can be
-//! left out here: `What` is made of a piece of evidence with its baseline, `Where` of a place and a command, `Why` of a
-//! number, and `Report` of all of them, three pieces of evidence, an origin and something ruled out.
+//! "Error rate increased" lacks the amount, the baseline, the place to look and the impact. Here none can be left out: `What` is
+//! made of evidence with a baseline, `Where` of a place and a command, `Why` of a number, and `Report` of all of them,
+//! three pieces of evidence, an origin and a cause ruled out.
+//!
+//! The limits on the lengths of phrases are choices: with them the text of a typical alert fits into `alert::MAX_TEXT`.
 
 use std::{fmt, net::SocketAddr};
 
@@ -12,24 +14,24 @@ use crate::report::{
 };
 use weir_engine::{Owner, Process, Service, Short};
 
-/// Why something cannot be said.
+/// Why a part of an alert is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Defect {
-    /// A value that is NaN, infinite, or of nothing.
+    /// A value that is NaN or infinite.
     NotANumber,
     /// A number without a unit.
     NoUnit,
-    /// Words without a letter.
+    /// A phrase without a letter.
     NoWords,
-    /// Words beyond what fits.
+    /// A phrase that is too long.
     TooManyWords,
-    /// A value of no events, or in no time.
+    /// A value of no events, or of a window without length.
     NoSample,
-    /// What is said to be abnormal is compared with nothing.
+    /// A value without a baseline where one is required.
     NoBaseline,
-    /// The same evidence twice.
+    /// Two pieces of evidence with the same name.
     SameEvidence,
-    /// More than a terminal takes (`alert::MAX_TEXT`).
+    /// A text longer than `alert::MAX_TEXT`.
     TooLong,
 }
 
@@ -46,22 +48,23 @@ impl Defect {
         Self::TooLong,
     ];
 
-    /// As a phrase.
+    /// The reason, as a phrase.
     pub fn reason(self) -> &'static str {
         match self {
-            Self::NotANumber => "a value is no number",
+            Self::NotANumber => "a value is not finite",
             Self::NoUnit => "a number has no unit",
-            Self::NoWords => "words are missing",
+            Self::NoWords => "a phrase is missing",
             Self::TooManyWords => "a phrase is too long",
             Self::NoSample => "a value is of no events or no time",
-            Self::NoBaseline => "nothing says what is normal",
+            Self::NoBaseline => "a baseline is missing",
             Self::SameEvidence => "the same evidence twice",
             Self::TooLong => "the text is too long",
         }
     }
 }
 
-/// Words with a letter in them, on one line, no longer than fits.
+/// A phrase of at most `max` characters with a letter in it. Control characters are replaced: names come from processes and
+/// must not drive a terminal.
 pub(crate) fn words(text: &str, max: usize) -> Result<String, Defect> {
     let text: String = text.trim().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if !text.chars().any(char::is_alphabetic) {
@@ -77,7 +80,7 @@ macro_rules! texts {
         pub struct $name(String);
 
         impl $name {
-            /// As it is read.
+            /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -92,13 +95,13 @@ macro_rules! texts {
 }
 
 texts! {
-    /// What is the matter: how much, of what, against what is normal.
+    /// What is wrong: how much, of what, compared with which baseline.
     What
     /// Where to look, and with which command.
     Where
-    /// What it costs those who depend on it.
+    /// The impact on callers.
     Why
-    /// What it is not, and how that is known.
+    /// A cause ruled out, with the number that rules it out.
     RuledOut
 }
 
@@ -106,7 +109,7 @@ impl What {
     /// "100% of connects fail: refused (50 in 5 s, normal 0%)".
     ///
     /// # Errors
-    /// When there are no words, too many, or nothing to compare with.
+    /// When the phrase is empty or too long, or the evidence has no baseline.
     pub fn new(measured: &Evidence, phrase: &str) -> Result<Self, Defect> {
         let phrase = words(phrase, 100)?;
         let compared = measured.compared().ok_or(Defect::NoBaseline)?;
@@ -115,33 +118,33 @@ impl What {
     }
 }
 
-/// Something that can be looked at.
+/// Where to look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// An address and port.
     Address(SocketAddr),
-    /// A process of this host.
+    /// A process on this host.
     Process {
         /// Its name.
         name: String,
         /// Its id.
         pid: u32,
     },
-    /// A service whose processes and addresses are not known (any more).
+    /// A service of which no process or address is known.
     Service(Service),
-    /// A file of the kernel's, or of a cgroup.
+    /// A file of the kernel or of a cgroup.
     File(String),
 }
 
 impl Place {
-    /// A process of which weir knows the program.
+    /// A process whose program is known.
     pub fn of(process: &Process) -> Self {
         Self::Process { name: process.name().to_owned(), pid: process.pid }
     }
 }
 
 impl From<&Owner> for Place {
-    /// A process of which no more is known than the name of its first thread.
+    /// A process of which only the name of its first thread is known.
     fn from(owner: &Owner) -> Self {
         Self::Process { name: owner.comm.to_string(), pid: owner.pid }
     }
@@ -162,7 +165,7 @@ impl Where {
     /// "what listens at 10.0.0.2:6379: ss -ltnp 'sport = :6379'".
     ///
     /// # Errors
-    /// When phrase or command are missing or too long.
+    /// When the phrase or the command is empty or too long.
     pub fn new(phrase: &str, place: &Place, command: &str) -> Result<Self, Defect> {
         Ok(Self(format!("{} {place}: {}", words(phrase, 60)?, words(command, 60)?)))
     }
@@ -172,31 +175,31 @@ impl Why {
     /// "10 calls/s of app are lost".
     ///
     /// # Errors
-    /// When there are no words, or too many.
+    /// When the phrase is empty or too long.
     pub fn new(cost: Quantity, phrase: &str) -> Result<Self, Defect> {
         Ok(Self(format!("{cost} {}", words(phrase, 130)?)))
     }
 }
 
 impl RuledOut {
-    /// "the network: 0 segments sent again".
+    /// "the network: 0 segments retransmitted".
     ///
     /// # Errors
-    /// When there are no words, or too many.
+    /// When the cause or the phrase is empty or too long.
     pub fn new(cause: &str, seen: Quantity, phrase: &str) -> Result<Self, Defect> {
         Ok(Self(format!("{}: {seen} {}", words(cause, 40)?, words(phrase, 60)?)))
     }
 }
 
-/// How sure: 0 to 1.
+/// Confidence, 0 to 1: a judgement of the signal's author by class, not a computed probability.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Confidence(f64);
 
 impl Confidence {
-    /// Kept within 0 and 1.
+    /// Clamped to 0 and 1.
     ///
     /// # Errors
-    /// When it is no number.
+    /// When it is NaN.
     pub fn new(value: f64) -> Result<Self, Defect> {
         if value.is_nan() { Err(Defect::NotANumber) } else { Ok(Self(value.clamp(0.0, 1.0))) }
     }
@@ -207,20 +210,20 @@ impl Confidence {
     }
 }
 
-/// Where it is thought to come from.
+/// The suspected origin of a fault.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Origin {
     /// A service, process or edge.
     pub node: String,
-    /// How sure.
+    /// Confidence in it.
     pub confidence: Confidence,
 }
 
 impl Origin {
-    /// A suspect.
+    /// A suspected origin.
     ///
     /// # Errors
-    /// When it has no name, or too long a one.
+    /// When its name is empty or too long.
     pub fn new(node: &impl fmt::Display, confidence: Confidence) -> Result<Self, Defect> {
         let node = node.to_string();
         // An address has no letter in it.

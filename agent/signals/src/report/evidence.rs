@@ -1,4 +1,4 @@
-//! Numbers that speak for an incident.
+//! Evidence: measured values with a name, a unit, a window and a baseline.
 
 use std::fmt;
 
@@ -7,14 +7,14 @@ use crate::report::{
     quantity::Quantity,
 };
 
-/// What a value is compared with.
+/// The baseline that a value is compared with.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Compared {
-    /// What this unit has been seen to do.
+    /// Learned for this subject.
     Learned(f64),
-    /// What any unit does that is well, where none was learned.
+    /// Expected of any healthy subject, where none was learned.
     Expected(f64),
-    /// The most that is well.
+    /// The most that is healthy.
     AtMost(f64),
 }
 
@@ -34,7 +34,7 @@ impl Compared {
     }
 }
 
-/// A number that speaks for an incident.
+/// A measured value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evidence {
     name: &'static str,
@@ -45,13 +45,13 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Characters of a name.
+    /// Most characters of a name. A choice, as in `contract`.
     const MAX_NAME: usize = 32;
 
-    /// A value of so many events in a window.
+    /// A value of `n` events in a window.
     ///
     /// # Errors
-    /// When value or baseline is no number, the name says nothing, or the value is of no events or no time.
+    /// When the value or the baseline is not finite, the name is empty or too long, or there are no events or no time.
     pub fn new(
         name: &'static str,
         quantity: Quantity,
@@ -69,32 +69,32 @@ impl Evidence {
         Ok(Self { name, quantity, baseline, window_ns, n })
     }
 
-    /// What it is called.
+    /// Its name.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// How much.
+    /// The value with its unit.
     pub fn quantity(&self) -> Quantity {
         self.quantity
     }
 
-    /// What is normal.
+    /// What it is compared with.
     pub fn baseline(&self) -> Option<Compared> {
         self.baseline
     }
 
-    /// Length of the window that it is of, seconds.
+    /// Length of its window, seconds.
     pub fn window_s(&self) -> f64 {
         self.window_ns as f64 / 1e9
     }
 
-    /// Events that it is of.
+    /// Number of events in it.
     pub fn n(&self) -> u64 {
         self.n
     }
 
-    /// "normal 0%", if that is known.
+    /// "normal 0%", if there is a baseline.
     pub(crate) fn compared(&self) -> Option<String> {
         let baseline = self.baseline?;
         let value = Quantity::new(baseline.value(), self.quantity.measure()).ok()?;

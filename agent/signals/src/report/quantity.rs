@@ -1,23 +1,23 @@
-//! A number and its unit, which never go separate ways.
+//! A number with its unit.
 
 use std::fmt;
 
 use crate::report::contract::Defect;
 
-/// What a number counts or measures.
+/// The unit of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Measure {
-    /// A part of a whole, 0 to 1; people read percent.
+    /// A part of a whole, 0 to 1; shown in percent.
     Ratio,
     /// A duration.
     Seconds,
     /// An amount of data.
     Bytes,
-    /// Times as much.
+    /// A ratio of two values: 2 is twice as much.
     Times,
-    /// So many of these: "connects".
+    /// A number of these: "connects".
     Count(&'static str),
-    /// So many of these each second: "calls/s".
+    /// These per second: "calls/s".
     Rate(&'static str),
 }
 
@@ -45,7 +45,7 @@ impl Quantity {
     /// A number with its unit.
     ///
     /// # Errors
-    /// When it is no number, or its unit has no name.
+    /// When it is not finite, or its unit has no name.
     pub fn new(value: f64, measure: Measure) -> Result<Self, Defect> {
         if !(value * 100.0).is_finite() {
             return Err(Defect::NotANumber);
@@ -61,7 +61,7 @@ impl Quantity {
         self.value
     }
 
-    /// What it measures.
+    /// Its unit.
     pub fn measure(self) -> Measure {
         self.measure
     }
@@ -83,7 +83,7 @@ impl fmt::Display for Quantity {
     }
 }
 
-/// In the largest unit that is not more than it; nothing is nothing of the first but in no smaller one.
+/// In the largest unit that is not above the value; 0 in the unit with scale 1.
 fn scaled(f: &mut fmt::Formatter<'_>, value: f64, units: &[(f64, &str)]) -> fmt::Result {
     let whole = units.iter().find(|(scale, _)| *scale == 1.0);
     let fitting = units.iter().find(|(scale, _)| value.abs() >= *scale).or(units.last());
@@ -91,7 +91,7 @@ fn scaled(f: &mut fmt::Formatter<'_>, value: f64, units: &[(f64, &str)]) -> fmt:
     write!(f, "{}{name}", Digits(value / scale))
 }
 
-/// Three digits, as far as they say something; a number too long to be read by its power of ten.
+/// Three significant digits; very large and very small numbers with an exponent.
 struct Digits(f64);
 
 impl fmt::Display for Digits {
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantities_are_read_by_people() {
+    fn quantities_are_readable() {
         for (value, measure, text) in [
             (0.98765, Measure::Ratio, "98.8%"),
             (1.0, Measure::Ratio, "100%"),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_no_quantity() {
+    fn a_quantity_is_finite_and_has_a_unit() {
         for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert_eq!(Quantity::new(value, Measure::Seconds), Err(Defect::NotANumber));
         }

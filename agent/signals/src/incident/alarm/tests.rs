@@ -6,18 +6,18 @@ const S: u64 = 1_000_000_000;
 const WARN: Verdict = Verdict::Raise(Level::Warn);
 const CRITICAL: Verdict = Verdict::Raise(Level::Critical);
 
-/// An alarm that is told a window every five seconds.
-struct Told {
+/// An alarm that gets a window every five seconds.
+struct Feed {
     alarm: Alarm,
     now_ns: u64,
     held: bool,
-    /// Seconds and what happened then.
-    heard: Vec<(u64, Transition)>,
+    /// Seconds since the start, and the transition.
+    transitions: Vec<(u64, Transition)>,
 }
 
-impl Told {
+impl Feed {
     fn new() -> Self {
-        Self { alarm: Alarm::default(), now_ns: 1000 * S, held: false, heard: Vec::new() }
+        Self { alarm: Alarm::default(), now_ns: 1000 * S, held: false, transitions: Vec::new() }
     }
 
     fn windows(&mut self, n: usize, verdict: Verdict) -> &mut Self {
@@ -25,7 +25,7 @@ impl Told {
             self.now_ns += 5 * S;
             let transition = self.alarm.judge(Rule::USUAL, self.now_ns, verdict, self.held);
             if transition != Transition::None {
-                self.heard.push((self.now_ns / S - 1000, transition));
+                self.transitions.push((self.now_ns / S - 1000, transition));
             }
         }
         self
@@ -34,32 +34,35 @@ impl Told {
 
 #[test]
 fn two_of_three_fire_and_three_clear_ones_end_it() {
-    let mut told = Told::new();
-    told.windows(1, WARN).windows(1, Verdict::Clear);
-    assert_eq!((told.alarm.state(), told.heard.len()), (State::Pending, 0));
-    told.windows(1, WARN);
-    assert_eq!(told.alarm.state(), State::Firing);
-    told.windows(2, Verdict::Clear);
-    assert_eq!(told.alarm.state(), State::Resolving);
-    told.windows(1, Verdict::Clear);
-    assert_eq!(told.heard, [(15, Transition::Fired { again: false }), (30, Transition::Resolved(Ended::Cleared))]);
+    let mut feed = Feed::new();
+    feed.windows(1, WARN).windows(1, Verdict::Clear);
+    assert_eq!((feed.alarm.state(), feed.transitions.len()), (State::Pending, 0));
+    feed.windows(1, WARN);
+    assert_eq!(feed.alarm.state(), State::Firing);
+    feed.windows(2, Verdict::Clear);
+    assert_eq!(feed.alarm.state(), State::Resolving);
+    feed.windows(1, Verdict::Clear);
+    assert_eq!(
+        feed.transitions,
+        [(15, Transition::Fired { again: false }), (30, Transition::Resolved(Ended::Cleared))]
+    );
 }
 
 #[test]
-fn one_window_alone_is_forgotten() {
-    let mut told = Told::new();
-    told.windows(1, CRITICAL).windows(3, Verdict::Between);
-    assert_eq!((told.alarm.state(), &told.heard[..]), (State::Ok, &[][..]));
-    assert!(told.alarm.is_idle(told.now_ns));
+fn one_window_alone_does_not_fire() {
+    let mut feed = Feed::new();
+    feed.windows(1, CRITICAL).windows(3, Verdict::Between);
+    assert_eq!((feed.alarm.state(), &feed.transitions[..]), (State::Ok, &[][..]));
+    assert!(feed.alarm.is_idle(feed.now_ns));
 }
 
 #[test]
 fn between_the_lines_neither_fires_nor_clears() {
-    let mut told = Told::new();
-    told.windows(100, Verdict::Between);
-    assert_eq!(told.alarm.state(), State::Ok);
-    told.windows(2, WARN).windows(2, Verdict::Clear).windows(100, Verdict::Between);
-    assert_eq!((told.alarm.state(), told.heard.len()), (State::Firing, 1), "hysteresis");
+    let mut feed = Feed::new();
+    feed.windows(100, Verdict::Between);
+    assert_eq!(feed.alarm.state(), State::Ok);
+    feed.windows(2, WARN).windows(2, Verdict::Clear).windows(100, Verdict::Between);
+    assert_eq!((feed.alarm.state(), feed.transitions.len()), (State::Firing, 1), "hysteresis");
 }
 
 #[test]
@@ -75,88 +78,93 @@ fn it_fires_for_fifteen_seconds_at_least() {
 
 #[test]
 fn windows_without_data_count_neither_way() {
-    let mut told = Told::new();
-    told.windows(1, WARN).windows(4, Verdict::NoData).windows(1, WARN);
-    assert_eq!(told.alarm.state(), State::Firing, "the two were the last two that could be judged");
-    told.windows(2, Verdict::Clear).windows(4, Verdict::NoData);
-    assert_eq!(told.alarm.state(), State::Resolving);
-    told.windows(1, Verdict::Clear);
-    assert_eq!(told.alarm.state(), State::Ok);
+    let mut feed = Feed::new();
+    feed.windows(1, WARN).windows(4, Verdict::NoData).windows(1, WARN);
+    assert_eq!(feed.alarm.state(), State::Firing, "the two were the last two that could be judged");
+    feed.windows(2, Verdict::Clear).windows(4, Verdict::NoData);
+    assert_eq!(feed.alarm.state(), State::Resolving);
+    feed.windows(1, Verdict::Clear);
+    assert_eq!(feed.alarm.state(), State::Ok);
 }
 
 #[test]
-fn no_data_freezes_nothing_for_ever() {
-    let mut told = Told::new();
-    told.windows(1, WARN).windows(5, Verdict::NoData);
-    assert_eq!(told.alarm.state(), State::Pending);
-    told.windows(1, Verdict::NoData);
-    assert_eq!(told.alarm.state(), State::Ok, "30 s without a window that could be judged");
-    told.windows(1, WARN);
-    assert_eq!(told.alarm.state(), State::Pending, "a raise of long ago is not one of the last three");
-    told.windows(1, WARN).windows(11, Verdict::NoData);
-    assert_eq!(told.alarm.state(), State::Firing);
-    told.windows(1, Verdict::NoData);
-    assert_eq!(told.heard.last(), Some(&(100 + 5, Transition::Resolved(Ended::WentSilent))), "{:?}", told.heard);
+fn without_data_a_state_ends() {
+    let mut feed = Feed::new();
+    feed.windows(1, WARN).windows(5, Verdict::NoData);
+    assert_eq!(feed.alarm.state(), State::Pending);
+    feed.windows(1, Verdict::NoData);
+    assert_eq!(feed.alarm.state(), State::Ok, "30 s without a window that could be judged");
+    feed.windows(1, WARN);
+    assert_eq!(feed.alarm.state(), State::Pending, "an old raise is not one of the last three");
+    feed.windows(1, WARN).windows(11, Verdict::NoData);
+    assert_eq!(feed.alarm.state(), State::Firing);
+    feed.windows(1, Verdict::NoData);
+    assert_eq!(
+        feed.transitions.last(),
+        Some(&(100 + 5, Transition::Resolved(Ended::WentSilent))),
+        "{:?}",
+        feed.transitions
+    );
 }
 
 #[test]
-fn a_raise_within_a_minute_goes_on_with_the_old_incident() {
+fn a_raise_within_a_minute_continues_the_old_incident() {
     for (gap, again) in [(11, true), (12, false)] {
-        let mut told = Told::new();
+        let mut feed = Feed::new();
         // The raise comes a window after the gap.
-        told.windows(2, WARN).windows(3, Verdict::Clear).windows(gap, Verdict::Clear).windows(2, WARN);
-        assert_eq!(told.heard.last().map(|(_, t)| *t), Some(Transition::Fired { again }), "after {gap} windows");
+        feed.windows(2, WARN).windows(3, Verdict::Clear).windows(gap, Verdict::Clear).windows(2, WARN);
+        assert_eq!(feed.transitions.last().map(|(_, t)| *t), Some(Transition::Fired { again }), "after {gap} windows");
     }
 }
 
 #[test]
-fn it_is_remembered_for_a_minute() {
-    let mut told = Told::new();
-    told.windows(2, WARN).windows(3, Verdict::Clear);
-    assert!(!told.alarm.is_idle(told.now_ns + 60 * S));
-    assert!(told.alarm.is_idle(told.now_ns + 61 * S));
+fn an_ended_alarm_is_kept_for_a_minute() {
+    let mut feed = Feed::new();
+    feed.windows(2, WARN).windows(3, Verdict::Clear);
+    assert!(!feed.alarm.is_idle(feed.now_ns + 60 * S));
+    assert!(feed.alarm.is_idle(feed.now_ns + 61 * S));
 }
 
 #[test]
 fn severity_rises_with_k_of_n_and_falls_when_none_of_n_is_as_bad() {
-    let mut told = Told::new();
-    told.windows(2, WARN).windows(3, Verdict::Between).windows(1, CRITICAL);
-    assert_eq!(told.alarm.level(), Some(Level::Warn), "one of three");
-    told.windows(1, CRITICAL);
-    assert_eq!(told.alarm.level(), Some(Level::Critical));
-    told.windows(2, WARN);
-    assert_eq!(told.alarm.level(), Some(Level::Critical), "one of the last three still was");
-    told.windows(1, WARN);
-    assert_eq!(told.alarm.level(), Some(Level::Warn));
-    told.windows(2, CRITICAL).windows(3, Verdict::Between);
-    assert_eq!(told.alarm.level(), Some(Level::Warn), "no page while nothing raises");
-    let levels: Vec<_> = told.heard[1..].iter().map(|(_, transition)| *transition).collect();
+    let mut feed = Feed::new();
+    feed.windows(2, WARN).windows(3, Verdict::Between).windows(1, CRITICAL);
+    assert_eq!(feed.alarm.level(), Some(Level::Warn), "one of three");
+    feed.windows(1, CRITICAL);
+    assert_eq!(feed.alarm.level(), Some(Level::Critical));
+    feed.windows(2, WARN);
+    assert_eq!(feed.alarm.level(), Some(Level::Critical), "one of the last three still was");
+    feed.windows(1, WARN);
+    assert_eq!(feed.alarm.level(), Some(Level::Warn));
+    feed.windows(2, CRITICAL).windows(3, Verdict::Between);
+    assert_eq!(feed.alarm.level(), Some(Level::Warn), "no page while nothing raises");
+    let levels: Vec<_> = feed.transitions[1..].iter().map(|(_, transition)| *transition).collect();
     let moved = |from| Transition::Level { from };
     assert_eq!(levels, [moved(Level::Warn), moved(Level::Critical), moved(Level::Warn), moved(Level::Critical)]);
 }
 
 #[test]
-fn what_is_held_stays_pending_but_not_for_ever() {
-    let mut told = Told::new();
-    told.held = true;
-    told.windows(60, CRITICAL);
-    assert_eq!((told.alarm.state(), told.heard.len()), (State::Pending, 0));
-    told.windows(1, CRITICAL);
-    assert_eq!(told.heard, [(305, Transition::Fired { again: false })], "after five minutes");
+fn a_change_holds_an_alarm_back_for_five_minutes_at_most() {
+    let mut feed = Feed::new();
+    feed.held = true;
+    feed.windows(60, CRITICAL);
+    assert_eq!((feed.alarm.state(), feed.transitions.len()), (State::Pending, 0));
+    feed.windows(1, CRITICAL);
+    assert_eq!(feed.transitions, [(305, Transition::Fired { again: false })], "after five minutes");
 }
 
 #[test]
-fn what_was_held_fires_when_it_is_let_go_and_still_raises() {
-    let mut told = Told::new();
-    told.held = true;
-    told.windows(5, WARN);
-    told.held = false;
-    assert_eq!(told.windows(1, Verdict::Between).alarm.state(), State::Pending, "no evidence in this window");
-    assert_eq!(told.windows(1, WARN).alarm.state(), State::Firing);
+fn after_a_change_it_fires_on_the_next_window_that_raises() {
+    let mut feed = Feed::new();
+    feed.held = true;
+    feed.windows(5, WARN);
+    feed.held = false;
+    assert_eq!(feed.windows(1, Verdict::Between).alarm.state(), State::Pending, "no evidence in this window");
+    assert_eq!(feed.windows(1, WARN).alarm.state(), State::Firing);
 }
 
 #[test]
-fn a_rule_beyond_the_memory_is_bounded() {
+fn rules_are_bounded() {
     let rule = Rule { raise: (255, 255), clear: 0 };
     let mut alarm = Alarm::default();
     let fired = (1..=20).find(|s| alarm.judge(rule, s * S, WARN, false) != Transition::None);
@@ -177,7 +185,7 @@ fn verdicts() -> impl Strategy<Value = Verdict> {
 }
 
 proptest! {
-    /// Against what the specification says, kept the long way.
+    /// Against the rule, applied to the whole history.
     #[test]
     fn it_never_fires_without_k_of_n(
         k in 1u8..5, more in 0u8..5, clear in 1u8..4, windows in prop::collection::vec((verdicts(), any::<bool>()), 0..200),
@@ -216,19 +224,19 @@ proptest! {
         }
     }
 
-    /// Whatever flaps faster than a minute is one incident.
+    /// What flaps faster than once a minute is one incident.
     #[test]
     fn a_flapping_input_is_one_incident(on in 2usize..20, off in 0usize..12, times in 2usize..10) {
-        let mut told = Told::new();
+        let mut feed = Feed::new();
         for _ in 0..times {
-            told.windows(on, WARN).windows(off, Verdict::Clear);
+            feed.windows(on, WARN).windows(off, Verdict::Clear);
         }
-        let new = told.heard.iter().filter(|(_, t)| *t == Transition::Fired { again: false }).count();
+        let new = feed.transitions.iter().filter(|(_, t)| *t == Transition::Fired { again: false }).count();
         prop_assert_eq!(new, 1);
     }
 
     #[test]
-    fn it_fires_at_least_fifteen_seconds_and_time_may_do_what_it_likes(
+    fn it_fires_for_fifteen_seconds_at_least_whatever_the_clock(
         windows in prop::collection::vec((any::<u64>(), 0u64..20, verdicts(), any::<bool>()), 0..200),
         wild in any::<bool>(),
     ) {

@@ -1,80 +1,185 @@
-//! Which incidents are only what others lead to: who reads the one needs no call for the other.
+//! Which incidents follow from others, so that a fault is one page and not one for each of its symptoms.
 //!
-//! A server without descriptors accepts nothing: its accept queue fills, the kernel drops who comes next, and requests hang
-//! in it. That is one incident and three consequences. A consequence says what it is `caused_by`, and is mere information;
-//! its cause is as bad as the worst of them. It stays a consequence for the minute in which an ended cause is remembered:
-//! what has piled up is not gone at once.
+//! A server without free descriptors accepts nothing: its accept queue fills, the kernel drops new SYNs, and requests hang.
+//! That is one incident and three consequences. The graph of what leads to what is a table of links between signals (`LINKS`);
+//! a link connects two incidents of the same service.
+//!
+//! - **Chains.** A cause may have a cause. `caused_by` names the root of the chain and not the nearest cause: the root is
+//!   the one incident that is notified of and the one to act on, so a reader gets there in one step, and all incidents
+//!   with the same `caused_by` are one fault. Internally each incident keeps its nearest cause (`Incident::nearest_cause`).
+//! - **Severity.** A consequence is `info`. The root is a page if any incident below it would be one by itself, with the keys
+//!   of that incident.
+//! - **Time.** A link holds as long as its cause is remembered, which is for a minute after its end: a queue that has filled
+//!   does not empty at once. When a root is forgotten, the incidents below it become roots.
+//! - **Cycles.** A link that would close a cycle is not made. New links are made for the newest incident first, so of
+//!   incidents that could each be the cause of the other, the one opened first is the root.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
-use super::{Incident, Signals};
+use super::{Entries, each_mut, entry::Entry};
 use crate::{
     incident::severity::{Level, TwoKeys},
     subject::Subject,
+    table::{class, name},
 };
 use weir_engine::Service;
 
-/// What leads to what, of one service. No consequence is a cause: there are no chains to follow.
-const LINKS: &[Link] = &[Link {
-    cause: "fds_exhausted",
-    // Only without any: what soon will be so leads to nothing yet.
-    class: Some("none left"),
-    effects: &["accept_queue", "listen_overflow", "hung_request"],
-}];
-
-struct Link {
+/// A signal, or one class of it, and the signals of the same service that follow from it.
+#[derive(Debug)]
+pub(super) struct Link {
     cause: &'static str,
-    /// Of this class alone.
+    /// `None`: all classes.
     class: Option<&'static str>,
     effects: &'static [&'static str],
 }
 
-struct Cause {
-    link: &'static Link,
-    service: Service,
-    id: String,
-    /// It does so now; else it has ended of late.
-    leads: bool,
+/// The product's links. They have no cycle, which a test checks.
+const LINKS: &[Link] = &[Link {
+    cause: name::FDS_EXHAUSTED,
+    // The classes `near` and `growing` have no effect yet.
+    class: Some(class::FDS_NONE_LEFT),
+    effects: &[name::ACCEPT_QUEUE, name::LISTEN_OVERFLOW, name::HUNG_REQUEST],
+}];
+
+/// The links by which incidents are connected.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Graph(&'static [Link]);
+
+impl Default for Graph {
+    fn default() -> Self {
+        Self(LINKS)
+    }
 }
 
-/// Finds the cause of each incident that has one, as things stand at the end of a window.
-pub(super) fn link(signals: &mut Signals) {
-    let causes: Vec<Cause> = LINKS.iter().flat_map(|link| causes(link, signals)).collect();
-    let mut hurt: BTreeMap<&str, TwoKeys> = BTreeMap::new();
-    for effect in LINKS.iter().flat_map(|link| link.effects) {
-        for (unit, entry) in signals.get_mut(effect).into_iter().flatten() {
-            let Some(level) = entry.alarm.level() else { continue };
+/// An incident of a signal that occurs in a link.
+struct Node<'a> {
+    signal: &'static str,
+    service: Option<&'a Service>,
+    id: &'a str,
+    class: Option<&'static str>,
+    opened_ns: u64,
+    is_firing: bool,
+    nearest_cause: Option<&'a str>,
+    /// Its own proof, if it would page.
+    page: Option<TwoKeys>,
+}
+
+/// What the links make of a node.
+#[derive(Clone, Default)]
+struct Linked {
+    nearest_cause: Option<String>,
+    root: Option<String>,
+    inherited_keys: Option<TwoKeys>,
+}
+
+impl Graph {
+    /// Finds the causes of all incidents as they are at the end of a window, and the severity that roots inherit.
+    pub(super) fn link(self, entries: &mut Entries) {
+        let nodes = self.nodes(entries);
+        let mut linked = self.resolve(&nodes).into_iter();
+        for (_, _, entry) in each_mut(entries).filter(|(signal, ..)| self.has(signal)) {
+            entry.inherited_keys = None;
             let Some(incident) = entry.incident.as_deref_mut() else { continue };
-            let found = causes.iter().find(|cause| incident.alert.caused_by() == Some(&cause.id));
-            let found = found.or_else(|| causes.iter().find(|cause| cause.explains(effect, unit)));
-            incident.alert.because_of(found.map(|cause| cause.id.clone()));
-            if let (Some(cause), Some(keys), Level::Critical) = (found, entry.keys, level) {
-                hurt.insert(&cause.id, keys);
+            // As many as there are nodes, in their order.
+            let Some(Linked { nearest_cause, root, inherited_keys }) = linked.next() else { continue };
+            entry.inherited_keys = inherited_keys;
+            if entry.alarm.level().is_some() {
+                incident.nearest_cause = nearest_cause;
+                incident.alert.set_caused_by(root);
             }
         }
     }
-    for link in LINKS {
-        for entry in signals.get_mut(link.cause).into_iter().flat_map(BTreeMap::values_mut) {
-            let id = entry.incident.as_deref().map(Incident::id);
-            entry.lent = id.and_then(|id| hurt.get(id).copied());
+
+    fn has(self, signal: &str) -> bool {
+        self.0.iter().any(|link| link.cause == signal || link.effects.contains(&signal))
+    }
+
+    fn nodes(self, entries: &Entries) -> Vec<Node<'_>> {
+        let entries = entries.iter().filter(|(signal, _)| self.has(signal));
+        let entries = entries.flat_map(|(signal, of)| of.iter().map(move |(subject, entry)| (*signal, subject, entry)));
+        entries.filter_map(|(signal, subject, entry)| Node::of(signal, subject, entry)).collect()
+    }
+
+    fn resolve(self, nodes: &[Node<'_>]) -> Vec<Linked> {
+        let causes = self.causes(nodes);
+        let id = |node: usize| nodes[node].id.to_owned();
+        let mut linked: Vec<Linked> = causes
+            .iter()
+            .enumerate()
+            .map(|(node, cause)| Linked {
+                nearest_cause: cause.map(id),
+                root: root(&causes, node).map(id),
+                inherited_keys: None,
+            })
+            .collect();
+        // In the order of the table: of several that would page, the last is what the root inherits.
+        for effect in self.0.iter().flat_map(|link| link.effects) {
+            for (node, Node { page, .. }) in nodes.iter().enumerate().filter(|(_, node)| node.signal == *effect) {
+                if let (Some(root), Some(keys)) = (root(&causes, node), page) {
+                    linked[root].inherited_keys = Some(*keys);
+                }
+            }
         }
+        linked
+    }
+
+    /// The nearest cause of each node.
+    fn causes(self, nodes: &[Node<'_>]) -> Vec<Option<usize>> {
+        let by_id: BTreeMap<&str, usize> = nodes.iter().enumerate().map(|(node, known)| (known.id, node)).collect();
+        let mut causes: Vec<Option<usize>> = nodes.iter().map(|node| by_id.get(node.nearest_cause?).copied()).collect();
+        let mut without: Vec<usize> =
+            (0..nodes.len()).filter(|node| causes[*node].is_none() && nodes[*node].is_firing).collect();
+        without.sort_by_key(|node| Reverse((nodes[*node].opened_ns, *node)));
+        for node in without {
+            causes[node] = self.candidates(nodes, node).find(|cause| !leads_to(&causes, *cause, node));
+        }
+        causes
+    }
+
+    /// What may be the cause of a node, in the order of the table, then of subjects.
+    fn candidates(self, nodes: &[Node<'_>], effect: usize) -> impl Iterator<Item = usize> {
+        let effect = &nodes[effect];
+        let links = self.0.iter().filter(|link| link.effects.contains(&effect.signal));
+        links.flat_map(move |link| (0..nodes.len()).filter(move |cause| link.connects(&nodes[*cause], effect)))
     }
 }
 
-fn causes(link: &'static Link, signals: &Signals) -> Vec<Cause> {
-    let units = signals.get(link.cause).into_iter().flatten();
-    let known = units.filter_map(|(unit, entry)| {
-        let (alert, service) = (&entry.incident.as_deref()?.alert, unit.about()?.clone());
-        let is_meant = link.class.is_none_or(|class| alert.class() == Some(class));
-        Some(Cause { link, service, id: alert.id().to_owned(), leads: is_meant && entry.alarm.level().is_some() })
-    });
-    known.collect()
+impl Link {
+    fn connects(&self, cause: &Node<'_>, effect: &Node<'_>) -> bool {
+        let is_cause = cause.signal == self.cause && self.class.is_none_or(|class| cause.class == Some(class));
+        is_cause && cause.is_firing && cause.service.is_some() && cause.service == effect.service
+    }
 }
 
-impl Cause {
-    fn explains(&self, effect: &str, unit: &Subject) -> bool {
-        self.leads && self.link.effects.contains(&effect) && unit.about() == Some(&self.service)
+impl<'a> Node<'a> {
+    fn of(signal: &'static str, subject: &'a Subject, entry: &'a Entry) -> Option<Self> {
+        let incident = entry.incident.as_deref()?;
+        let level = entry.alarm.level();
+        Some(Self {
+            signal,
+            service: subject.about(),
+            id: incident.alert.id(),
+            class: incident.alert.class(),
+            opened_ns: incident.opened_ns,
+            is_firing: level.is_some(),
+            nearest_cause: incident.nearest_cause.as_deref(),
+            page: entry.keys.filter(|_| level == Some(Level::Critical)),
+        })
     }
+}
+
+/// A node and everything that it follows from, nearest first. Ends because `causes` has no cycle.
+fn chain(causes: &[Option<usize>], from: usize) -> impl Iterator<Item = usize> {
+    std::iter::successors(Some(from), |node| causes[*node])
+}
+
+fn leads_to(causes: &[Option<usize>], from: usize, to: usize) -> bool {
+    chain(causes, from).any(|node| node == to)
+}
+
+/// What a node follows from in the end; none of a node without a cause.
+fn root(causes: &[Option<usize>], node: usize) -> Option<usize> {
+    chain(causes, node).skip(1).last()
 }
 
 #[cfg(test)]

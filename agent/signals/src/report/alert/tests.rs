@@ -30,28 +30,28 @@ fn evidence(name: &'static str, baseline: Option<f64>) -> Evidence {
 fn made(evidence: [Evidence; 3]) -> Result<Report, Defect> {
     let first = self::evidence("failing calls", Some(0.0));
     let place = Place::Address("10.0.0.2:6379".parse().expect("address"));
-    let sure = Confidence::new(0.9)?;
+    let confidence = Confidence::new(0.9)?;
     Report::new(
         Some("refused"),
         What::new(&first, "of calls fail")?,
         Where::new("what listens at", &place, "ss -ltnp")?,
         Why::new(quantity(10.0, Measure::Rate("calls/s")), "are lost")?,
         evidence,
-        Origin::new(&service("redis"), sure)?,
-        RuledOut::new("the network", quantity(0.0, Measure::Count("segments")), "sent again")?,
-        sure,
+        Origin::new(&service("redis"), confidence)?,
+        RuledOut::new("the network", quantity(0.0, Measure::Count("segments")), "retransmitted")?,
+        confidence,
     )
 }
 
-/// A report as good as any, for those who only need one.
+/// A complete report.
 pub(crate) fn report() -> Result<Report, Defect> {
     made([evidence("failing calls", Some(0.0)), evidence("refused", None), evidence("answered", None)])
 }
 
-fn heading(unit: Subject) -> Heading {
+fn heading(subject: Subject) -> Heading {
     let severity = Severity::of(Level::Critical, Some(Resource::Errors), Some(Effect::Refused));
     let (id, signal, state) = ("edge_errors-1".into(), "edge_errors", State::Firing);
-    Heading { unix_ns: 5, id, signal, severity, state, unit, during: None }
+    Heading { unix_ns: 5, id, signal, severity, state, subject, during: None }
 }
 
 fn edge() -> Subject {
@@ -59,21 +59,21 @@ fn edge() -> Subject {
 }
 
 #[test]
-fn the_text_says_it_all() {
+fn the_text_has_all_parts() {
     let during = Some("during start of redis, 12 s before".to_owned());
     let alert = Alert::new(Heading { during, ..heading(edge()) }, report().expect("report")).expect("alert");
     let expected = "CRITICAL edge_errors app -> redis:6379
   What: 50% of calls fail (50 in 5 s, normal 0%); keys: errors, refused; class: refused
   Look: what listens at 10.0.0.2:6379: ss -ltnp
-  Why it matters: 10 calls/s are lost; during start of redis, 12 s before
+  Impact: 10 calls/s are lost; during start of redis, 12 s before
   Evidence: failing calls 50% (normal 0%), refused 50%, answered 50%
-  Not: the network: 0 segments sent again
-  Origin: redis (90%); sure: 90%; id edge_errors-1";
+  Ruled out: the network: 0 segments retransmitted
+  Origin: redis (90%); confidence: 90%; id edge_errors-1";
     assert_eq!(alert.text(), expected);
 }
 
 #[test]
-fn the_document_says_the_same() {
+fn the_document_has_the_same() {
     let alert = Alert::new(heading(edge()), report().expect("report")).expect("alert");
     let document = alert.document();
     assert_eq!((document.client.as_deref(), document.server.as_deref()), (Some("app"), Some("redis:6379")));
@@ -85,7 +85,7 @@ fn the_document_says_the_same() {
 }
 
 #[test]
-fn three_pieces_of_evidence_are_three() {
+fn pieces_of_evidence_differ() {
     let twice = [evidence("refused", Some(0.0)), evidence("refused", None), evidence("answered", None)];
     assert_eq!(made(twice), Err(Defect::SameEvidence));
     let last = [evidence("answered", Some(0.0)), evidence("refused", None), evidence("answered", None)];
@@ -93,7 +93,7 @@ fn three_pieces_of_evidence_are_three() {
 }
 
 #[test]
-fn something_says_what_is_normal() {
+fn one_piece_of_evidence_has_a_baseline() {
     let none = [evidence("refused", None), evidence("failing", None), evidence("answered", None)];
     assert_eq!(made(none), Err(Defect::NoBaseline));
 }
@@ -116,18 +116,18 @@ fn what_does_not_fit_the_text_is_in_the_document() {
 fn too_long_is_refused() {
     let during = Some("x".repeat(MAX_TEXT));
     let without = Alert::new(Heading { during, ..heading(edge()) }, report().expect("report"));
-    assert!(without.is_ok_and(|alert| !alert.text().contains("xxx")), "what may be left out is");
+    assert!(without.is_ok_and(|alert| !alert.text().contains("xxx")), "optional parts are left out");
     let id = "x".repeat(MAX_TEXT);
     let long = Alert::new(Heading { id, ..heading(edge()) }, report().expect("report"));
     assert_eq!(long, Err(Defect::TooLong));
 }
 
 proptest! {
-    /// Names are whatever processes call themselves.
+    /// Processes choose their names.
     #[test]
     fn any_names_fit(client in ".{0,200}", server in ".{0,200}", pid in any::<u32>(), port in any::<Option<u16>>()) {
-        let unit = Subject::edge_of_process(service(&client), pid, service(&server), port);
-        let alert = Alert::new(heading(unit), report().expect("report"));
+        let subject = Subject::edge_of_process(service(&client), pid, service(&server), port);
+        let alert = Alert::new(heading(subject), report().expect("report"));
         let text = alert.map(|alert| alert.text()).expect("it fits");
         prop_assert!(text.lines().count() == 7 && !text.contains('\x1b'), "{text}");
     }

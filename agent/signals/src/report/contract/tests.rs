@@ -13,7 +13,7 @@ fn failing(baseline: Option<Compared>) -> Evidence {
 }
 
 #[test]
-fn what_says_how_much_of_what_against_what() {
+fn what_has_amount_phrase_and_baseline() {
     let what = What::new(&failing(Some(Compared::Learned(0.001))), "of calls fail: refused");
     assert_eq!(what.map(|w| w.to_string()), Ok("50% of calls fail: refused (50 in 5 s, normal 0.1%)".into()));
     let expected = What::new(&failing(Some(Compared::Expected(0.0))), "of calls fail");
@@ -21,12 +21,12 @@ fn what_says_how_much_of_what_against_what() {
 }
 
 #[test]
-fn what_is_compared_with_nothing_is_nothing() {
+fn what_needs_a_baseline() {
     assert_eq!(What::new(&failing(None), "of calls fail"), Err(Defect::NoBaseline));
 }
 
 #[test]
-fn evidence_is_a_finite_number_of_something_in_some_time() {
+fn evidence_is_finite_and_has_events_and_time() {
     let new = |name, baseline, window_ns, n| Evidence::new(name, ratio(0.5), baseline, window_ns, n).err();
     assert_eq!(new("share", None, WINDOW_NS, 0), Some(Defect::NoSample));
     assert_eq!(new("share", None, 0, 1), Some(Defect::NoSample));
@@ -36,7 +36,7 @@ fn evidence_is_a_finite_number_of_something_in_some_time() {
 }
 
 #[test]
-fn words_are_words_and_fit() {
+fn phrases_have_words_and_fit() {
     let evidence = failing(Some(Compared::Expected(0.0)));
     for (phrase, defect) in [("", Defect::NoWords), ("50 %", Defect::NoWords), (" \t ", Defect::NoWords)] {
         assert_eq!(What::new(&evidence, phrase), Err(defect), "{phrase:?}");
@@ -76,10 +76,10 @@ fn confidence_is_a_number_from_0_to_1() {
 
 #[test]
 fn an_origin_has_a_name() {
-    let sure = Confidence::new(0.9).expect("a number");
-    assert_eq!(Origin::new(&" ", sure), Err(Defect::NoWords));
-    assert_eq!(Origin::new(&"x".repeat(81), sure), Err(Defect::TooManyWords));
-    assert!(Origin::new(&"redis", sure).is_ok() && Origin::new(&"10.0.0.2", sure).is_ok());
+    let confidence = Confidence::new(0.9).expect("a number");
+    assert_eq!(Origin::new(&" ", confidence), Err(Defect::NoWords));
+    assert_eq!(Origin::new(&"x".repeat(81), confidence), Err(Defect::TooManyWords));
+    assert!(Origin::new(&"redis", confidence).is_ok() && Origin::new(&"10.0.0.2", confidence).is_ok());
 }
 
 #[test]
