@@ -106,7 +106,8 @@ pub fn summary(standing: &Standing) -> String {
 }
 
 fn document(standing: &Standing) -> Object {
-    let signals = SIGNALS.iter().map(|signal| Object::new().with("name", signal.name).with("says", signal.says).into());
+    let signals =
+        SIGNALS.iter().map(|signal| Object::new().with("name", signal.name).with("says", signal.summary).into());
     let incidents = standing.incidents.iter().map(|entry| object(&entry.event.alert.document()).into());
     let pending = standing.pending.iter().map(|pending| pending_of(pending).into());
     let lost = standing.losses().iter().fold(Object::new(), |object, (name, n)| object.with(name, *n));

@@ -13,6 +13,7 @@ use crate::{
     },
     learn::baseline::Learning,
     rules::Rules,
+    table::SIGNALS,
 };
 use weir_engine::{Engine, Input, Polled, Schedule, Started, WindowId};
 
@@ -81,6 +82,16 @@ pub(crate) struct Lab {
     only: Option<&'static str>,
 }
 
+/// Incidents have classes of their signal's row alone, and one of them where it lists some.
+fn assert_class_is_listed(event: &Event) {
+    let document = event.alert.document();
+    let row = SIGNALS.iter().find(|signal| signal.name == document.signal).expect("a row");
+    match document.class {
+        Some(class) => assert!(row.classes.contains(&class), "{}: class {class} is not in its row", row.name),
+        None => assert!(row.classes.is_empty(), "{}: no class", row.name),
+    }
+}
+
 impl Lab {
     pub(crate) fn new(records: impl IntoIterator<Item = EdgeRecord>) -> Self {
         let mut engine = Engine::new([Schedule::Tumbling { span_ns: 5 * S }]);
@@ -116,6 +127,7 @@ impl Lab {
             if ended.contains(WindowId::FIRST) {
                 let Decisions { events, notifications } =
                     self.decider.window(monotonic_ns, &self.engine.snapshot(WindowId::FIRST));
+                events.iter().for_each(assert_class_is_listed);
                 let events = events.into_iter();
                 let events = events.filter(|event| self.only.is_none_or(|only| event.alert.document().signal == only));
                 self.events.extend(events.map(|event| (self.now_s, event)));
