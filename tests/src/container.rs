@@ -160,7 +160,7 @@ impl Drop for Bundle {
     }
 }
 
-/// A name for a container of this test, that is nobody else's.
+/// A name for a container that only this test process uses.
 pub fn name(of: &str) -> String {
     format!("{PREFIX}{}-{of}", std::process::id())
 }

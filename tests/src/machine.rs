@@ -1,5 +1,5 @@
-//! What is different where the tests run on another machine than a developer's: an emulator, an old kernel. Whoever
-//! starts the tests there says so in the environment.
+//! What is different where the tests run on another machine than a developer's: an emulator, an old kernel. The
+//! program that starts the tests there says so in the environment.
 
 use std::{env, time::Duration};
 

@@ -75,7 +75,7 @@ fn a_container_that_is_gone_keeps_its_name() {
 }
 
 /// Restarted a thousand times with the same address and another name: each connection is its own container's. Each lives
-/// for 50 ms and is removed a second later, as whoever restarts containers does.
+/// for 50 ms and is removed a second later, as a container's supervisor does.
 #[test]
 fn a_reused_address_never_inherits_a_name() {
     const RESTARTS: usize = 1000;
@@ -104,5 +104,5 @@ fn a_reused_address_never_inherits_a_name() {
         assert_eq!((edge.text("client", "kind"), edge.text("client", "container")), ("container", name.as_str()));
         edge.assert_connects(&[("ok", 1)]);
     }
-    assert_eq!(found.len(), RESTARTS, "and nobody else's");
+    assert_eq!(found.len(), RESTARTS, "and no other process's");
 }

@@ -59,7 +59,7 @@ fn every_check_has_a_state_a_cause_and_a_fix() {
         for field in ["verified_instructions", "translated_bytes", "machine_code_bytes"] {
             assert!(program[field].as_u64().is_some_and(|n| n > 0), "{field} of {check}");
         }
-        // Kernels of 7 refuse a load without a free descriptor at once, before the verifier could tell the stack.
+        // Kernels of 7 refuse a load without a free descriptor at once, before the verifier has reported the stack.
         assert!(program["stack_bytes"].is_u64() || !kernel_is_older("7.0"), "stack_bytes of {check}");
         assert!(program["load_ms"].as_f64().is_some_and(|ms| ms > 0.0), "load_ms of {check}");
     }

@@ -76,7 +76,7 @@ fn timed_out_over_ipv6() {
 }
 
 /// A router says that the host is not there: after the SYN has left, unlike a missing route.
-fn told_unreachable(address: &str) {
+fn reported_unreachable(address: &str) {
     let lab = lab!();
     let (near, far) = Netns::pair();
     far.filter("input", &["meta l4proto tcp reject with icmpx type host-unreachable"]);
@@ -92,13 +92,13 @@ fn told_unreachable(address: &str) {
 }
 
 #[test]
-fn told_unreachable_over_ipv4() {
-    told_unreachable("10.77.0.2");
+fn reported_unreachable_over_ipv4() {
+    reported_unreachable("10.77.0.2");
 }
 
 #[test]
-fn told_unreachable_over_ipv6() {
-    told_unreachable("[fd77::2]");
+fn reported_unreachable_over_ipv6() {
+    reported_unreachable("[fd77::2]");
 }
 
 /// 32 ports, 32 connections that hold them, and 18 connects more.
@@ -207,7 +207,7 @@ fn connects_that_do_not_wait_succeed_too() {
     document.assert_lossless();
 }
 
-/// No data ever moves, so no read or write tells whose the accepted connection is.
+/// No data ever moves, so no read or write shows which process has the accepted connection.
 #[test]
 fn a_server_that_only_closes_owns_its_connections() {
     let lab = lab!();
@@ -247,7 +247,7 @@ fn connections_never_accepted_belong_to_the_listener() {
     document.assert_lossless();
 }
 
-/// A server without room for more clients may say so before it is asked anything, and before the client reads.
+/// A server at its limit of clients may send a refusal before any request, and before the client reads.
 #[test]
 fn a_server_that_speaks_first_and_closes_does_so_early() {
     let lab = lab!();
@@ -288,7 +288,7 @@ fn a_server_that_ends_on_a_good_bye_does_not_do_so_early() {
 
 /// A client that understands leaves before the server has ended; one that is served leaves, and the server sees that.
 #[test]
-fn a_server_that_wants_to_close_is_told_from_one_that_is_left() {
+fn a_server_that_wants_to_close_is_distinguished_from_one_that_is_left() {
     let lab = lab!();
     let full = lab.serve("full 50", "127.0.0.1:0");
     let echo = lab.serve("echo", "127.0.0.1:0");

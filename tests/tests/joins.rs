@@ -61,7 +61,7 @@ fn old_connections_through_address_translation() {
     document.assert_lossless();
 }
 
-/// Two pairs of namespaces that cannot be told apart by address and port.
+/// Two pairs of namespaces with the same addresses and ports.
 #[test]
 fn the_same_addresses_twice() {
     let lab = lab!();

@@ -330,7 +330,7 @@ fn an_observation_ends_by_itself() {
     assert!((1.45..1.8).contains(&window), "a window of {window} s where 1.5 s were asked for");
 }
 
-/// The kernel counts runs only where somebody has asked for it; weir does with `--stats`.
+/// The kernel counts runs only where a process has asked for it; weir does with `--stats`.
 #[test]
 fn run_times_are_there_when_the_kernel_counts_them() {
     let lab = lab!();

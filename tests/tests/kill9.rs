@@ -37,7 +37,7 @@ fn leaves_nothing(end: impl FnOnce(Weir)) {
     end(weir);
     assert_eq!(client.answer(), "done", "every byte came back");
     client.must("rounds 100 100", "done");
-    // The kernel frees what nobody holds a moment later; what an earlier test held may have gone meanwhile, too.
+    // The kernel frees objects without holders a moment later; those of an earlier test may have gone meanwhile, too.
     wait_until(Duration::from_secs(5), "the kernel to free what weir held", || in_the_kernel().is_subset(&before));
     assert_eq!(pins(), pinned);
 }

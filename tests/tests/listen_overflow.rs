@@ -1,4 +1,4 @@
-//! An accept queue that is full, one that nobody comes to, and a request queue that is full.
+//! An accept queue that overflows, one that is full without new callers, and a request queue that is full.
 
 use std::{thread::sleep, time::Duration};
 
@@ -18,7 +18,7 @@ fn an_accept_queue_that_is_full() {
     let file = lab.path("overflow.weir");
     let file = file.to_str().expect("a path in UTF-8");
     let weir = Weir::start_as(&["signals", "-o", "jsonl", "--record", file]);
-    // Three connections are waiting in a queue of three; nobody is turned away.
+    // Three connections are waiting in a queue of three; no caller is turned away.
     client.must("start 3", "started 3");
     sleep(Duration::from_secs(6));
     let fault_s = unix_s();
@@ -35,7 +35,7 @@ fn an_accept_queue_that_is_full() {
     assert_replays(file, &printed, &[]);
 }
 
-/// A burst that fits the queue, and a queue that is full but drops nobody, as nobody comes: that is `accept_queue`'s to say.
+/// A burst that fits the queue, and a full queue that drops no caller, as none comes: `accept_queue` reports that one.
 #[test]
 fn a_burst_that_fits_is_well() {
     let lab = lab!();
@@ -56,7 +56,7 @@ fn a_burst_that_fits_is_well() {
     assert_eq!(waiting.first().map(|event| text(event, "class")), Some("not accepting"), "{printed}");
 }
 
-/// Callers whose last ACK is lost: the handshake's last step never comes, and their requests take all the room there is.
+/// Callers whose last ACK is lost: the handshake's last step never comes, and their requests fill the queue.
 #[test]
 fn a_request_queue_that_is_full() {
     let lab = lab!();
@@ -83,7 +83,7 @@ fn a_request_queue_that_is_full() {
     assert_eq!(raised["origin"]["node"], "10.77.0.1", "{raised}");
     let half_open = raised["evidence"].as_array().expect("a list").iter().find(|of| of["name"] == "half open");
     let half_open = half_open.expect("a count of them");
-    // The kernel looks for room before it adds one: a quarter of 32 is kept free.
+    // The kernel checks the limit before it adds one: a quarter of 32 is kept free.
     assert!(half_open["value"].as_f64() >= Some(24.0) && half_open["value"].as_f64() <= Some(26.0), "{half_open}");
     assert!(events_of(&printed, "accept_queue").is_empty(), "{printed}");
     assert_replays(file, &printed, &[]);

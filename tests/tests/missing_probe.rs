@@ -66,8 +66,8 @@ fn its_fields_are_unknown_and_all_others_as_ever() {
         {
             let (value, why) = (&edge.value()[field], &edge.value()[format!("{field}_reason")]);
             assert_eq!(value.is_null(), unknown.contains(&field), "{field} without {probe}: {value}, {why}");
-            let told = why.as_str().is_some_and(|why| why.contains(probe));
-            assert_eq!(told, unknown.contains(&field), "why there is no {field} without {probe}: {why}");
+            let is_named = why.as_str().is_some_and(|why| why.contains(probe));
+            assert_eq!(is_named, unknown.contains(&field), "why there is no {field} without {probe}: {why}");
         }
     }
 }

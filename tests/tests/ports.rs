@@ -40,7 +40,7 @@ fn a_range_that_is_used_up() {
     assert_replays(file, &printed, &[]);
 }
 
-/// 20,000 connections in TIME_WAIT, in a range that has room for them: nothing to say.
+/// 20,000 connections in TIME_WAIT, in a range of more than 60,000 ports: no incident.
 #[test]
 fn many_in_time_wait_are_well() {
     let lab = lab!();

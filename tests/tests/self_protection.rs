@@ -99,7 +99,7 @@ fn under_load_it_steps_back_and_comes_back_when_the_load_is_gone() {
         assert_eq!(sum(&edges, end, "bytes_sent"), 100_000, "bytes from the {end}");
     }
     assert!(edges.iter().any(|edge| edge.spread("receive_queue_wait_s").is_some()));
-    // The long-lived connections of the load were taken up again by nobody; nothing of theirs is left in flight.
+    // No client took up the load's long-lived connections again; nothing of theirs is left in flight.
     let left: u64 =
         last.edges_where(|edge| edge.port() == Some(redis.port())).iter().map(|e| e.count("in_flight")).sum();
     assert_eq!(left, 0);

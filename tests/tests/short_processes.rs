@@ -40,7 +40,7 @@ impl Pond {
         wait_until(Duration::from_secs(10), "the server to close", || own_connections(port) == 0);
     }
 
-    /// Connects of all mayflies by outcome `ok`, at both ends, in these documents. Nobody else may have come here.
+    /// Connects of all mayflies by outcome `ok`, at both ends, in these documents. No other client connects here.
     fn connects(&self, documents: &[Document]) -> [u64; 2] {
         let mut sums = [0; 2];
         for document in documents {

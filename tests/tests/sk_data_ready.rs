@@ -15,7 +15,7 @@ fn slept(what: &str, spread: Spread, ms: f64) {
 }
 
 #[test]
-fn waiting_and_working_are_told_apart() {
+fn waiting_and_working_are_separate() {
     let lab = lab!();
     let server = lab.serve("slow 30 12", "127.0.0.1:0");
     let mut client = lab.client(&format!("127.0.0.1:{}", server.port()));

@@ -61,11 +61,11 @@ fn the_wait_is_what_the_server_says() {
     for Server { utilisation, client, .. } in &mut servers {
         client.tell(&format!("arrive {} {SECONDS}", *utilisation / 0.0205));
     }
-    let told: Vec<String> = servers.iter_mut().map(|server| server.client.answer()).collect();
+    let answers: Vec<String> = servers.iter_mut().map(|server| server.client.answer()).collect();
     weir.finish_raw();
-    for (Server { utilisation, server, .. }, told) in servers.iter().zip(told) {
-        let numbers: Vec<f64> = told.split(' ').filter_map(|word| word.parse().ok()).collect();
-        let [callers, mean_us] = numbers[..] else { panic!("{told}") };
+    for (Server { utilisation, server, .. }, answer) in servers.iter().zip(answers) {
+        let numbers: Vec<f64> = answer.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let [callers, mean_us] = numbers[..] else { panic!("{answer}") };
         let queue = queue_of(file, server.port());
         let wait = &queue["accept_wait_s"];
         let mean_s = wait["mean"].as_f64().expect("a mean");

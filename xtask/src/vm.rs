@@ -64,7 +64,7 @@ const VARIANTS: &[&str] = &[
     "inet_sk_error_report::a_failed_connect_",
     "inet_sock_set_state::a_lost_syn_",
     "inet_sock_set_state::connects_that_do_not_wait",
-    "inet_sock_set_state::told_unreachable_",
+    "inet_sock_set_state::reported_unreachable_",
     "iter_task_file::connections_that_wait",
     "iter_task_file::idle_connections_of_other",
     "iter_task_file::old_and_new_",
