@@ -47,6 +47,7 @@ fn assert_littles_law(edge: &Edge<'_>) {
     }
 }
 
+/// Alone: compares latencies with the client's own to 5%.
 #[test]
 fn redis_benchmark_without_pipelining() {
     const REQUESTS: u64 = 40_000;
@@ -142,6 +143,7 @@ fn pgbench(lab: &Lab, postgres: &Server) -> (u32, Document, f64) {
     (pid, weir.finish(), mean_ms / 1e3)
 }
 
+/// Alone: compares latencies with the client's own.
 #[test]
 fn pgbench_select_only() {
     // Each of four connections logs in and prepares its statement; one more logs in and looks at the tables, twice.

@@ -1,4 +1,6 @@
 //! The bench runs: every kind of subject once, on the precise row, with less work than means anything.
+//!
+//! Alone: measures the processor time that weir adds.
 
 use std::{fs, process::Command};
 

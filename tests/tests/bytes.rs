@@ -32,6 +32,8 @@ fn nginx_sends_a_file_by_sendfile() {
 }
 
 /// Rounds and latency without a look at the payload: TLS hides the requests, not the turns.
+///
+/// Alone: compares latencies with the client's own.
 #[test]
 fn curl_over_tls() {
     const REQUESTS: usize = 30;

@@ -1,5 +1,7 @@
 //! A chain of real servers: load, nginx, an application, PostgreSQL and Redis, and a provider outside that the
 //! application finds by DNS. Every edge, by the names that people say, and no other.
+//!
+//! Alone: by service, its edges are one with those of the same servers in other tests.
 
 use weir_tests::{
     Document, Edge, Weir, lab,

@@ -13,6 +13,8 @@ fn groups(document: &Document) -> Vec<(String, u64)> {
 }
 
 /// Two servers behind two addresses, both called by one client: one service each, and one where a rule says so.
+///
+/// Alone: its rules name addresses that other tests have, too.
 #[test]
 fn a_rule_makes_a_service() {
     let lab = lab!();

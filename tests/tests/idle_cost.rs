@@ -1,4 +1,6 @@
 //! What weir costs when nothing happens, and how soon it is there.
+//!
+//! Alone: measures weir's own processor time and memory, which other traffic adds to.
 
 use std::{
     fs,

@@ -111,7 +111,7 @@ fn the_same_four_numbers_twice() {
         edge.assert_connects(&[("ok", 1)]);
         assert_eq!((edge.count("rounds"), edge.seen_by("server").count("rounds")), (rounds, rounds));
     }
-    let ours = document.edges_where(|edge| edge.text("server", "address") == "10.77.0.2");
+    let ours = document.edges_where(|edge| edge.text("server", "address") == "10.77.0.2" && edge.port() == Some(7000));
     assert_eq!(ours.len(), 2, "two connections, two edges");
     document.assert_lossless();
 }

@@ -284,6 +284,7 @@ impl Seen {
     }
 }
 
+/// Alone: five edges are all that it may have, and all must be its own.
 #[test]
 fn the_contract_holds() {
     let lab = lab!();
@@ -331,6 +332,8 @@ fn an_observation_ends_by_itself() {
 }
 
 /// The kernel counts runs only where a process has asked for it; weir does with `--stats`.
+///
+/// Alone: the kernel counts runs for all, as soon as one weir has a CPU budget.
 #[test]
 fn run_times_are_there_when_the_kernel_counts_them() {
     let lab = lab!();

@@ -1,4 +1,6 @@
 //! The hardest end of weir: nothing of it stays in the kernel, and the traffic does not notice.
+//!
+//! Alone: lists all programs, maps and links of the kernel.
 
 use std::{collections::BTreeSet, thread::sleep, time::Duration};
 

@@ -1,4 +1,6 @@
 //! Beyond the limits: the rest goes to `other`, the counters say how many, nothing is wrong or silently lost.
+//!
+//! Alone: fills limits, which other tests' sockets and edges count against.
 
 use weir_tests::{Document, Edge, Traffic, lab, netns::own_tcp};
 

@@ -1,5 +1,7 @@
 //! Processes that live 20 ms and make one connection each: all of them are counted, under their name, and weir remembers
 //! none of them once they are gone.
+//!
+//! Alone: processes that live 20 ms are named only by a weir that gets a processor in time; and its memory is measured.
 
 use std::{
     fs,

@@ -98,6 +98,8 @@ fn a_server_that_is_starved() {
 }
 
 /// Traffic, one failure by chance, and probes that open and close: nothing to say.
+///
+/// Alone: there must be no incident at all on the host.
 #[test]
 fn nothing_while_all_is_well() {
     let lab = lab!();

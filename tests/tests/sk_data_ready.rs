@@ -1,4 +1,6 @@
 //! Arrival to read: how long requests wait for their server, apart from how long it works on them.
+//!
+//! Alone: asserts times to a few milliseconds.
 
 use std::time::Duration;
 

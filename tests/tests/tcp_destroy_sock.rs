@@ -3,6 +3,8 @@
 use weir_tests::{lab, machine::enough};
 
 /// With records for few sockets, many connections one after the other fit only if each gives its record back.
+///
+/// Alone: other tests' sockets count against its limit.
 #[test]
 fn every_socket_gives_its_record_back() {
     let lab = lab!();
@@ -26,6 +28,8 @@ fn every_socket_gives_its_record_back() {
 }
 
 /// Failed connects end too.
+///
+/// Alone: other tests' sockets count against its limit.
 #[test]
 fn failed_connects_give_their_records_back() {
     let lab = lab!();
