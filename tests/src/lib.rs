@@ -15,6 +15,7 @@ pub mod lab;
 pub mod machine;
 pub mod nameserver;
 pub mod netns;
+pub mod probes;
 pub mod process;
 pub mod server;
 pub mod shop;

@@ -3,7 +3,8 @@
 
 use std::{env, time::Duration};
 
-/// How many times slower the machine is: for deadlines and amounts, never for what is asserted of them.
+/// How many times slower the machine is: for deadlines and amounts, and for how late a measured time may be. Lower bounds and
+/// counts are the same everywhere.
 const SLOW: &str = "WEIR_TEST_SLOW";
 /// The probes that this kernel is too old for, by commas. All others must be there.
 const ABSENT: &str = "WEIR_TEST_ABSENT";

@@ -2,7 +2,12 @@
 
 use std::{thread::sleep, time::Duration};
 
-use weir_tests::{Edge, Netns, close, lab, lab::free_port, wait_until};
+use weir_tests::{
+    Edge, Netns, close, lab,
+    lab::free_port,
+    machine::{is_slow, patient},
+    wait_until,
+};
 
 const DROP_ALL: &[&str] = &["meta l4proto tcp drop"];
 
@@ -30,7 +35,8 @@ fn refused(address: &str) {
     assert_no_success(&edge);
     let failed = edge.observed("connect_failed_latency_s");
     assert_eq!(failed.count, 50);
-    assert!(failed.p99 < 0.1, "a refusal on loopback takes no time: {failed:?}");
+    let soon = patient(Duration::from_millis(100)).as_secs_f64();
+    assert!(failed.p99 < soon, "a refusal on loopback takes no time: {failed:?}");
     assert_eq!(edge.text("server", "address"), address.trim_matches(['[', ']']));
     document.assert_lossless();
 }
@@ -59,7 +65,8 @@ fn timed_out(address: &str) {
     assert_no_success(&edge);
     let failed = edge.observed("connect_failed_latency_s");
     assert_eq!(failed.count, 5);
-    close("time until given up", failed.mean, 3.0, 0.1);
+    // An emulator's timers are late when its host is busy.
+    close("time until given up", failed.mean, 3.0, if is_slow() { 0.5 } else { 0.1 });
     assert_eq!(edge.count("retransmitted_segments"), 5, "one SYN each was sent again");
     assert_eq!(near.tcp("RetransSegs"), 5);
     document.assert_lossless();
@@ -185,9 +192,11 @@ fn a_lost_syn_shows_in_the_connect_not_in_the_handshake() {
     edge.assert_connects(&[("ok", 3)]);
     assert_eq!(edge.count("retransmitted_segments"), 3);
     let connect = edge.observed("connect_latency_s");
-    assert!((0.9..1.3).contains(&connect.mean), "the caller waited a second: {connect:?}");
+    let late = patient(Duration::from_millis(300)).as_secs_f64();
+    assert!((0.9..1.0 + late).contains(&connect.mean), "the caller waited a second: {connect:?}");
     let handshake = edge.observed("handshake_s");
-    assert!(handshake.p99 < 0.1, "the network took no second: {handshake:?}");
+    let soon = if is_slow() { connect.mean / 2.0 } else { 0.1 };
+    assert!(handshake.p99 < soon, "the network took no second: {handshake:?}");
     document.assert_lossless();
 }
 

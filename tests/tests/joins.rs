@@ -1,7 +1,9 @@
 //! Which two ends are one connection: through address translation, among namespaces with the same addresses, and not
 //! where the far end is elsewhere.
 
-use weir_tests::{Edge, Netns, lab};
+use std::time::Duration;
+
+use weir_tests::{Edge, Netns, lab, machine::patient};
 
 /// Every test here makes two rounds on each of three connections.
 const CONNECTIONS: u64 = 3;
@@ -153,7 +155,8 @@ fn a_client_elsewhere() {
     assert_eq!((served.count("rounds"), served.count("open_connections")), (ROUNDS, CONNECTIONS));
     assert_eq!((served.count("bytes_sent"), served.count("bytes_received")), (300, 6), "client to server, and back");
     let service = served.observed("service_s").mean;
-    assert!((0.0395..0.06).contains(&service), "{service} s where 40 ms were slept");
+    let late = patient(Duration::from_millis(20)).as_secs_f64();
+    assert!((0.0395..0.04 + late).contains(&service), "{service} s where 40 ms were slept");
     assert!(served.spread("latency_s").is_none(), "the client's wait is not to be seen from here");
     document.assert_lossless();
 }

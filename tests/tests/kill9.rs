@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, thread::sleep, time::Duration};
 
 use serde_json::Value;
-use weir_tests::{Weir, lab, machine::enough, process::run, wait_until};
+use weir_tests::{Weir, lab, machine::enough, probes, process::run, wait_until};
 
 /// Programs, maps and links that the kernel holds.
 fn in_the_kernel() -> BTreeSet<String> {
@@ -33,7 +33,7 @@ fn leaves_nothing(end: impl FnOnce(Weir)) {
     client.must("open 2", "opened 2");
     let weir = lab.weir(&[]);
     let during = in_the_kernel();
-    assert!(during.len() >= before.len() + 12, "the probes are not to be seen: {during:?}");
+    assert!(during.len() >= before.len() + probes::served(), "the probes are not to be seen: {during:?}");
     client.tell(&format!("rounds {} 100", enough(40_000)));
     sleep(Duration::from_millis(300));
     end(weir);
