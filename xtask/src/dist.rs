@@ -103,7 +103,7 @@ pub(crate) fn targets() -> Result<()> {
 pub(crate) fn guest_build<'a>(arch: Arch, args: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = cargo(args);
     // Without debug information, the standard library's included, a tenth of the size; the kernel unpacks all of it at every
-    // boot. Not to make it saves a third of the build.
+    // boot; not to make it saves a fifth of the build.
     command.args(["--target", arch.target(), "--config", "profile.dev.debug=false"]);
     command.args(["--config", "profile.dev.strip=\"debuginfo\""]);
     command

@@ -111,16 +111,16 @@ fn steps(filter: Option<&str>, fast: bool) -> Vec<Step> {
 fn background(filter: Option<&str>, fast: bool) -> Vec<Build> {
     // Together, as `ALL_TESTS`: the bench has all of the agent in it.
     let release = cargo(["build", "--release", "-p", "weir", "-p", "weir-bench"]);
-    let mut builds = vec![Build { name: RELEASE_BUILD, commands: vec![release] }];
+    let mut builds = vec![Build { name: RELEASE_BUILD, commands: vec![yielding(&release)] }];
     if filter.is_none() && !fast {
-        // The last to be needed: they take what the steps leave, kernel tests that run side by side above all.
+        // The last to be needed: kernel tests that run side by side leave most of the processors to them.
         let commands = vm::builds().iter().map(yielding).collect();
         builds.push(Build { name: GUESTS_BUILDS, commands });
     }
     builds
 }
 
-/// The command with the lowest priority.
+/// The command with the lowest priority: builds take what the steps leave, and no test is later for them.
 fn yielding(cargo: &Command) -> Command {
     let mut nice = command("nice");
     nice.args(["-n", "19"]).arg(cargo.get_program()).args(cargo.get_args());
