@@ -32,11 +32,15 @@ pub struct Lab {
     _turn: File,
 }
 
-/// Enters the lab with the helper binary of this package.
+/// Enters the lab with the helper binary of this package, `weir-traffic`, or a copy of it under another name: its processes
+/// are a service of that name. Tests of signals have one each, as a service's incidents depend on all of its processes.
 #[macro_export]
 macro_rules! lab {
     () => {
         $crate::Lab::enter(env!("CARGO_BIN_EXE_weir-traffic"))
+    };
+    ($name:literal) => {
+        lab!().with_helper_as($name)
     };
 }
 
@@ -59,6 +63,15 @@ impl Lab {
         let directory = std::env::temp_dir().join(format!("{PREFIX}{}-{serial}", std::process::id()));
         fs::create_dir(&directory).unwrap_or_else(|error| panic!("create {}: {error}", directory.display()));
         Self { helper: helper.into(), directory, _turn: turn }
+    }
+
+    /// The same lab where the helper has this name.
+    ///
+    /// # Panics
+    /// If it cannot be copied.
+    pub fn with_helper_as(mut self, name: &str) -> Self {
+        self.helper = self.helper_as(name);
+        self
     }
 
     /// A path in the test's directory.

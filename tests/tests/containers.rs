@@ -77,6 +77,8 @@ fn a_container_that_is_gone_keeps_its_name() {
 
 /// Restarted a thousand times with the same address and another name: each connection is its own container's. Each lives
 /// for 50 ms and is removed a second later, as a container's supervisor does.
+///
+/// Alone: containers that live 50 ms are named only by a weir that gets a processor in time.
 #[test]
 fn a_reused_address_never_inherits_a_name() {
     const RESTARTS: usize = 1000;

@@ -120,6 +120,8 @@ fn the_same_four_numbers_twice() {
 
 /// A router that answers handshakes itself gives each end another sequence: to weir, each has its peer elsewhere, as
 /// hosts have that are truly apart.
+///
+/// Alone: asserts a time to 20 ms.
 #[test]
 fn a_client_elsewhere() {
     let lab = lab!();

@@ -11,7 +11,7 @@ use weir_tests::{
 /// A server that accepts nothing, and callers that keep coming.
 #[test]
 fn an_accept_queue_that_is_full() {
-    let lab = lab!();
+    let lab = lab!("overflow");
     let (near, far) = Netns::pair();
     let server = lab.serve_in(&far, "deaf 3", "10.77.0.2:0");
     let mut client = lab.client_in(&near, &format!("10.77.0.2:{}", server.port()));
@@ -24,7 +24,7 @@ fn an_accept_queue_that_is_full() {
     let fault_s = unix_s();
     for_a_while(Duration::from_secs(11), || client.must("start 1", "started 1"));
     let printed = weir.finish_raw();
-    let events = events_at(&printed, "listen_overflow", &format!("weir-traffic:{}", server.port()));
+    let events = events_at(&printed, "listen_overflow", &format!("overflow:{}", server.port()));
     let raised = events.first().expect("an incident");
     assert_timely(raised, fault_s, 11.0);
     assert_eq!((text(raised, "severity"), text(raised, "class")), ("critical", "accept queue"));
@@ -37,7 +37,7 @@ fn an_accept_queue_that_is_full() {
 /// A burst that fits the queue, and a full queue that drops no caller, as none comes: `accept_queue` reports that one.
 #[test]
 fn a_burst_that_fits_is_well() {
-    let lab = lab!();
+    let lab = lab!("burst");
     let (near, far) = Netns::pair();
     let busy = lab.serve_in(&far, "echo", "10.77.0.2:0");
     let deaf = lab.serve_in(&far, "deaf 3", "10.77.0.2:0");
@@ -48,7 +48,7 @@ fn a_burst_that_fits_is_well() {
     client.must("start 200", "started 200");
     sleep(Duration::from_secs(11));
     let printed = weir.finish_raw();
-    let of = |signal: &str, server: &Traffic| events_at(&printed, signal, &format!("weir-traffic:{}", server.port()));
+    let of = |signal: &str, server: &Traffic| events_at(&printed, signal, &format!("burst:{}", server.port()));
     assert!(of("listen_overflow", &busy).is_empty() && of("listen_overflow", &deaf).is_empty(), "{printed}");
     assert!(of("accept_queue", &busy).is_empty(), "{printed}");
     let waiting = of("accept_queue", &deaf);
@@ -58,7 +58,7 @@ fn a_burst_that_fits_is_well() {
 /// Callers whose last ACK is lost: the handshake's last step never comes, and their requests fill the queue.
 #[test]
 fn a_request_queue_that_is_full() {
-    let lab = lab!();
+    let lab = lab!("requests");
     let (near, far) = Netns::pair();
     far.set("net.ipv4.tcp_syncookies", "0");
     far.set("net.ipv4.tcp_max_syn_backlog", "32");
@@ -73,7 +73,7 @@ fn a_request_queue_that_is_full() {
     client.must("start 60", "started 60");
     sleep(Duration::from_secs(11));
     let printed = weir.finish_raw();
-    let at = format!("weir-traffic:{}", server.port());
+    let at = format!("requests:{}", server.port());
     let events = events_at(&printed, "listen_overflow", &at);
     let raised = events.first().expect("an incident");
     assert_timely(raised, fault_s, 11.0);

@@ -19,7 +19,7 @@ fn server(lab: &Lab, at: &str) -> Traffic {
 /// A server goes away and comes back: one incident, named, timely, over in the end; and the same from the recording.
 #[test]
 fn a_server_that_is_gone() {
-    let lab = lab!();
+    let lab = lab!("gone");
     let first = server(&lab, "127.0.0.1:0");
     let at = format!("127.0.0.1:{}", first.port());
     let mut client = lab.client(&at);
@@ -38,11 +38,7 @@ fn a_server_that_is_gone() {
     events.retain(|event| event["where"].as_str().is_some_and(|place| place.contains(&at)));
     let raised = events.first().expect("an incident");
     assert_eq!((raised["event"].as_str(), raised["signal"].as_str()), (Some("raised"), Some("edge_errors")));
-    assert_eq!(
-        (raised["class"].as_str(), raised["client"].as_str()),
-        (Some("refused"), Some("weir-traffic")),
-        "{raised}"
-    );
+    assert_eq!((raised["class"].as_str(), raised["client"].as_str()), (Some("refused"), Some("gone")), "{raised}");
     assert_eq!(raised["state"].as_str(), Some("firing"));
     // A window that the fault begins in may be the first of two: then it is worse in the next.
     let critical = events.iter().find(|event| event["severity"] == "critical").expect("a page");
@@ -73,7 +69,7 @@ fn starve(pid: u32, span: Duration) {
 /// A server that gets no processor: requests lie in its sockets.
 #[test]
 fn a_server_that_is_starved() {
-    let lab = lab!();
+    let lab = lab!("starved");
     let server = server(&lab, "127.0.0.1:0");
     let (pid, port) = (server.pid(), server.port());
     let mut client = lab.client(&format!("127.0.0.1:{port}"));
@@ -85,7 +81,7 @@ fn a_server_that_is_starved() {
     for_a_while(Duration::from_secs(17), || client.must("rounds 1 10", "done"));
     fault.join().expect("the fault");
     let printed = weir.finish_raw();
-    let events = events_at(&printed, "receive_queue", &format!("weir-traffic:{port}"));
+    let events = events_at(&printed, "receive_queue", &format!("starved:{port}"));
     let raised = events.first().expect("an incident");
     println!("{raised}");
     assert_eq!((raised["event"].as_str(), raised["signal"].as_str()), (Some("raised"), Some("receive_queue")));
