@@ -10,7 +10,7 @@ use weir_tests::{
 
 const REQUESTS: u64 = 50;
 
-/// Who calls whom, with nginx dialling this port for the application.
+/// The edges, with nginx dialling this port for the application.
 fn expected(application_port: u16) -> Vec<String> {
     let mut calls = vec![
         "curl -> nginx:80".to_owned(),

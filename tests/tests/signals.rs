@@ -67,6 +67,8 @@ fn starve(pid: u32, span: Duration) {
 }
 
 /// A server that gets no processor: requests lie in its sockets.
+///
+/// Alone: its class depends on how long the server waits for a processor.
 #[test]
 fn a_server_that_is_starved() {
     let lab = lab!("starved");

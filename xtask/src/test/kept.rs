@@ -24,7 +24,7 @@ pub(super) struct Ended {
     pub(super) time: Duration,
 }
 
-/// Runs `command` to its end, to `LIMIT` or until it is told to stop. Its output goes into a file of this name on the way:
+/// Runs `command` to its end, to `LIMIT` or until `stop` is set. Its output goes into a file of this name on the way:
 /// a pipe would be held open by what the command leaves behind, and a file can be watched.
 pub(super) fn run(command: &mut Command, name: &str, stop: &AtomicBool) -> Result<Ended> {
     let path = log(name)?;
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn it_stops_when_told() {
+    fn it_stops_on_request() {
         let ended = run(command("sleep").arg("60"), "kept tests of stopping", &AtomicBool::new(true)).expect("sleep");
         assert!(!ended.passed && ended.time < Duration::from_secs(30));
         assert!(ended.output.contains("stopped after"), "{}", ended.output);

@@ -234,3 +234,46 @@ impl Times {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(group: Group, elevation: Elevation) -> Job {
+        let program = Program {
+            name: "joins".into(),
+            kind: Kind::IntegrationTest,
+            package: "tests".into(),
+            source: "tests/tests/joins.rs".into(),
+            path: "/t/joins".into(),
+        };
+        let arguments = vec!["--test-threads=1".into(), "--exact".into()];
+        Job { program, group, tests: vec!["a".into(), "b".into()], arguments, elevation }
+    }
+
+    #[test]
+    fn kernel_tests_find_the_binary() {
+        let weir = format!("WEIR_BIN={}", binary(false).display());
+        let plain = describe(&job(Group::Alone, Elevation::None).command());
+        assert!(plain.ends_with("/t/joins --test-threads=1 --exact a b") && plain.contains(&weir), "{plain}");
+        let sudo = describe(&job(Group::Alone, Elevation::Sudo).command());
+        assert!(sudo.contains("sudo -E env PATH=") && sudo.contains(&format!("{weir} /t/joins")), "{sudo}");
+    }
+
+    #[test]
+    fn only_those_side_by_side_share_the_kernel() {
+        let shares = |group| describe(&job(group, Elevation::Sudo).command()).contains("WEIR_TESTS_SIDE_BY_SIDE=1 /t/");
+        assert_eq!([Group::SideBySide, Group::Alone].map(shares), [true, false]);
+    }
+
+    #[test]
+    fn what_failed_is_repeated_alone() {
+        let output = "test a ... ok\ntest b ... FAILED\n";
+        let repeat = job(Group::SideBySide, Elevation::None).repeat(output);
+        let expected = "cargo test --manifest-path tests/Cargo.toml --test joins -- --test-threads=1 --exact b";
+        assert!(repeat.starts_with("WEIR_BIN=") && repeat.ends_with(expected), "{repeat}");
+        let repeat = job(Group::SideBySide, Elevation::Sudo).repeat("it hangs");
+        assert!(repeat.contains("WEIR_BIN=") && !repeat.contains(SIDE_BY_SIDE), "{repeat}");
+        assert!(repeat.contains("runner=[\"sudo\", \"-E\", \"env\", ") && repeat.ends_with(" a b"), "{repeat}");
+    }
+}
