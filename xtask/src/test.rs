@@ -19,7 +19,7 @@ use crate::command::{Elevation, cargo, command, describe, run};
 use crate::programs::{MESSAGES, Program, built};
 use crate::setup::{Extra, setup};
 use crate::tidy::tidy;
-use crate::vm::{self, vm};
+use crate::vm;
 
 use background::{Background, Build};
 use programs::Group;
@@ -27,6 +27,7 @@ use table::{Row, Table};
 
 const RELEASE_BUILD: &str = "release build";
 const GUESTS_BUILDS: &str = "builds for the guests";
+const GUESTS: &str = "oldest and newest kernel";
 
 /// One build of all crates for all of their tests: cargo unites the features of what it builds together, so that each
 /// other choice of crates would build their dependencies, and the kernel half, once more.
@@ -43,9 +44,10 @@ enum Work {
     /// Builds all test programs.
     TestBuild(Command),
     Tests(Group),
-    /// Waits for a build that began with the first step.
+    /// Begins what runs beside the steps from here on.
+    Begin(Build),
+    /// Waits for what runs beside the steps.
     WaitFor(&'static str),
-    Vm(vm::Options),
 }
 
 /// What steps need of each other.
@@ -53,7 +55,7 @@ struct State<'a> {
     filter: Option<&'a str>,
     elevation: Elevation,
     programs: Vec<Program>,
-    background: Background,
+    background: Vec<Background>,
     table: Table,
 }
 
@@ -66,15 +68,15 @@ pub(crate) fn test(filter: Option<&str>, fast: bool) -> Result<()> {
         setup(Extra::Vm)?;
     }
 
-    let background = Background::start(background(filter, fast));
+    let background = vec![Background::start(builds(filter, fast))];
     let mut state = State { filter, elevation, programs: Vec::new(), background, table: Table::default() };
-    let result = state.run(steps(filter, fast));
-    state.table.background = state.background.rows().to_vec();
+    let result = state.run(steps(filter, fast)?);
+    state.table.background = state.background.iter().flat_map(Background::rows).cloned().collect();
     eprint!("{}", state.table.text());
     result
 }
 
-fn steps(filter: Option<&str>, fast: bool) -> Vec<Step> {
+fn steps(filter: Option<&str>, fast: bool) -> Result<Vec<Step>> {
     let command = |name, command| Step { name, work: Work::Command(command) };
     let tests = |name, group| Step { name, work: Work::Tests(group) };
     let whole = filter.is_none() && !fast;
@@ -93,27 +95,33 @@ fn steps(filter: Option<&str>, fast: bool) -> Vec<Step> {
     steps.push(tests("unit tests", Group::Native));
     steps.push(command("documentation tests", cargo(ALL_TESTS.into_iter().chain(["--doc"]).chain(filter))));
     steps.push(Step { name: RELEASE_BUILD, work: Work::WaitFor(RELEASE_BUILD) });
-    steps.push(tests("kernel tests, side by side", Group::SideBySide));
     if whole {
-        // Some of the tests that are alone measure what a build would change.
-        steps.push(Step { name: GUESTS_BUILDS, work: Work::WaitFor(GUESTS_BUILDS) });
+        // Not before: unit tests use all processors, and would leave the guests none.
+        steps.push(Step { name: "guests", work: Work::Begin(guests()?) });
     }
+    steps.push(tests("kernel tests, side by side", Group::SideBySide));
     steps.push(tests("kernel tests, alone", Group::Alone));
     if whole {
-        // The ends of what is supported; what lies between is for `cargo xtask vm`. Needs the probes' entries of tier T1:
-        // without them 5.10 fails, as it should.
-        steps.push(Step { name: "oldest and newest kernel", work: Work::Vm(vm::Options::of_the_ends()) });
+        steps.push(Step { name: GUESTS, work: Work::WaitFor(GUESTS) });
     }
-    steps
+    Ok(steps)
+}
+
+/// The ends of what is supported; what lies between is for `cargo xtask vm`. Needs the probes' entries of tier T1: without
+/// them 5.10 fails, as it should.
+fn guests() -> Result<Build> {
+    let mut xtask = command(env::current_exe().context("the path of this program")?);
+    xtask.args(vm::Options::of_the_ends().arguments());
+    Ok(Build { name: GUESTS, commands: vec![yielding(&xtask)] })
 }
 
 /// What is built beside the first steps. Their builds are in another directory of target/, so none waits for the other.
-fn background(filter: Option<&str>, fast: bool) -> Vec<Build> {
+fn builds(filter: Option<&str>, fast: bool) -> Vec<Build> {
     // Together, as `ALL_TESTS`: the bench has all of the agent in it.
     let release = cargo(["build", "--release", "-p", "weir", "-p", "weir-bench"]);
     let mut builds = vec![Build { name: RELEASE_BUILD, commands: vec![yielding(&release)] }];
     if filter.is_none() && !fast {
-        // The last to be needed: kernel tests that run side by side leave most of the processors to them.
+        // As `vm` does it later: then it has less to wait for.
         let commands = vm::builds().iter().map(yielding).collect();
         builds.push(Build { name: GUESTS_BUILDS, commands });
     }
@@ -147,21 +155,21 @@ impl State<'_> {
     fn run(&mut self, steps: Vec<Step>) -> Result<()> {
         let count = steps.len();
         let mut failed_before = Ok(());
-        for (index, mut step) in steps.into_iter().enumerate() {
-            let (number, repeat) = (index + 1, step.repeat(self.filter));
-            eprintln!("[{number}/{count}] {}: {repeat}", step.name);
+        for (index, step) in steps.into_iter().enumerate() {
+            let (number, name, repeat) = (index + 1, step.name, step.repeat(self.filter));
+            let group = if let Work::Tests(group) = step.work { Some(group) } else { None };
+            eprintln!("[{number}/{count}] {name}: {repeat}");
             let start = Instant::now();
-            let result = self.step(&mut step.work);
-            self.table.steps.push(Row { name: step.name.into(), time: start.elapsed(), passed: result.is_ok() });
-            let result =
-                result.with_context(|| format!("step {number}, {}, failed; repeat it with: {repeat}", step.name));
-            if matches!(step.work, Work::Tests(Group::SideBySide)) {
+            let result = self.step(step.work);
+            self.table.steps.push(Row { name: name.into(), time: start.elapsed(), passed: result.is_ok() });
+            let result = result.with_context(|| format!("step {number}, {name}, failed; repeat it with: {repeat}"));
+            if group == Some(Group::SideBySide) {
                 // The other kernel tests run all the same: one run shows what a change has broken.
                 failed_before = result;
                 continue;
             }
             result?;
-            if matches!(step.work, Work::Tests(Group::Alone)) {
+            if group == Some(Group::Alone) {
                 failed_before?;
                 failed_before = Ok(());
             }
@@ -169,19 +177,25 @@ impl State<'_> {
         failed_before
     }
 
-    fn step(&mut self, work: &mut Work) -> Result<()> {
+    fn step(&mut self, work: Work) -> Result<()> {
         match work {
             Work::Tidy => tidy(),
-            Work::Command(command) => run(command),
-            Work::TestBuild(build) => {
-                self.programs = built(build)?;
+            Work::Command(mut command) => run(&mut command),
+            Work::TestBuild(mut build) => {
+                self.programs = built(&mut build)?;
                 Ok(())
             }
             Work::Tests(group) => {
-                programs::run(&self.programs, *group, self.filter, self.elevation, &mut self.table.programs)
+                programs::run(&self.programs, group, self.filter, self.elevation, &mut self.table.programs)
             }
-            Work::WaitFor(build) => self.background.wait_for(build),
-            Work::Vm(options) => vm(options),
+            Work::Begin(build) => {
+                self.background.push(Background::start(vec![build]));
+                Ok(())
+            }
+            Work::WaitFor(name) => {
+                let background = self.background.iter_mut().find(|background| background.runs(name));
+                background.with_context(|| format!("{name} was not begun"))?.wait_for(name)
+            }
         }
     }
 }
@@ -192,13 +206,14 @@ impl Step {
     fn repeat(&self, filter: Option<&str>) -> String {
         match &self.work {
             Work::Tidy => "cargo xtask tidy".into(),
-            Work::Vm(options) => options.command(),
             Work::Command(command) | Work::TestBuild(command) => describe(command),
             // Each program that fails names its own.
             Work::Tests(_) => describe(&cargo(["xtask", "test"].into_iter().chain(filter).chain(["--fast"]))),
-            Work::WaitFor(build) => {
-                let builds = background(None, false).into_iter().filter(|other| other.name == *build);
-                builds.flat_map(|build| build.commands).map(|c| describe(&c)).collect::<Vec<_>>().join(" && ")
+            Work::Begin(build) => build.describe(),
+            Work::WaitFor(GUESTS) => vm::Options::of_the_ends().command(),
+            Work::WaitFor(name) => {
+                let builds = builds(None, false).into_iter().filter(|build| build.name == *name);
+                builds.map(|build| build.describe()).collect()
             }
         }
     }
@@ -209,7 +224,7 @@ mod tests {
     use super::*;
 
     fn names(filter: Option<&str>, fast: bool) -> Vec<&'static str> {
-        steps(filter, fast).iter().map(|step| step.name).collect()
+        steps(filter, fast).expect("steps").iter().map(|step| step.name).collect()
     }
 
     #[test]
@@ -220,26 +235,27 @@ mod tests {
         assert_eq!(names(Some("connect"), false), tests);
         assert_eq!(names(None, true), [&["tidy"][..], &tests].concat());
         let first = ["tidy", "format", "lints", "lints of the kernel half"];
-        let [side_by_side, alone] = on_the_kernel;
-        let last = [side_by_side, "builds for the guests", alone, "oldest and newest kernel"];
-        assert_eq!(names(None, false), [&first[..], &natively, &last].concat());
+        let expected = [&first[..], &natively, &["guests"], &on_the_kernel, &["oldest and newest kernel"]].concat();
+        assert_eq!(names(None, false), expected);
     }
 
     #[test]
     fn what_is_waited_for_was_begun() {
         for (filter, fast) in [(None, false), (None, true), (Some("connect"), false)] {
-            let begun: Vec<&str> = background(filter, fast).iter().map(|build| build.name).collect();
-            let waits = steps(filter, fast).into_iter().filter_map(|step| match step.work {
-                Work::WaitFor(build) => Some(build),
-                _ => None,
-            });
-            assert_eq!(waits.collect::<Vec<_>>(), begun);
+            let mut begun: Vec<&str> = builds(filter, fast).iter().map(|build| build.name).collect();
+            for step in steps(filter, fast).expect("steps") {
+                match step.work {
+                    Work::Begin(build) => begun.push(build.name),
+                    Work::WaitFor(name) => assert!(begun.contains(&name), "{name} of {begun:?}"),
+                    _ => {}
+                }
+            }
         }
     }
 
     #[test]
     fn the_filter_reaches_every_test_run() {
-        for step in steps(Some("connect"), false) {
+        for step in steps(Some("connect"), false).expect("steps") {
             let runs_tests = matches!(step.work, Work::Tests(_)) || step.name == "documentation tests";
             let repeat = step.repeat(Some("connect"));
             assert_eq!(repeat.contains(" connect"), runs_tests, "{repeat}");

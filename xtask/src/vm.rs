@@ -150,8 +150,13 @@ impl Options {
 
     /// What to type for the same kernels.
     pub(crate) fn command(&self) -> String {
-        let kernels: String = self.kernels.iter().map(|series| format!(" --kernel {series}")).collect();
-        format!("cargo xtask vm --arch {}{kernels}", self.arch.name())
+        format!("cargo xtask {}", self.arguments().join(" "))
+    }
+
+    /// The task and its arguments for the same kernels.
+    pub(crate) fn arguments(&self) -> Vec<&str> {
+        let kernels = self.kernels.iter().flat_map(|series| ["--kernel", series]);
+        ["vm", "--arch", self.arch.name()].into_iter().chain(kernels).collect()
     }
 }
 

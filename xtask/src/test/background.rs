@@ -1,4 +1,4 @@
-//! Builds that run while something else does: most of a build's end, and most of a test, keeps one processor or none.
+//! Builds and guests that run while something else does: the end of a build keeps one processor, most tests keep none.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::kept::{self, Ended};
 use super::table::Row;
 use crate::command::describe;
 
-/// What is built, and how.
+/// What is made, and how: one command after the other.
 pub(super) struct Build {
     pub(super) name: &'static str,
     pub(super) commands: Vec<Command>,
@@ -20,6 +20,7 @@ pub(super) struct Build {
 
 /// Builds one after the other in a thread of their own. Ends with this value.
 pub(super) struct Background {
+    names: Vec<&'static str>,
     done: Receiver<(&'static str, Result<Ended>)>,
     rows: Vec<Row>,
     stop: Arc<AtomicBool>,
@@ -28,6 +29,7 @@ pub(super) struct Background {
 
 impl Background {
     pub(super) fn start(builds: Vec<Build>) -> Self {
+        let names = builds.iter().map(|build| build.name).collect();
         let (sender, done) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -41,7 +43,12 @@ impl Background {
                 }
             }
         });
-        Self { done, rows: Vec::new(), stop, thread: Some(thread) }
+        Self { names, done, rows: Vec::new(), stop, thread: Some(thread) }
+    }
+
+    /// Whether this is one of them.
+    pub(super) fn runs(&self, name: &str) -> bool {
+        self.names.contains(&name)
     }
 
     /// Waits until this one is done.
@@ -73,17 +80,22 @@ impl Drop for Background {
 }
 
 impl Build {
+    /// What to type for it.
+    pub(super) fn describe(&self) -> String {
+        self.commands.iter().map(describe).collect::<Vec<_>>().join(" && ")
+    }
+
     fn run(self, stop: &AtomicBool) -> Result<Ended> {
         let mut all = Ended { passed: true, output: String::new(), time: std::time::Duration::ZERO };
         for mut command in self.commands {
             let repeat = describe(&command);
-            let ended = kept::run(&mut command, self.name, stop)?;
+            let ended = kept::run(&mut command, self.name, None, stop)?;
             all.time += ended.time;
             all.passed = ended.passed;
+            if !stop.load(Ordering::Relaxed) {
+                kept::show(self.name, &ended, &repeat);
+            }
             if !ended.passed {
-                if !stop.load(Ordering::Relaxed) {
-                    kept::show(self.name, &ended, &repeat);
-                }
                 break;
             }
         }

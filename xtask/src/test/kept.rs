@@ -13,9 +13,6 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::run::target_dir;
 
-/// A cargo build from nothing takes five minutes on two processors, the longest test program three.
-const LIMIT: Duration = Duration::from_secs(1200);
-
 /// How a command ended.
 #[derive(Clone, Debug)]
 pub(super) struct Ended {
@@ -24,9 +21,9 @@ pub(super) struct Ended {
     pub(super) time: Duration,
 }
 
-/// Runs `command` to its end, to `LIMIT` or until `stop` is set. Its output goes into a file of this name on the way:
+/// Runs `command` to its end, for so long at most, or until `stop` is set. Its output goes into a file of this name on the way:
 /// a pipe would be held open by what the command leaves behind, and a file can be watched.
-pub(super) fn run(command: &mut Command, name: &str, stop: &AtomicBool) -> Result<Ended> {
+pub(super) fn run(command: &mut Command, name: &str, limit: Option<Duration>, stop: &AtomicBool) -> Result<Ended> {
     let path = log(name)?;
     let output = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
     let errors = output.try_clone().context("a file for the output")?;
@@ -37,7 +34,7 @@ pub(super) fn run(command: &mut Command, name: &str, stop: &AtomicBool) -> Resul
         .stderr(errors)
         .spawn()
         .with_context(|| format!("cannot run {}", command.get_program().display()))?;
-    let ended = wait(&mut child, start, stop);
+    let ended = wait(&mut child, start, limit, stop);
     let mut output = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned();
     let passed = match ended? {
         Some(status) if status.success() => true,
@@ -53,12 +50,12 @@ pub(super) fn run(command: &mut Command, name: &str, stop: &AtomicBool) -> Resul
     Ok(Ended { passed, output, time: start.elapsed() })
 }
 
-fn wait(child: &mut Child, start: Instant, stop: &AtomicBool) -> Result<Option<ExitStatus>> {
+fn wait(child: &mut Child, start: Instant, limit: Option<Duration>, stop: &AtomicBool) -> Result<Option<ExitStatus>> {
     loop {
         if let Some(status) = child.try_wait().context("wait for a command")? {
             return Ok(Some(status));
         }
-        if start.elapsed() > LIMIT || stop.load(Ordering::Relaxed) {
+        if limit.is_some_and(|limit| start.elapsed() > limit) || stop.load(Ordering::Relaxed) {
             // To be passed on by sudo, which SIGKILL would not be.
             let _ = kill_process(Pid::from_child(child), Signal::TERM);
             child.wait().context("wait for a command")?;
@@ -96,14 +93,15 @@ mod tests {
     fn output_of_both_kinds_is_kept_with_the_status() {
         let go_on = AtomicBool::new(false);
         let mut both = command("sh");
-        let ended = run(both.args(["-c", "echo one; echo two >&2; exit 3"]), "kept tests", &go_on).expect("sh");
+        let ended = run(both.args(["-c", "echo one; echo two >&2; exit 3"]), "kept tests", None, &go_on).expect("sh");
         assert_eq!((ended.passed, ended.output.as_str()), (false, "one\ntwo\n\nexit status: 3\n"));
-        assert!(run(&mut command("true"), "kept tests of success", &go_on).expect("true").passed);
+        assert!(run(&mut command("true"), "kept tests of success", None, &go_on).expect("true").passed);
     }
 
     #[test]
     fn it_stops_on_request() {
-        let ended = run(command("sleep").arg("60"), "kept tests of stopping", &AtomicBool::new(true)).expect("sleep");
+        let ended =
+            run(command("sleep").arg("60"), "kept tests of stopping", None, &AtomicBool::new(true)).expect("sleep");
         assert!(!ended.passed && ended.time < Duration::from_secs(30));
         assert!(ended.output.contains("stopped after"), "{}", ended.output);
     }

@@ -28,6 +28,9 @@ const SIDE_BY_SIDE: &str = weir_tests::lab::SIDE_BY_SIDE;
 /// Kernel tests at once, for each processor: they mostly wait. A choice; with more, times asserted to 100 ms are missed.
 const FOR_EACH_PROCESSOR: usize = 2;
 
+/// What a test program may take: the longest takes two and a half minutes.
+const LIMIT: Duration = Duration::from_secs(900);
+
 /// Which tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Group {
@@ -146,7 +149,7 @@ impl Job {
 
     fn run(&self, stop: &AtomicBool) -> Result<Row> {
         let title = self.title();
-        let ended = kept::run(&mut self.command(), &title, stop)?;
+        let ended = kept::run(&mut self.command(), &title, Some(LIMIT), stop)?;
         kept::show(&title, &ended, &self.repeat(&ended.output));
         Ok(Row { name: title, time: ended.time, passed: ended.passed })
     }
