@@ -25,7 +25,7 @@ const KERNEL_TESTS: &str = "tests";
 const INSIDE_THE_AGENT: [&str; 2] = ["conntrack", "steady_tick"];
 /// Read by `weir_tests::Lab`.
 const SIDE_BY_SIDE: &str = weir_tests::lab::SIDE_BY_SIDE;
-/// Kernel tests at once, for each processor: they mostly wait. A choice; with more, times asserted to 100 ms are missed.
+/// Test programs at once, for each processor. A choice: they mostly wait, and 870 s of them take three minutes so.
 const FOR_EACH_PROCESSOR: usize = 2;
 
 /// What a test program may take: the longest takes two and a half minutes.
