@@ -132,9 +132,10 @@ fn builds(filter: Option<&str>, fast: bool) -> Vec<Build> {
 /// task (`chrt --idle`): where other users keep the machine busy it would hardly run, and a guest that is silent for minutes
 /// fails.
 fn yielding(of: &Command) -> Command {
-    let mut nice = command("nice");
-    nice.args(["-n", "19"]).arg(of.get_program()).args(of.get_args());
-    nice
+    // It ends with this process, however that ends.
+    let mut yielding = command("setpriv");
+    yielding.args(["--pdeathsig", "TERM", "nice", "-n", "19"]).arg(of.get_program()).args(of.get_args());
+    yielding
 }
 
 /// The probes are compiled only for the BPF target, with the flags that agent/build.rs has aya-build use.
@@ -267,6 +268,6 @@ mod tests {
     #[test]
     fn builds_for_later_yield() {
         let command = describe(&yielding(&cargo(["build", "-p", "weir"])));
-        assert_eq!(command, "nice -n 19 cargo build -p weir");
+        assert_eq!(command, "setpriv --pdeathsig TERM nice -n 19 cargo build -p weir");
     }
 }
