@@ -1,5 +1,7 @@
 //! A whole tick of the agent on this kernel, from the maps to the engine and a recording, allocates nothing once it
 //! knows the edges: weir's memory does not move while it watches.
+//!
+//! Alone: connections of others would be new edges.
 
 use std::{
     collections::HashSet,

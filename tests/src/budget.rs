@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What a program may grow before somebody has to agree.
+/// How much a program may grow before the budget has to be raised: a choice.
 const TOLERANCE: f64 = 0.05;
 
 /// A number of a size.
@@ -20,7 +20,7 @@ const OF_KERNEL: [Field; 3] = [
     ("stack_bytes", |size| size.stack_bytes),
 ];
 
-/// A program's size; what a kernel does not tell is none. See `weir doctor -o json`.
+/// A program's size; what a kernel does not report is none. See `weir doctor -o json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Size {
     /// Instructions that the verifier walked.
@@ -57,7 +57,7 @@ impl Measured {
                 programs.insert(name.into(), Size::deserialize(size).with_context(|| format!("the size of {name}"))?);
             }
         }
-        anyhow::ensure!(!programs.is_empty(), "weir doctor tells no program's size");
+        anyhow::ensure!(!programs.is_empty(), "weir doctor reports no program's size");
         let uname = rustix::system::uname();
         let release = uname.release().to_string_lossy();
         let series = release.split('.').take(2).collect::<Vec<_>>().join(".");
@@ -139,7 +139,7 @@ impl Comparison<'_> {
             let compared: Vec<_> =
                 fields.filter_map(|(field, number)| Some((field, number(size)?, number(budget)?))).collect();
             if compared.is_empty() {
-                findings.push(format!("{name}: this kernel tells nothing that the budget names"));
+                findings.push(format!("{name}: this kernel reports no number that the budget has"));
             }
             let over = compared.iter().filter(|(_, now, agreed)| *now as f64 > *agreed as f64 * (1.0 + TOLERANCE));
             findings.extend(over.map(|(field, now, agreed)| {

@@ -52,7 +52,8 @@ impl Image {
         }
         let archive = lab.path("image.tar");
         succeed(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&archive).arg("."));
-        // What tests that were killed have left: all of these names are of tests, and this one has the lab.
+        // What tests that were killed have left: all of these names are of tests, and only one test
+        // at a time uses podman.
         remove_images(&format!("localhost/{PREFIX}*"));
         let name = format!("localhost/{PREFIX}{}:1", std::process::id());
         succeed(podman().arg("import").arg(&archive).arg(&name));
@@ -160,7 +161,7 @@ impl Drop for Bundle {
     }
 }
 
-/// A name for a container of this test, that is nobody else's.
+/// A name for a container that only this test process uses.
 pub fn name(of: &str) -> String {
     format!("{PREFIX}{}-{of}", std::process::id())
 }

@@ -48,6 +48,16 @@ pub fn events_of(printed: &str, signal: &str) -> Vec<Value> {
     events
 }
 
+/// Those of one signal at one server: other tests on the host may have incidents of their own.
+///
+/// # Panics
+/// If one does not say all that an alert must.
+pub fn events_at(printed: &str, signal: &str, server: &str) -> Vec<Value> {
+    let mut events = events_of(printed, signal);
+    events.retain(|event| event["server"] == server);
+    events
+}
+
 /// An alert has what, where, why, evidence with something normal, an origin, and something ruled out.
 ///
 /// # Panics

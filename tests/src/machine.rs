@@ -1,9 +1,10 @@
-//! What is different where the tests run on another machine than a developer's: an emulator, an old kernel. Whoever
-//! starts the tests there says so in the environment.
+//! What is different where the tests run on another machine than a developer's: an emulator, an old kernel. The
+//! program that starts the tests there says so in the environment.
 
 use std::{env, time::Duration};
 
-/// How many times slower the machine is: for deadlines and amounts, never for what is asserted of them.
+/// How many times slower the machine is: for deadlines and amounts, and for how late a measured time may be. Lower bounds and
+/// counts are the same everywhere.
 const SLOW: &str = "WEIR_TEST_SLOW";
 /// The probes that this kernel is too old for, by commas. All others must be there.
 const ABSENT: &str = "WEIR_TEST_ABSENT";

@@ -39,7 +39,7 @@ for line in sys.stdin:
         print("failed", error, flush=True)
 "#;
 
-/// dnsmasq, on the loopback of a namespace. It knows nothing but its records and asks nobody.
+/// dnsmasq, on the loopback of a namespace. It knows its records alone and forwards no question.
 pub struct NameServer {
     _process: Process,
 }

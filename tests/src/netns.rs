@@ -247,7 +247,7 @@ fn batch(commands: &[String]) {
 /// As `ip netns del` does.
 fn delete(name: &str) {
     let path = Path::new(MOUNTED_AT).join(name);
-    // Nothing to be done about a failure here; the next test sweeps.
+    // Nothing to be done about a failure here; the next test that is alone sweeps.
     let _ = unmount(&path, UnmountFlags::DETACH);
     let _ = fs::remove_file(&path);
 }
@@ -281,7 +281,7 @@ fn tcp_counter(snmp: &str, counter: &str) -> u64 {
     found.unwrap_or_else(|| panic!("no TCP counter {counter:?}")).1.parse().expect("a count")
 }
 
-/// Deletes what tests that were killed have left. Only for who has the lab: all of these names are of tests.
+/// Deletes what tests that were killed have left. Only with the lab to oneself: all of these names are of tests.
 pub(crate) fn sweep() {
     let Ok(entries) = std::fs::read_dir(MOUNTED_AT) else { return };
     let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());

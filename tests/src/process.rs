@@ -199,7 +199,7 @@ pub fn succeed(command: &mut Command) -> String {
 /// If it fails, or takes longer than a minute.
 pub fn feed(command: &mut Command, lines: &[String]) {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
-    // There is room in the pipe for all of it.
+    // All of it fits into the pipe's buffer (64 KiB).
     writer.write_all((lines.join("\n") + "\n").as_bytes()).expect("fill a pipe");
     drop(writer);
     text_of(command.stdin(reader));

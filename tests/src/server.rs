@@ -155,7 +155,7 @@ fn certificate(lab: &Lab) {
     process::succeed(&mut command);
 }
 
-/// haproxy that keeps no more than so many connections to the server behind it, and lets whoever comes beyond them wait.
+/// haproxy that keeps no more than `most` connections to the server behind it; further requests wait.
 ///
 /// # Panics
 /// If its files cannot be written.
@@ -174,7 +174,7 @@ pub fn haproxy_at(lab: &Lab, place: &Place<'_>, behind: &str, most: u32) -> Serv
     Server::start(command.arg("-db").arg("-f").arg(path), place)
 }
 
-/// PgBouncer before a PostgreSQL that lets anyone in: whoever asks gets one of so many connections for a transaction.
+/// PgBouncer before a PostgreSQL that lets anyone in: a client gets one of `most` connections for a transaction.
 ///
 /// # Panics
 /// If its files cannot be written.

@@ -88,7 +88,7 @@ impl Shop {
         })
     }
 
-    /// Who calls whom at which port, in order: each edge is a line.
+    /// Client, server and port of each edge, a line each, in order.
     pub fn calls(&self, document: &Document) -> Vec<String> {
         let line = |edge: &Edge<'_>| {
             let name = |end| edge.text(end, "name").to_owned();

@@ -47,6 +47,7 @@ fn assert_littles_law(edge: &Edge<'_>) {
     }
 }
 
+/// Alone: compares latencies with the client's own to 5%.
 #[test]
 fn redis_benchmark_without_pipelining() {
     const REQUESTS: u64 = 40_000;
@@ -124,9 +125,9 @@ fn pushes_are_labelled() {
     }
     let document = weir.finish();
     let edge = document.edge(client.pid(), server.port());
-    assert!(edge.is("push"), "nobody asked for this: {edge}");
+    assert!(edge.is("push"), "the client sent no request: {edge}");
     assert_eq!(edge.value()["rounds_are"], "a lower bound of requests");
-    assert!(edge.count("rounds") <= 1, "rounds that nobody began: {edge}");
+    assert!(edge.count("rounds") <= 1, "rounds without a request: {edge}");
     assert_eq!(edge.count("bytes_received"), 120);
 }
 
@@ -142,6 +143,7 @@ fn pgbench(lab: &Lab, postgres: &Server) -> (u32, Document, f64) {
     (pid, weir.finish(), mean_ms / 1e3)
 }
 
+/// Alone: compares latencies with the client's own.
 #[test]
 fn pgbench_select_only() {
     // Each of four connections logs in and prepares its statement; one more logs in and looks at the tables, twice.
@@ -156,7 +158,7 @@ fn pgbench_select_only() {
     close("rounds", edge.count("rounds") as f64, (TRANSACTIONS + SETUP) as f64, 0.001);
     assert!(!edge.is("multiplexed") && !edge.is("pipelined"), "labels of {edge}");
     assert_eq!(edge.server_pids().len(), 5, "a backend for each connection");
-    assert!(!edge.server_pids().contains(&postgres.pid()), "the postmaster serves nobody");
+    assert!(!edge.server_pids().contains(&postgres.pid()), "the postmaster serves no connection");
     assert_eq!(edge.seen_by("server").count("rounds"), edge.count("rounds"), "rounds as the backends saw them");
     assert_littles_law(&edge);
     // pgbench counts the time its one thread took to come back to an answer, too.

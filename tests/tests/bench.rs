@@ -1,4 +1,6 @@
 //! The bench runs: every kind of subject once, on the precise row, with less work than means anything.
+//!
+//! Alone: measures the processor time that weir adds.
 
 use std::{fs, process::Command};
 
@@ -28,7 +30,7 @@ fn is_between(results: &Value) -> bool {
 
 #[test]
 fn the_bench_measures_weir_between_its_floor_and_nothing() {
-    /// A second each: whoever else uses the machine just then is in the figures.
+    /// A second each: the figures contain whatever else runs on the machine just then.
     const ATTEMPTS: usize = 4;
     let lab = lab!();
     let (mut results, mut report) = run(&lab);

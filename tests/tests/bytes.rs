@@ -1,4 +1,4 @@
-//! Bytes and rounds of real servers, against what the client was told.
+//! Bytes and rounds of real servers, against the client's own figures.
 
 use std::process::Command;
 
@@ -14,10 +14,10 @@ fn nginx_sends_a_file_by_sendfile() {
     let weir = lab.weir(&[]);
     let url = format!("http://127.0.0.1:{}/file", nginx.port());
     let format = "%{size_download} %{size_header} %{size_request}";
-    let told = process::succeed(Command::new("curl").args(["-s", "-o", "/dev/null", "-w", format, &url]));
+    let reported = process::succeed(Command::new("curl").args(["-s", "-o", "/dev/null", "-w", format, &url]));
     let document = weir.finish();
-    let told: Vec<u64> = told.split(' ').map(|n| n.parse().expect("a count")).collect();
-    let [body, header, request] = told.as_slice() else { panic!("curl said {told:?}") };
+    let reported: Vec<u64> = reported.split(' ').map(|n| n.parse().expect("a count")).collect();
+    let [body, header, request] = reported.as_slice() else { panic!("curl reported {reported:?}") };
     assert_eq!(*body, MIB_10 as u64);
     let edge = document.only("to nginx", |edge| edge.port() == Some(nginx.port()));
     assert_eq!((edge.text("client", "name"), edge.text("server", "name")), ("curl", "nginx"));
@@ -32,6 +32,8 @@ fn nginx_sends_a_file_by_sendfile() {
 }
 
 /// Rounds and latency without a look at the payload: TLS hides the requests, not the turns.
+///
+/// Alone: compares latencies with the client's own.
 #[test]
 fn curl_over_tls() {
     const REQUESTS: usize = 30;
@@ -45,17 +47,17 @@ fn curl_over_tls() {
     // Times of a transfer count from its own start, so the difference is the wait for the first byte of the answer.
     let format = "%{time_pretransfer} %{time_starttransfer} %{num_connects}\n";
     let mut curl = Command::new("curl");
-    let told = process::succeed(curl.args(["-sk", "--http1.1", "-o", "/dev/null", "-w", format, &url]));
+    let reported = process::succeed(curl.args(["-sk", "--http1.1", "-o", "/dev/null", "-w", format, &url]));
     let document = weir.finish();
 
     let mut waits = Vec::new();
     let mut connects = 0.0;
-    for line in told.lines() {
+    for line in reported.lines() {
         let numbers: Vec<f64> = line.split(' ').map(|n| n.parse().expect("a number")).collect();
         waits.push(numbers[1] - numbers[0]);
         connects += numbers[2];
     }
-    assert_eq!((waits.len(), connects), (REQUESTS, 1.0), "curl said {told}");
+    assert_eq!((waits.len(), connects), (REQUESTS, 1.0), "curl reported {reported}");
 
     let edge = document.only("to nginx", |edge| edge.port() == Some(nginx.port()));
     edge.assert_connects(&[("ok", 1)]);

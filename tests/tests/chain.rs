@@ -1,5 +1,7 @@
 //! A chain of real servers: load, nginx, an application, PostgreSQL and Redis, and a provider outside that the
 //! application finds by DNS. Every edge, by the names that people say, and no other.
+//!
+//! Alone: by service, its edges are one with those of the same servers in other tests.
 
 use weir_tests::{
     Document, Edge, Weir, lab,
@@ -8,7 +10,7 @@ use weir_tests::{
 
 const REQUESTS: u64 = 50;
 
-/// Who calls whom, with nginx dialling this port for the application.
+/// The edges, with nginx dialling this port for the application.
 fn expected(application_port: u16) -> Vec<String> {
     let mut calls = vec![
         "curl -> nginx:80".to_owned(),

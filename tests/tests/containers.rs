@@ -8,6 +8,7 @@ use weir_tests::{
     lab, process,
 };
 
+/// With ports of this file's own: tests beside it have the same addresses, in other namespaces.
 const SERVED_AT: &str = "10.77.0.2";
 
 /// Asserts that this end is a container of this name.
@@ -35,9 +36,9 @@ fn containers_of_one_executable_are_services_of_their_own() {
     let serve = |name: &str, port| image.run(name, &far, &["serve", "echo", &at(port)]);
     let call = |name: &str, port| image.run(name, &near, &["client", &at(port)]);
 
-    let (_stock, mut shop_runs) = (serve(&stock, 7001), call(&shop, 7001));
+    let (_stock, mut shop_runs) = (serve(&stock, 7301), call(&shop, 7301));
     let weir = Weir::start_by_service(&[]);
-    let (_price, mut cart_runs) = (serve(&price, 7002), call(&cart, 7002));
+    let (_price, mut cart_runs) = (serve(&price, 7302), call(&cart, 7302));
     for client in [&mut shop_runs, &mut cart_runs] {
         client.must("open 3", "opened 3");
         client.must("rounds 5 1", "done");
@@ -60,11 +61,11 @@ fn a_container_that_is_gone_keeps_its_name() {
     let lab = lab!();
     let (near, far) = Netns::pair();
     let image = Image::import(&lab);
-    let _server = lab.serve_in(&far, "echo", &format!("{SERVED_AT}:7001"));
+    let _server = lab.serve_in(&far, "echo", &format!("{SERVED_AT}:7301"));
     let weir = lab.weir(&[]);
     let names = (0..5).map(|at| container::name(&format!("job{at}"))).collect::<Vec<_>>();
     for name in &names {
-        process::succeed(&mut image.command(name, &near, &["short", &format!("{SERVED_AT}:7001"), "1"]));
+        process::succeed(&mut image.command(name, &near, &["short", &format!("{SERVED_AT}:7301"), "1"]));
     }
     let document = weir.finish();
     for name in &names {
@@ -75,7 +76,9 @@ fn a_container_that_is_gone_keeps_its_name() {
 }
 
 /// Restarted a thousand times with the same address and another name: each connection is its own container's. Each lives
-/// for 50 ms and is removed a second later, as whoever restarts containers does.
+/// for 50 ms and is removed a second later, as a container's supervisor does.
+///
+/// Alone: containers that live 50 ms are named only by a weir that gets a processor in time.
 #[test]
 fn a_reused_address_never_inherits_a_name() {
     const RESTARTS: usize = 1000;
@@ -84,8 +87,8 @@ fn a_reused_address_never_inherits_a_name() {
     let lab = lab!();
     let (near, far) = Netns::pair();
     let image = Image::import(&lab);
-    let _server = lab.serve_in(&far, "echo", &format!("{SERVED_AT}:7001"));
-    let bundle = image.bundle(&near, &["short", &format!("{SERVED_AT}:7001"), "1"]);
+    let _server = lab.serve_in(&far, "echo", &format!("{SERVED_AT}:7301"));
+    let bundle = image.bundle(&near, &["short", &format!("{SERVED_AT}:7301"), "1"]);
     // By service, where edges stay when their processes have long ended.
     let weir = Weir::start_by_service(&[]);
     let names = (0..RESTARTS).map(|at| container::name(&format!("restart{at}"))).collect::<Vec<_>>();
@@ -97,12 +100,12 @@ fn a_reused_address_never_inherits_a_name() {
         }
     }
     let document = weir.finish();
-    let found = document.edges_where(|edge| edge.port() == Some(7001) && edge.text("server", "address") == SERVED_AT);
+    let found = document.edges_where(|edge| edge.port() == Some(7301) && edge.text("server", "address") == SERVED_AT);
     let by_name = found.iter().map(|edge| (edge.text("client", "name"), *edge)).collect::<BTreeMap<_, _>>();
     for name in &names {
         let edge = by_name.get(name.as_str()).unwrap_or_else(|| panic!("no edge of {name} among {}", found.len()));
         assert_eq!((edge.text("client", "kind"), edge.text("client", "container")), ("container", name.as_str()));
         edge.assert_connects(&[("ok", 1)]);
     }
-    assert_eq!(found.len(), RESTARTS, "and nobody else's");
+    assert_eq!(found.len(), RESTARTS, "and no other process's");
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 use weir_tests::{
     lab,
     machine::{absent_probes, kernel_is_older},
+    probes::PROBES,
     weir,
 };
 
@@ -30,22 +31,8 @@ fn every_check_has_a_state_a_cause_and_a_fix() {
     for part in ["kernel", "btf", "bpf", "tracepoints", "cgroups"] {
         assert!(named(part), "nothing is said of {part}: {text}");
     }
-    let probes = [
-        "inet_sock_set_state",
-        "sys_exit_connect",
-        "sock_send_length",
-        "sock_recv_length",
-        "sk_data_ready",
-        "tcp_retransmit_skb",
-        "tcp_retransmit_synack",
-        "tcp_receive_reset",
-        "tcp_send_reset",
-        "inet_sk_error_report",
-        "tcp_destroy_sock",
-        "iter_task_file",
-    ];
     let absent = absent_probes();
-    for probe in probes {
+    for probe in PROBES.iter().map(|probe| probe.name) {
         let check = checks.iter().find(|check| check["name"].as_str().is_some_and(|name| name.ends_with(probe)));
         let check = check.unwrap_or_else(|| panic!("nothing is said of probe {probe}: {text}"));
         if absent.iter().any(|absent| absent == probe) {
@@ -59,7 +46,7 @@ fn every_check_has_a_state_a_cause_and_a_fix() {
         for field in ["verified_instructions", "translated_bytes", "machine_code_bytes"] {
             assert!(program[field].as_u64().is_some_and(|n| n > 0), "{field} of {check}");
         }
-        // Kernels of 7 refuse a load without a free descriptor at once, before the verifier could tell the stack.
+        // Kernels of 7 refuse a load without a free descriptor at once, before the verifier has reported the stack.
         assert!(program["stack_bytes"].is_u64() || !kernel_is_older("7.0"), "stack_bytes of {check}");
         assert!(program["load_ms"].as_f64().is_some_and(|ms| ms > 0.0), "load_ms of {check}");
     }

@@ -22,7 +22,7 @@ fn list<'a>(of: &'a Value, name: &str) -> &'a Vec<Value> {
     of[name].as_array().unwrap_or_else(|| panic!("no list {name} in {of}"))
 }
 
-/// Who calls whom, of a list of edges.
+/// Client and server of each edge of a list.
 fn ends(document: &Value, name: &str) -> Vec<(String, String)> {
     let text = |end: &Value| end["name"].as_str().expect("a name").to_owned();
     list(document, name).iter().map(|edge| (text(&edge["client"]), text(&edge["server"]))).collect()
@@ -46,6 +46,8 @@ fn assert_split(edge: &Value) {
 }
 
 /// front calls mid, and mid (another process of it) calls back.
+///
+/// Alone: asserts where the time of a request goes, to half of it.
 #[test]
 fn a_service_its_callers_and_callees() {
     let lab = lab!();

@@ -11,7 +11,7 @@ use weir_tests::{
 /// A server that may have 64 descriptors, and callers that keep their connections.
 #[test]
 fn a_server_without_descriptors() {
-    let lab = lab!();
+    let lab = lab!("fds");
     let server = lab.serve("echo", "127.0.0.1:0");
     process::run("prlimit", &["--pid", &server.pid().to_string(), "--nofile=64:64"]);
     let at = format!("127.0.0.1:{}", server.port());
@@ -31,7 +31,7 @@ fn a_server_without_descriptors() {
     let raised = events.first().expect("an incident");
     assert_timely(raised, fault_s, DETECTED_WITHIN_S);
     assert_eq!(text(raised, "class"), "none left");
-    assert_eq!(text(raised, "server"), format!("weir-traffic (pid {})", server.pid()));
+    assert_eq!(text(raised, "server"), format!("fds (pid {})", server.pid()));
     assert!(text(raised, "what").contains("of its 64 descriptors are open"), "{raised}");
     let critical = events.iter().find(|event| event["severity"] == "critical").expect("a page: connections wait");
     assert!(text(critical, "why").contains("wait all the time and are not accepted"), "{critical}");

@@ -13,6 +13,8 @@ fn groups(document: &Document) -> Vec<(String, u64)> {
 }
 
 /// Two servers behind two addresses, both called by one client: one service each, and one where a rule says so.
+///
+/// Alone: its rules name addresses that other tests have, too.
 #[test]
 fn a_rule_makes_a_service() {
     let lab = lab!();
@@ -25,7 +27,7 @@ fn a_rule_makes_a_service() {
     fs::write(&rules, "# The far side, however many there are.\nstock = kind:executable, address:10.77.0.0/24\n")
         .expect("write the rules");
     let rules = rules.to_str().expect("a path in UTF-8");
-    let by_network = ["--group", "till=address:10.77.0.1", "--group", "nobody=name:no-such-*", "--group-file", rules];
+    let by_network = ["--group", "till=address:10.77.0.1", "--group", "absent=name:no-such-*", "--group-file", rules];
     let weir = Weir::start_by_service(&by_network);
     for address in at {
         client.must(&format!("to {address}"), "done");
@@ -41,5 +43,5 @@ fn a_rule_makes_a_service() {
     let mut pids = servers.each_ref().map(Traffic::pid);
     pids.sort_unstable();
     assert_eq!(edge.server_pids(), pids);
-    assert_eq!(groups(&document), [("till".into(), 2), ("nobody".into(), 0), ("stock".into(), 2)]);
+    assert_eq!(groups(&document), [("till".into(), 2), ("absent".into(), 0), ("stock".into(), 2)]);
 }

@@ -1,4 +1,6 @@
 //! What weir costs when nothing happens, and how soon it is there.
+//!
+//! Alone: measures weir's own processor time and memory, which other traffic adds to.
 
 use std::{
     fs,
@@ -42,10 +44,10 @@ fn idle_weir_costs_next_to_nothing() {
     assert!(rss < MOST_RSS, "{:.1} MiB resident", rss as f64 / 1048576.0);
     // What weir says of itself is true; its own figure has the start in it.
     let cost = &document.value()["cost"];
-    let told = cost["agent_rss_bytes"].as_u64().expect("its own resident size");
-    assert!(told.abs_diff(rss) < 4 << 20, "weir says {told} bytes where the kernel says {rss}");
-    let told = cost["agent_cpu_s"].as_f64().expect("its own processor time");
-    assert!(told < MOST_CPU * IDLE.as_secs_f64() + 0.5, "weir says {told} s");
+    let reported = cost["agent_rss_bytes"].as_u64().expect("its own resident size");
+    assert!(reported.abs_diff(rss) < 4 << 20, "weir reports {reported} bytes where the kernel says {rss}");
+    let reported = cost["agent_cpu_s"].as_f64().expect("its own processor time");
+    assert!(reported < MOST_CPU * IDLE.as_secs_f64() + 0.5, "weir reports {reported} s");
     assert!(cost["map_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "cost: {cost}");
 }
 

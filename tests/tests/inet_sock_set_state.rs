@@ -2,7 +2,12 @@
 
 use std::{thread::sleep, time::Duration};
 
-use weir_tests::{Edge, Netns, close, lab, lab::free_port, wait_until};
+use weir_tests::{
+    Edge, Netns, close, lab,
+    lab::free_port,
+    machine::{is_slow, patient},
+    wait_until,
+};
 
 const DROP_ALL: &[&str] = &["meta l4proto tcp drop"];
 
@@ -30,7 +35,8 @@ fn refused(address: &str) {
     assert_no_success(&edge);
     let failed = edge.observed("connect_failed_latency_s");
     assert_eq!(failed.count, 50);
-    assert!(failed.p99 < 0.1, "a refusal on loopback takes no time: {failed:?}");
+    let soon = patient(Duration::from_millis(100)).as_secs_f64();
+    assert!(failed.p99 < soon, "a refusal on loopback takes no time: {failed:?}");
     assert_eq!(edge.text("server", "address"), address.trim_matches(['[', ']']));
     document.assert_lossless();
 }
@@ -59,7 +65,8 @@ fn timed_out(address: &str) {
     assert_no_success(&edge);
     let failed = edge.observed("connect_failed_latency_s");
     assert_eq!(failed.count, 5);
-    close("time until given up", failed.mean, 3.0, 0.1);
+    // An emulator's timers are late when its host is busy.
+    close("time until given up", failed.mean, 3.0, if is_slow() { 0.5 } else { 0.1 });
     assert_eq!(edge.count("retransmitted_segments"), 5, "one SYN each was sent again");
     assert_eq!(near.tcp("RetransSegs"), 5);
     document.assert_lossless();
@@ -76,7 +83,7 @@ fn timed_out_over_ipv6() {
 }
 
 /// A router says that the host is not there: after the SYN has left, unlike a missing route.
-fn told_unreachable(address: &str) {
+fn reported_unreachable(address: &str) {
     let lab = lab!();
     let (near, far) = Netns::pair();
     far.filter("input", &["meta l4proto tcp reject with icmpx type host-unreachable"]);
@@ -92,13 +99,13 @@ fn told_unreachable(address: &str) {
 }
 
 #[test]
-fn told_unreachable_over_ipv4() {
-    told_unreachable("10.77.0.2");
+fn reported_unreachable_over_ipv4() {
+    reported_unreachable("10.77.0.2");
 }
 
 #[test]
-fn told_unreachable_over_ipv6() {
-    told_unreachable("[fd77::2]");
+fn reported_unreachable_over_ipv6() {
+    reported_unreachable("[fd77::2]");
 }
 
 /// 32 ports, 32 connections that hold them, and 18 connects more.
@@ -185,9 +192,11 @@ fn a_lost_syn_shows_in_the_connect_not_in_the_handshake() {
     edge.assert_connects(&[("ok", 3)]);
     assert_eq!(edge.count("retransmitted_segments"), 3);
     let connect = edge.observed("connect_latency_s");
-    assert!((0.9..1.3).contains(&connect.mean), "the caller waited a second: {connect:?}");
+    let late = patient(Duration::from_millis(300)).as_secs_f64();
+    assert!((0.9..1.0 + late).contains(&connect.mean), "the caller waited a second: {connect:?}");
     let handshake = edge.observed("handshake_s");
-    assert!(handshake.p99 < 0.1, "the network took no second: {handshake:?}");
+    let soon = if is_slow() { connect.mean / 2.0 } else { 0.1 };
+    assert!(handshake.p99 < soon, "the network took no second: {handshake:?}");
     document.assert_lossless();
 }
 
@@ -207,7 +216,7 @@ fn connects_that_do_not_wait_succeed_too() {
     document.assert_lossless();
 }
 
-/// No data ever moves, so no read or write tells whose the accepted connection is.
+/// No data ever moves, so no read or write shows which process has the accepted connection.
 #[test]
 fn a_server_that_only_closes_owns_its_connections() {
     let lab = lab!();
@@ -247,7 +256,7 @@ fn connections_never_accepted_belong_to_the_listener() {
     document.assert_lossless();
 }
 
-/// A server without room for more clients may say so before it is asked anything, and before the client reads.
+/// A server at its limit of clients may send a refusal before any request, and before the client reads.
 #[test]
 fn a_server_that_speaks_first_and_closes_does_so_early() {
     let lab = lab!();
@@ -288,7 +297,7 @@ fn a_server_that_ends_on_a_good_bye_does_not_do_so_early() {
 
 /// A client that understands leaves before the server has ended; one that is served leaves, and the server sees that.
 #[test]
-fn a_server_that_wants_to_close_is_told_from_one_that_is_left() {
+fn a_server_that_wants_to_close_is_distinguished_from_one_that_is_left() {
     let lab = lab!();
     let full = lab.serve("full 50", "127.0.0.1:0");
     let echo = lab.serve("echo", "127.0.0.1:0");

@@ -1,7 +1,9 @@
 //! Which two ends are one connection: through address translation, among namespaces with the same addresses, and not
 //! where the far end is elsewhere.
 
-use weir_tests::{Edge, Netns, lab};
+use std::time::Duration;
+
+use weir_tests::{Edge, Netns, lab, machine::patient};
 
 /// Every test here makes two rounds on each of three connections.
 const CONNECTIONS: u64 = 3;
@@ -61,7 +63,7 @@ fn old_connections_through_address_translation() {
     document.assert_lossless();
 }
 
-/// Two pairs of namespaces that cannot be told apart by address and port.
+/// Two pairs of namespaces with the same addresses and ports.
 #[test]
 fn the_same_addresses_twice() {
     let lab = lab!();
@@ -111,13 +113,15 @@ fn the_same_four_numbers_twice() {
         edge.assert_connects(&[("ok", 1)]);
         assert_eq!((edge.count("rounds"), edge.seen_by("server").count("rounds")), (rounds, rounds));
     }
-    let ours = document.edges_where(|edge| edge.text("server", "address") == "10.77.0.2");
+    let ours = document.edges_where(|edge| edge.text("server", "address") == "10.77.0.2" && edge.port() == Some(7000));
     assert_eq!(ours.len(), 2, "two connections, two edges");
     document.assert_lossless();
 }
 
 /// A router that answers handshakes itself gives each end another sequence: to weir, each has its peer elsewhere, as
 /// hosts have that are truly apart.
+///
+/// Alone: asserts a time to 20 ms.
 #[test]
 fn a_client_elsewhere() {
     let lab = lab!();
@@ -153,7 +157,8 @@ fn a_client_elsewhere() {
     assert_eq!((served.count("rounds"), served.count("open_connections")), (ROUNDS, CONNECTIONS));
     assert_eq!((served.count("bytes_sent"), served.count("bytes_received")), (300, 6), "client to server, and back");
     let service = served.observed("service_s").mean;
-    assert!((0.0395..0.06).contains(&service), "{service} s where 40 ms were slept");
+    let late = patient(Duration::from_millis(20)).as_secs_f64();
+    assert!((0.0395..0.04 + late).contains(&service), "{service} s where 40 ms were slept");
     assert!(served.spread("latency_s").is_none(), "the client's wait is not to be seen from here");
     document.assert_lossless();
 }

@@ -1,9 +1,9 @@
 //! The JSON document is a contract: fields may be added, none may be renamed, removed or change its type.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::Value;
-use weir_tests::{lab, weir};
+use weir_tests::{lab, machine::patient, probes, weir};
 
 /// Of one field: its type, and whether it may be null with a reason beside it.
 #[derive(Clone, Copy, PartialEq)]
@@ -284,6 +284,7 @@ impl Seen {
     }
 }
 
+/// Alone: five edges are all that it may have, and all must be its own.
 #[test]
 fn the_contract_holds() {
     let lab = lab!();
@@ -327,10 +328,13 @@ fn an_observation_ends_by_itself() {
     assert!(output.status.success(), "{output:?}");
     let document = weir_tests::Document::parse(&String::from_utf8_lossy(&output.stdout));
     let window = document.value()["window_s"].as_f64().expect("a window");
-    assert!((1.45..1.8).contains(&window), "a window of {window} s where 1.5 s were asked for");
+    let late = patient(Duration::from_millis(300)).as_secs_f64();
+    assert!((1.45..1.5 + late).contains(&window), "a window of {window} s where 1.5 s were asked for");
 }
 
-/// The kernel counts runs only where somebody has asked for it; weir does with `--stats`.
+/// The kernel counts runs only where a process has asked for it; weir does with `--stats`.
+///
+/// Alone: the kernel counts runs for all, as soon as one weir has a CPU budget.
 #[test]
 fn run_times_are_there_when_the_kernel_counts_them() {
     let lab = lab!();
@@ -338,7 +342,7 @@ fn run_times_are_there_when_the_kernel_counts_them() {
     for (arguments, counted) in [(&[] as &[&str], sysctl.trim() != "0"), (&["--stats"], true)] {
         let document = lab.weir(arguments).finish();
         let programs = document.value()["cost"]["programs"].as_array().expect("a list of programs");
-        assert!(programs.len() >= 12, "at least one program for each probe");
+        assert!(programs.len() >= probes::served(), "at least one program for each probe");
         for program in programs {
             assert_eq!(program["runs"].is_number(), counted, "with {arguments:?}: {program}");
             assert!(counted || program["runs_reason"].is_string(), "{program}");

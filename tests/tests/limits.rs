@@ -1,4 +1,6 @@
 //! Beyond the limits: the rest goes to `other`, the counters say how many, nothing is wrong or silently lost.
+//!
+//! Alone: fills limits, which other tests' sockets and edges count against.
 
 use weir_tests::{Document, Edge, Traffic, lab, netns::own_tcp};
 
@@ -70,7 +72,7 @@ fn more_edges_than_allowed() {
     assert!(over >= 200 - 64, "200 ends do not fit 64 edges: {}", document.value()["losses"]);
     let in_other = other.seen_by("client").connects("ok") + other.seen_by("server").connects("ok");
     assert_eq!(in_other, over, "each loss is in the rest");
-    // Sockets have room: the rest is counted as well as any.
+    // Sockets are below their limit: the rest is counted as well as any.
     assert_eq!(document.loss("sockets_over_limit"), 0);
     assert_eq!(sum(&document, |edge| edge.count("rounds")), 200);
     assert_eq!(sum(&document, |edge| edge.count("bytes_sent")), 200_000);
@@ -78,7 +80,7 @@ fn more_edges_than_allowed() {
     assert_eq!(sum(&document, |edge| edge.count("open_connections")), 0);
 }
 
-/// 150 connections at once, twice as many sockets, and then ten when there is room again.
+/// 150 connections at once, twice as many sockets, and then ten when records are free again.
 #[test]
 fn more_sockets_than_allowed() {
     let document = observe(&["--max-sockets", "128"], 160, |client, _| {

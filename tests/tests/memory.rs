@@ -1,5 +1,7 @@
 //! What weir holds in memory when there is much to see: 1,000 edges as shown, which are 2,000 records (both ends are on
 //! this host), on 5,000 sockets. The start is left out: it reads the kernel's types and gives that memory back.
+//!
+//! Alone: measures weir's own memory, which other tests' sockets and edges add to.
 
 use std::{
     fs,

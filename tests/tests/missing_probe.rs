@@ -4,35 +4,30 @@ use std::{process::Command, time::Duration};
 
 use serde_json::Value;
 use weir_tests::{
-    Document,
+    Document, Weir,
     forbidden::{forbid, hide},
     lab,
     machine::is_slow,
+    probes::{PROBES, Probe},
     process, weir,
 };
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Every probe that weir can do without, and the fields that are unknown without it.
-const OPTIONAL: [(&str, &[&str]); 10] = [
-    ("sys_exit_connect", &[]),
-    ("tcp_retransmit_skb", &[]),
-    ("tcp_retransmit_synack", &[]),
-    ("tcp_receive_reset", &["resets"]),
-    ("tcp_send_reset", &["resets"]),
-    ("inet_sk_error_report", &[]),
-    ("iter_task_file", &[]),
-    ("sk_data_ready", &["receive_queue_wait_s"]),
-    ("sock_recv_length", &["rounds", "latency_s", "service_s", "receive_queue_wait_s", "bytes_received"]),
-    ("sock_send_length", &["rounds", "latency_s", "service_s", "bytes_sent"]),
-];
-
 /// Ten rounds, and a connect that fails.
-fn observe_without(probe: &str) -> (Document, u32, u16) {
+fn observe_without(probe: &Probe) -> (Document, u32, u16) {
     let lab = lab!();
     let server = lab.serve("echo", "127.0.0.1:0");
     let mut client = lab.client(&format!("127.0.0.1:{}", server.port()));
-    let weir = lab.weir(&["--refuse-probe", probe]);
+    let file = lab.path("refused.weir");
+    let file = file.to_str().expect("a path in UTF-8");
+    let refuse = ["--refuse-probe", probe.name];
+    // A recording has accept queues, and so all probes.
+    let weir = if probe.always {
+        lab.weir(&refuse)
+    } else {
+        Weir::start_as(&[&["record", file, "--instances", "-o", "json", "--for", "300s"], &refuse[..]].concat())
+    };
     client.must("open 2", "opened 2");
     client.must("rounds 5 100", "done");
     client.must("close", "done");
@@ -43,8 +38,10 @@ fn observe_without(probe: &str) -> (Document, u32, u16) {
 fn its_fields_are_unknown_and_all_others_as_ever() {
     // Where each start takes seconds, those that take most along.
     let few = ["sk_data_ready", "sock_send_length"];
-    for &(probe, unknown) in OPTIONAL.iter().filter(|(probe, _)| !is_slow() || few.contains(probe)) {
+    let optional = PROBES.iter().filter(|probe| !probe.required);
+    for probe in optional.filter(|probe| !is_slow() || few.contains(&probe.name)) {
         let (document, client, port) = observe_without(probe);
+        let Probe { name: probe, unknown, .. } = *probe;
         let missing = document.value()["missing_probes"].as_array().expect("a list").as_slice();
         assert_eq!(missing.len(), 1, "{missing:?}");
         assert_eq!(missing[0]["name"], probe);
@@ -66,16 +63,16 @@ fn its_fields_are_unknown_and_all_others_as_ever() {
         {
             let (value, why) = (&edge.value()[field], &edge.value()[format!("{field}_reason")]);
             assert_eq!(value.is_null(), unknown.contains(&field), "{field} without {probe}: {value}, {why}");
-            let told = why.as_str().is_some_and(|why| why.contains(probe));
-            assert_eq!(told, unknown.contains(&field), "why there is no {field} without {probe}: {why}");
+            let is_named = why.as_str().is_some_and(|why| why.contains(probe));
+            assert_eq!(is_named, unknown.contains(&field), "why there is no {field} without {probe}: {why}");
         }
     }
 }
 
 #[test]
 fn without_one_that_it_needs_weir_does_not_start() {
-    let required = ["inet_sock_set_state", "tcp_destroy_sock"];
-    for probe in &required[..if is_slow() { 1 } else { 2 }] {
+    let required = PROBES.iter().filter(|probe| probe.required).map(|probe| probe.name);
+    for probe in required.take(if is_slow() { 1 } else { PROBES.len() }) {
         let output = weir::run(&["edges", "--for", "1s", "--refuse-probe", probe]);
         assert_fails_plainly(&output, &[probe, "refused on purpose"]);
         if is_slow() {

@@ -11,7 +11,7 @@ use weir_tests::{
 /// Requests are answered; then the server stands still while the client writes more than all buffers hold.
 #[test]
 fn a_server_that_stops_reading() {
-    let lab = lab!();
+    let lab = lab!("not-reading");
     for any in ["127.0.0.1:0", "[::1]:0"] {
         let server = lab.serve("echo", any);
         let mut client = lab.client(&any.replace(":0", &format!(":{}", server.port())));
@@ -30,7 +30,7 @@ fn a_server_that_stops_reading() {
         let raised = events.first().unwrap_or_else(|| panic!("no incident: {printed}"));
         assert_timely(raised, fault_s, DETECTED_WITHIN_S);
         assert_eq!((text(raised, "severity"), text(raised, "class")), ("warn", "server does not read"));
-        assert_eq!(text(raised, "server"), format!("weir-traffic:{}", server.port()));
+        assert_eq!(text(raised, "server"), format!("not-reading:{}", server.port()));
         assert!(text(raised, "where").contains(&format!("(pid {})", server.pid())), "{raised}");
         assert!(events.iter().all(|event| event["id"] == raised["id"]), "one incident: {printed}");
         assert_replays(file, &printed, &["--learn", "5s"]);

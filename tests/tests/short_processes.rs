@@ -1,5 +1,7 @@
 //! Processes that live 20 ms and make one connection each: all of them are counted, under their name, and weir remembers
 //! none of them once they are gone.
+//!
+//! Alone: processes that live 20 ms are named only by a weir that gets a processor in time; and its memory is measured.
 
 use std::{
     fs,
@@ -40,7 +42,7 @@ impl Pond {
         wait_until(Duration::from_secs(10), "the server to close", || own_connections(port) == 0);
     }
 
-    /// Connects of all mayflies by outcome `ok`, at both ends, in these documents. Nobody else may have come here.
+    /// Connects of all mayflies by outcome `ok`, at both ends, in these documents. No other client connects here.
     fn connects(&self, documents: &[Document]) -> [u64; 2] {
         let mut sums = [0; 2];
         for document in documents {

@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 use weir_tests::{
     Lab, Traffic, Weir,
-    incidents::{DETECTED_WITHIN_S, assert_nothing, assert_replays, events_of, for_a_while, unix_s},
+    incidents::{DETECTED_WITHIN_S, assert_nothing, assert_replays, events_at, events_of, for_a_while, unix_s},
     lab,
 };
 
@@ -19,7 +19,7 @@ fn server(lab: &Lab, at: &str) -> Traffic {
 /// A server goes away and comes back: one incident, named, timely, over in the end; and the same from the recording.
 #[test]
 fn a_server_that_is_gone() {
-    let lab = lab!();
+    let lab = lab!("gone");
     let first = server(&lab, "127.0.0.1:0");
     let at = format!("127.0.0.1:{}", first.port());
     let mut client = lab.client(&at);
@@ -33,16 +33,13 @@ fn a_server_that_is_gone() {
     let _second = server(&lab, &at);
     for_a_while(Duration::from_secs(32), || client.must("short 1", "done"));
     let printed = weir.finish_raw();
-    let events = events_of(&printed, "edge_errors");
+    let mut events = events_of(&printed, "edge_errors");
+    // Not those of other tests' servers.
+    events.retain(|event| event["where"].as_str().is_some_and(|place| place.contains(&at)));
     let raised = events.first().expect("an incident");
     assert_eq!((raised["event"].as_str(), raised["signal"].as_str()), (Some("raised"), Some("edge_errors")));
-    assert_eq!(
-        (raised["class"].as_str(), raised["client"].as_str()),
-        (Some("refused"), Some("weir-traffic")),
-        "{raised}"
-    );
+    assert_eq!((raised["class"].as_str(), raised["client"].as_str()), (Some("refused"), Some("gone")), "{raised}");
     assert_eq!(raised["state"].as_str(), Some("firing"));
-    assert!(raised["where"].as_str().is_some_and(|place| place.contains(&at)), "{raised}");
     // A window that the fault begins in may be the first of two: then it is worse in the next.
     let critical = events.iter().find(|event| event["severity"] == "critical").expect("a page");
     for (what, event) in [("raised", raised), ("critical", critical)] {
@@ -70,9 +67,11 @@ fn starve(pid: u32, span: Duration) {
 }
 
 /// A server that gets no processor: requests lie in its sockets.
+///
+/// Alone: its class depends on how long the server waits for a processor.
 #[test]
 fn a_server_that_is_starved() {
-    let lab = lab!();
+    let lab = lab!("starved");
     let server = server(&lab, "127.0.0.1:0");
     let (pid, port) = (server.pid(), server.port());
     let mut client = lab.client(&format!("127.0.0.1:{port}"));
@@ -84,12 +83,12 @@ fn a_server_that_is_starved() {
     for_a_while(Duration::from_secs(17), || client.must("rounds 1 10", "done"));
     fault.join().expect("the fault");
     let printed = weir.finish_raw();
-    let events = events_of(&printed, "receive_queue");
+    let events = events_at(&printed, "receive_queue", &format!("starved:{port}"));
     let raised = events.first().expect("an incident");
     println!("{raised}");
     assert_eq!((raised["event"].as_str(), raised["signal"].as_str()), (Some("raised"), Some("receive_queue")));
     assert_eq!((raised["class"].as_str(), raised["severity"].as_str()), (Some("starved"), Some("critical")));
-    assert_eq!((raised["client"].as_str(), raised["server"].as_str()), (None, Some(&*format!("weir-traffic:{port}"))));
+    assert_eq!(raised["client"].as_str(), None);
     assert!(raised["where"].as_str().is_some_and(|place| place.contains(&format!("(pid {pid})"))), "{raised}");
     let after_s = raised["ts"].as_f64().expect("a time") - fault_s;
     println!("raised after {after_s:.1} s");
@@ -98,6 +97,8 @@ fn a_server_that_is_starved() {
 }
 
 /// Traffic, one failure by chance, and probes that open and close: nothing to say.
+///
+/// Alone: there must be no incident at all on the host.
 #[test]
 fn nothing_while_all_is_well() {
     let lab = lab!();

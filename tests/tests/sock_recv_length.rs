@@ -74,7 +74,7 @@ fn what_comes_after_a_half_close_is_an_answer() {
             (10, 10),
             "{way}: each request was answered: {edge}"
         );
-        assert_eq!((edge.count("abandoned"), edge.count("broken")), (0, 0), "{way}: nobody gave up: {edge}");
+        assert_eq!((edge.count("abandoned"), edge.count("broken")), (0, 0), "{way}: neither end gave up: {edge}");
     }
     document.assert_lossless();
 }

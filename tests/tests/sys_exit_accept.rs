@@ -3,7 +3,7 @@
 use std::{thread::sleep, time::Duration};
 
 use serde_json::Value;
-use weir_tests::{Document, Traffic, Weir, lab, weir};
+use weir_tests::{Document, Traffic, Weir, lab, machine::is_slow, weir};
 
 const SECONDS: u32 = 20;
 
@@ -36,7 +36,9 @@ fn who_comes_later_waits_longer() {
     assert_eq!((queue["arrivals"].as_u64(), queue["pid"].as_u64()), (Some(3), Some(server.pid().into())), "{queue}");
     assert_eq!(queue["accept_wait_s"]["count"], 3, "{queue}");
     let mean_s = queue["accept_wait_s"]["mean"].as_f64().expect("a mean");
-    assert!((0.25..0.6).contains(&mean_s), "{queue}");
+    // 300 ms on average. In an emulator the callers do not come at once, and sleeps end late.
+    let expected = if is_slow() { 0.1..3.0 } else { 0.25..0.6 };
+    assert!(expected.contains(&mean_s), "{queue}");
 }
 
 struct Server {
@@ -61,11 +63,11 @@ fn the_wait_is_what_the_server_says() {
     for Server { utilisation, client, .. } in &mut servers {
         client.tell(&format!("arrive {} {SECONDS}", *utilisation / 0.0205));
     }
-    let told: Vec<String> = servers.iter_mut().map(|server| server.client.answer()).collect();
+    let answers: Vec<String> = servers.iter_mut().map(|server| server.client.answer()).collect();
     weir.finish_raw();
-    for (Server { utilisation, server, .. }, told) in servers.iter().zip(told) {
-        let numbers: Vec<f64> = told.split(' ').filter_map(|word| word.parse().ok()).collect();
-        let [callers, mean_us] = numbers[..] else { panic!("{told}") };
+    for (Server { utilisation, server, .. }, answer) in servers.iter().zip(answers) {
+        let numbers: Vec<f64> = answer.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let [callers, mean_us] = numbers[..] else { panic!("{answer}") };
         let queue = queue_of(file, server.port());
         let wait = &queue["accept_wait_s"];
         let mean_s = wait["mean"].as_f64().expect("a mean");

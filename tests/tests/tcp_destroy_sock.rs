@@ -2,14 +2,16 @@
 
 use weir_tests::{lab, machine::enough};
 
-/// With room for few sockets, many connections one after the other fit only if each gives its room back.
+/// With records for few sockets, many connections one after the other fit only if each gives its record back.
+///
+/// Alone: other tests' sockets count against its limit.
 #[test]
 fn every_socket_gives_its_record_back() {
     let lab = lab!();
     let server = lab.serve("echo", "127.0.0.1:0");
     let mut client = lab.client(&format!("127.0.0.1:{}", server.port()));
     let weir = lab.weir(&["--max-sockets", "128"]);
-    // Several times what there is room for, as each has two ends.
+    // Many times as many sockets as records, as each connection has two ends.
     let short = enough(3000);
     client.must(&format!("short {short}"), "done");
     for _ in 0..20 {
@@ -26,6 +28,8 @@ fn every_socket_gives_its_record_back() {
 }
 
 /// Failed connects end too.
+///
+/// Alone: other tests' sockets count against its limit.
 #[test]
 fn failed_connects_give_their_records_back() {
     let lab = lab!();
@@ -38,7 +42,7 @@ fn failed_connects_give_their_records_back() {
     document.assert_lossless();
 }
 
-/// A process that dies leaves requests without answers and connections to nobody.
+/// A process that dies leaves requests without answers and connections without an owner.
 #[test]
 fn a_killed_client_leaves_nothing_open() {
     let lab = lab!();

@@ -1,4 +1,6 @@
 //! SYN-ACKs sent again, of handshakes that complete and of those that never do.
+//!
+//! Alone: SYN-ACKs are counted for the whole host.
 
 use std::{thread::sleep, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Resets sent, by whoever sends them.
+//! Resets sent, by either end.
 
 use weir_tests::lab;
 

@@ -43,7 +43,7 @@ fn a_limit_that_is_used_up() {
         println!("skipped: no hierarchy of version 1 with cpu");
         return;
     }
-    let lab = lab!();
+    let lab = lab!("throttled");
     let limited = Limited::to_a_fifth();
     let server = lab.serve("echo", "127.0.0.1:0");
     limited.take(server.pid());
@@ -60,7 +60,7 @@ fn a_limit_that_is_used_up() {
     let events = events_of(&printed, "cpu_throttled");
     let raised = events.first().expect("an incident");
     assert_timely(raised, fault_s, DETECTED_WITHIN_S);
-    assert_eq!(text(raised, "server"), "weir-traffic");
+    assert_eq!(text(raised, "server"), "throttled");
     assert!(text(raised, "what").contains("its CPU limit was used up"), "{raised}");
     assert!(text(raised, "where").contains(&format!("(pid {})", server.pid())), "{raised}");
     assert!(events.iter().all(|event| event["id"] == raised["id"]), "one incident: {printed}");

@@ -9,9 +9,9 @@ use weir_tests::{
     lab,
 };
 
-/// A server that accepts nothing, and more callers than its queue has room for.
+/// A server that accepts nothing, and more callers than its queue holds.
 #[test]
-fn a_unix_socket_that_nobody_accepts_from() {
+fn a_unix_socket_without_accepts() {
     let lab = lab!();
     let path = lab.path("full.sock");
     let address = SocketAddrUnix::new(Path::new(&path)).expect("a short path");
@@ -25,14 +25,14 @@ fn a_unix_socket_that_nobody_accepts_from() {
     let file = lab.path("unix.weir");
     let file = file.to_str().expect("a path in UTF-8");
     let weir = Weir::start_as(&["signals", "-o", "jsonl", "--record", file]);
-    // Two wait, and there is room for two more.
+    // Two wait, and the queue holds two more.
     let mut callers: Vec<_> = (0..2).map(|_| socket()).collect();
-    callers.iter().for_each(|caller| connect(caller, &address).expect("room"));
+    callers.iter().for_each(|caller| connect(caller, &address).expect("a place in the queue"));
     for_a_while(Duration::from_secs(7), || ());
     let fault_s = unix_s();
     callers.extend((0..2).map(|_| socket()));
-    callers[2..].iter().for_each(|caller| connect(caller, &address).expect("room"));
-    assert_eq!(connect(socket(), &address), Err(rustix::io::Errno::AGAIN), "no room");
+    callers[2..].iter().for_each(|caller| connect(caller, &address).expect("a place in the queue"));
+    assert_eq!(connect(socket(), &address), Err(rustix::io::Errno::AGAIN), "the queue is full");
     for_a_while(Duration::from_secs(16), || ());
     let printed = weir.finish_raw();
     let events = events_of(&printed, "unix_queue");

@@ -3,10 +3,12 @@
 mod bench;
 mod budget;
 mod command;
+mod concurrent;
 mod debian;
 mod dist;
 mod kubernetes;
 mod lab;
+mod programs;
 mod run;
 mod setup;
 mod test;

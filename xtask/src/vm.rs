@@ -8,16 +8,17 @@ mod report;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
 use weir_vm_init::{Plan, TestProgram};
 
-use crate::command::{output, root, run};
+use crate::command::{root, run};
+use crate::concurrent::at_once;
 use crate::dist::{self, Arch, guest_build};
+use crate::programs::{self, Kind};
 use crate::run::target_dir;
 use crate::setup::{Extra, setup};
 
@@ -64,7 +65,7 @@ const VARIANTS: &[&str] = &[
     "inet_sk_error_report::a_failed_connect_",
     "inet_sock_set_state::a_lost_syn_",
     "inet_sock_set_state::connects_that_do_not_wait",
-    "inet_sock_set_state::told_unreachable_",
+    "inet_sock_set_state::reported_unreachable_",
     "iter_task_file::connections_that_wait",
     "iter_task_file::idle_connections_of_other",
     "iter_task_file::old_and_new_",
@@ -99,6 +100,9 @@ const SILENCE: Duration = Duration::from_secs(180);
 const SLOW: &str = "10";
 /// Guests at the same time: each keeps one processor of the host busy most of the time.
 const AT_ONCE: usize = 2;
+
+/// The architecture of `Options::of_the_ends`.
+const ENDS_ARCH: Arch = Arch::X86_64;
 
 /// Every kernel there is.
 const ALL: &str = "all";
@@ -135,7 +139,7 @@ impl Options {
         let kernels = SERIES.first().into_iter().chain(SERIES.last()).map(|series| series.name.into()).collect();
         Self {
             kernels,
-            arch: Arch::X86_64,
+            arch: ENDS_ARCH,
             filters: Vec::new(),
             refused: Vec::new(),
             json: None,
@@ -146,8 +150,13 @@ impl Options {
 
     /// What to type for the same kernels.
     pub(crate) fn command(&self) -> String {
-        let kernels: String = self.kernels.iter().map(|series| format!(" --kernel {series}")).collect();
-        format!("cargo xtask vm --arch {}{kernels}", self.arch.name())
+        format!("cargo xtask {}", self.arguments().join(" "))
+    }
+
+    /// The task and its arguments for the same kernels.
+    pub(crate) fn arguments(&self) -> Vec<&str> {
+        let kernels = self.kernels.iter().flat_map(|series| ["--kernel", series]);
+        ["vm", "--arch", self.arch.name()].into_iter().chain(kernels).collect()
     }
 }
 
@@ -170,7 +179,7 @@ pub(crate) fn vm(options: &Options) -> Result<()> {
     }
     // The newest first: their verifiers take longest, and what is left for the end should be short.
     let newest_first: Vec<&Kernel> = kernels.iter().rev().collect();
-    let findings = at_once(&newest_first, |kernel| guest(kernel, &userland, &programs, &plan));
+    let findings = at_once(AT_ONCE, &newest_first, |kernel| guest(kernel, &userland, &programs, &plan));
     let findings = findings.into_iter().rev().collect::<Result<Vec<_>>>()?;
     println!("{}", report::text(&findings));
     if let Some(path) = &options.json {
@@ -180,26 +189,6 @@ pub(crate) fn vm(options: &Options) -> Result<()> {
     let unwell = findings.iter().filter(|findings| !findings.is_well()).count();
     ensure!(unwell == 0, "{unwell} of {} kernels: see above", findings.len());
     Ok(())
-}
-
-/// Does `work` for each of `items`, several at a time; the results in the order of the items.
-fn at_once<I: Sync, R: Send>(items: &[I], work: impl Fn(&I) -> R + Sync) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let worker = || {
-        let mut done = Vec::new();
-        while let Some((index, item)) =
-            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?)))
-        {
-            done.push((index, work(item)));
-        }
-        done
-    };
-    let mut results = thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("a guest's thread")).collect::<Vec<_>>()
-    });
-    results.sort_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, result)| result).collect()
 }
 
 fn guest(kernel: &Kernel, userland: &Path, programs: &[Program], plan: &Plan) -> Result<Findings> {
@@ -254,40 +243,35 @@ fn built(arch: Arch, filters: &[String]) -> Result<(Plan, Vec<Program>)> {
 
 /// Builds the guests' first process and the tests.
 fn built_tests(arch: Arch) -> Result<Executables> {
-    run(&mut guest_build(arch, ["build", "-p", "weir-vm-init"]))?;
-    let mut build =
-        guest_build(arch, ["test", "--no-run", "-p", "weir-tests", "--message-format=json-render-diagnostics"]);
-    build.stderr(std::process::Stdio::inherit());
-    executables(&output(&mut build)?)
+    let [mut init, mut tests] = guest_builds(arch);
+    run(&mut init)?;
+    let (tests, others): (Vec<_>, Vec<_>) = programs::built(tests.arg(programs::MESSAGES))?
+        .into_iter()
+        .partition(|program| program.kind == Kind::IntegrationTest);
+    // Unit tests of the harness itself need no kernel.
+    let helpers = others.into_iter().filter(|program| program.kind == Kind::Binary);
+    Ok(Executables {
+        tests: tests.into_iter().map(|program| (program.name, program.path)).collect(),
+        helpers: helpers.map(|program| program.path).collect(),
+    })
+}
+
+fn guest_builds(arch: Arch) -> [Command; 2] {
+    [["build", "-p", "weir-vm-init"].as_slice(), &["test", "--no-run", "-p", "weir-tests"]]
+        .map(|args| guest_build(arch, args.iter().copied()))
+}
+
+/// All builds of `vm` for the architecture of `of_the_ends`: it has less to wait for if they ran before.
+pub(crate) fn builds() -> Vec<Command> {
+    [dist::build_command(ENDS_ARCH)].into_iter().chain(guest_builds(ENDS_ARCH)).collect()
 }
 
 /// What cargo has built.
-#[derive(Debug, Default, PartialEq, Eq)]
 struct Executables {
     /// Test programs, by the name of their file.
     tests: Vec<(String, PathBuf)>,
     /// What tests run.
     helpers: Vec<PathBuf>,
-}
-
-/// The programs in cargo's messages.
-fn executables(messages: &str) -> Result<Executables> {
-    let mut found = Executables::default();
-    for line in messages.lines() {
-        let message: Value = serde_json::from_str(line).context("cargo printed no JSON")?;
-        let Some(path) = message["executable"].as_str() else { continue };
-        let target = &message["target"];
-        let is = |kind: &str| target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|k| k == kind));
-        let name = target["name"].as_str().unwrap_or_default().to_owned();
-        match (is("test"), message["profile"]["test"] == true) {
-            (true, _) => found.tests.push((name, path.into())),
-            (false, false) => found.helpers.push(path.into()),
-            // Unit tests of the harness itself need no kernel.
-            (false, true) => {}
-        }
-    }
-    found.tests.sort();
-    Ok(found)
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Series>> {
@@ -319,24 +303,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cargo_says_which_programs_are_tests() {
-        let messages = concat!(
-            r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"weir_tests"},"profile":{"test":false},"executable":null}"#,
-            "\n",
-            r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"weir_tests"},"profile":{"test":true},"executable":"/t/l"}"#,
-            "\n",
-            r#"{"reason":"compiler-artifact","target":{"kind":["test"],"name":"limits"},"profile":{"test":true},"executable":"/t/m"}"#,
-            "\n",
-            r#"{"reason":"compiler-artifact","target":{"kind":["bin"],"name":"weir-traffic"},"profile":{"test":false},"executable":"/t/w"}"#,
-            "\n",
-            r#"{"reason":"build-finished","success":true}"#,
-        );
-        let found = executables(messages).expect("messages");
-        let (test, helper) = (("limits".into(), "/t/m".into()), "/t/w".into());
-        assert_eq!(found, Executables { tests: vec![test], helpers: vec![helper] });
-    }
-
-    #[test]
     fn kernels_are_chosen_by_series() {
         let names = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|name| (*name).into()).collect();
@@ -346,16 +312,6 @@ mod tests {
         assert_eq!(names(&["all"]).expect("all").len(), SERIES.len());
         assert_eq!(names(&["6.12", "5.10"]).expect("two"), ["5.10", "6.12"]);
         assert!(names(&["6.13"]).expect_err("no such series").to_string().contains("5.10, 6.1, 6.12"));
-    }
-
-    #[test]
-    fn results_are_in_the_order_of_the_items() {
-        let slow_first = |n: &u64| {
-            thread::sleep(Duration::from_millis(20 * (5 - n)));
-            n * 10
-        };
-        assert_eq!(at_once(&[1, 2, 3, 4, 5], slow_first), [10, 20, 30, 40, 50]);
-        assert_eq!(at_once(&[], slow_first), [0; 0]);
     }
 
     #[test]

@@ -30,7 +30,8 @@ const MOUNTS: &[(&str, &str, &str)] = &[
 /// As a login has it, more or less.
 const OPEN_FILES: u64 = 65_536;
 
-/// Mounts what programs expect. Whoever lacks one of these says so better than we can: only /proc, /sys and /dev must be.
+/// Mounts what programs expect. A program that lacks one of these reports it better than we can: only /proc, /sys and /dev
+/// must be.
 pub(crate) fn mounts() -> Result<()> {
     for (kind, at, options) in MOUNTS {
         let _ = fs::create_dir_all(at);

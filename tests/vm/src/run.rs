@@ -22,8 +22,8 @@ const OUTPUT: &str = "/run/output";
 /// How many failed tests may have another try in an emulator, whose processor stalls whenever the host's is busy: then
 /// measured times are late, and a program that is interrupted skips runs, which weir counts as lost. The table names them.
 const RETRIES: u32 = 8;
-/// The end of a failed test's output, bytes: enough for a panic with a document in it.
-const TOLD: usize = 6_000;
+/// The end of a failed test's output that is reported, bytes: enough for a panic with a document in it.
+const REPORTED: usize = 6_000;
 
 pub(crate) fn run(plan: &Plan, release: &str, reporter: &mut Reporter) -> Result<()> {
     let missing = doctor(plan, release, reporter)?;
@@ -52,7 +52,7 @@ pub(crate) fn run(plan: &Plan, release: &str, reporter: &mut Reporter) -> Result
             let start = Instant::now();
             let limit = Duration::from_secs(plan.limit_s);
             let mut why = fails(&mut command, limit)?;
-            // Also told of a test that passes at another try.
+            // Also reported of a test that passes at another try.
             let first = why.clone().unwrap_or_default();
             let mut attempts = 1;
             while why.is_some() && attempts < 3 && retries > 0 {
@@ -112,7 +112,7 @@ fn fails(command: &mut Command, limit: Duration) -> Result<Option<String>> {
     let mut text = Vec::new();
     File::open(OUTPUT).and_then(|mut file| file.read_to_end(&mut text)).context("read the output")?;
     let text = String::from_utf8_lossy(&text);
-    let start = text.ceil_char_boundary(text.len().saturating_sub(TOLD));
+    let start = text.ceil_char_boundary(text.len().saturating_sub(REPORTED));
     Ok(Some(format!("{what}\n{}", text[start..].trim())))
 }
 

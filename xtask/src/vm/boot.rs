@@ -51,7 +51,7 @@ pub(crate) fn boot(kernel: &Kernel, memory_disk: &Path, dir: &Path, silence: Dur
     let mut kept = File::create(dir.join("reports.jsonl")).context("cannot create reports.jsonl")?;
     // Ends with the channel, when qemu does, or with silence.
     while let Ok(line) = lines.recv_timeout(silence) {
-        // For whoever does not want to wait for the end.
+        // For a look at the reports before the end.
         writeln!(kept, "{line}").context("cannot write reports.jsonl")?;
         match serde_json::from_str::<Report>(&line) {
             Ok(report) => {
@@ -91,7 +91,7 @@ fn qemu(kernel: &Kernel, memory_disk: &Path, console: &Path) -> Result<Command> 
         Arch::X86_64 => ("qemu-system-x86_64", "q35", "ttyS0"),
         Arch::Aarch64 => ("qemu-system-aarch64", "virt", "ttyAMA0"),
     };
-    // A guest ends with whoever started it, however that ends.
+    // A guest ends with the process that started it, however that ends.
     let mut qemu = command("setpriv");
     qemu.args(["--pdeathsig", "KILL", program]);
     // Emulated processors take their time to wake each other: with two of them everything takes twice as long as with one.
@@ -108,7 +108,7 @@ fn qemu(kernel: &Kernel, memory_disk: &Path, console: &Path) -> Result<Command> 
     qemu.args(["-device", "virtio-serial-pci", "-chardev", "file,id=reports,path=/dev/stdout"]);
     qemu.arg("-device").arg(format!("virtserialport,chardev=reports,name={PORT}"));
     qemu.arg("-kernel").arg(kernel.image()?).arg("-initrd").arg(memory_disk);
-    // A kernel that panics ends at once. Mitigations cost an emulator time and protect nobody.
+    // A kernel that panics ends at once. Mitigations cost an emulator time and protect nothing in it.
     qemu.arg("-append").arg(format!("console={tty} quiet panic=-1 mitigations=off rdinit=/weir-vm/init"));
     Ok(qemu)
 }

@@ -41,7 +41,7 @@ struct Probe {
     program: Program,
 }
 
-/// The verifier's numbers, as doctor tells them.
+/// The verifier's numbers, as doctor reports them.
 #[derive(Debug, Default, Serialize)]
 struct Program {
     verified_instructions: Option<u64>,
@@ -95,7 +95,7 @@ impl Findings {
         let mut doctor = false;
         for report in reports {
             match report {
-                Report::Booted { release: told, .. } => release = Some(told.as_str()),
+                Report::Booted { release: booted, .. } => release = Some(booted.as_str()),
                 Report::Wrong { what } => findings.wrong.push(what.clone()),
                 Report::Doctor { document, status, errors } => {
                     doctor = true;
@@ -216,15 +216,15 @@ pub(crate) fn text(guests: &[Findings]) -> String {
     );
     for guest in guests {
         for Probe { name, entry, state, program } in &guest.probes {
-            let told = |number: Option<u64>| number.map_or("-".into(), |number| number.to_string());
+            let cell = |number: Option<u64>| number.map_or("-".into(), |number| number.to_string());
             let _ = writeln!(
                 text,
                 "{:<13} {name:<21} {entry:<width$} {state:<16} {:>8} {:>7} {:>7} {:>6} {:>8}",
                 guest.name(),
-                told(program.verified_instructions),
-                told(program.translated_bytes),
-                told(program.machine_code_bytes),
-                told(program.stack_bytes),
+                cell(program.verified_instructions),
+                cell(program.translated_bytes),
+                cell(program.machine_code_bytes),
+                cell(program.stack_bytes),
                 program.load_ms.map_or("-".into(), |ms| format!("{ms:.1}")),
             );
         }

@@ -1,4 +1,4 @@
-//! Callers that come at random, and a server that tells each how long it took until it was accepted.
+//! Callers that come at random, and a server that answers each with the time until it was accepted.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -28,7 +28,7 @@ pub(crate) fn serve(mut stream: TcpStream, work: Duration) {
     }
 }
 
-/// `waited COUNT mean_us MEAN`: what callers that come `per_s` times a second, at random, were told.
+/// `waited COUNT mean_us MEAN`: the server's answers to callers that come `per_s` times a second, at random.
 pub(crate) fn run(to: SocketAddr, per_s: f64, span: Duration) -> io::Result<String> {
     let mut noise = Noise::new(per_s as u32 + 1);
     let began = Instant::now();

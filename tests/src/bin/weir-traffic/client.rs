@@ -39,7 +39,7 @@ pub(crate) fn run(to: SocketAddr) -> io::Result<()> {
 /// Prints a line at once.
 pub(crate) fn say(line: &str) {
     let mut out = io::stdout().lock();
-    // A test that has gone away reads no more: then nobody cares.
+    // Fails only when the test has ended, and then the line has no reader.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
@@ -178,7 +178,7 @@ impl Client {
         })
     }
 
-    /// Asks on `n` short connections for a line, and tells them all.
+    /// Asks on `n` short connections for a line, and returns all of them.
     fn ask(&self, n: usize) -> io::Result<String> {
         let mut answers = Vec::new();
         for _ in 0..n {

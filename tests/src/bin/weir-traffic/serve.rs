@@ -31,11 +31,11 @@ enum Kind {
     Untouched,
     /// Closes with a few words, as one that takes no more clients, so long after them.
     Full(Duration),
-    /// One after the other: accepts, tells the client how long after its connect that was, works so long, and closes.
+    /// One after the other: accepts, works so long, answers how long after its connect it was accepted, and closes.
     OneByOne(Duration),
     /// Accepts nothing: the kernel alone completes handshakes, up to so many.
     Deaf,
-    /// Sends a line at once, and then another every so often, asked by nobody.
+    /// Sends a line at once, and then another at this interval, without a request.
     Push(Duration),
     /// Reads and never answers.
     Silent,
@@ -182,7 +182,7 @@ fn wait_readable(stream: &TcpStream) -> io::Result<()> {
 /// A pipe: read end, write end.
 pub(crate) fn pipe() -> io::Result<(std::fs::File, std::fs::File)> {
     let mut ends = [0; 2];
-    // SAFETY: room for two descriptors.
+    // SAFETY: an array of two descriptors, as the call wants it.
     if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
         return Err(io::Error::last_os_error());
     }

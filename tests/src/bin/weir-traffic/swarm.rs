@@ -19,8 +19,8 @@ pub(crate) fn brief(to: SocketAddr, life: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs `n` processes of this program that live so many milliseconds, some at once, and says how many did as they were
-/// told.
+/// Runs `n` processes of this program that live so many milliseconds, `at_once` at a time, and returns how many
+/// succeeded.
 pub(crate) fn swarm(to: SocketAddr, n: usize, at_once: usize, life: &str, program: &str) -> io::Result<String> {
     let [begun, done] = [AtomicUsize::new(0), AtomicUsize::new(0)];
     let run = || -> io::Result<()> {

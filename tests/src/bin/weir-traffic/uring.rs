@@ -30,7 +30,7 @@ impl Ring {
 
     fn run(&mut self, operation: &squeue::Entry) -> io::Result<usize> {
         // SAFETY: callers wait here for the operation, so its buffers outlive it.
-        unsafe { self.0.submission().push(operation) }.expect("an empty queue has room");
+        unsafe { self.0.submission().push(operation) }.expect("an empty queue takes an operation");
         self.0.submit_and_wait(1)?;
         let completion: cqueue::Entry = self.0.completion().next().expect("waited for one completion");
         usize::try_from(completion.result()).map_err(|_| io::Error::from_raw_os_error(-completion.result()))
