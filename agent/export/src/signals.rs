@@ -137,7 +137,7 @@ impl Watch {
             (1, _) => format!("1 incident, {}", if firing == 0 { "over" } else { "going on" }),
             (n, _) => format!("{n} incidents, {firing} of them going on"),
         };
-        let lost = lost_of(self.decider.incidents().lost(), self.decider.units_over_limit(), self.unseen);
+        let lost = lost_of(self.decider.incidents().lost(), self.decider.subjects_over_limit(), self.unseen);
         let lost: Vec<String> = lost.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")).collect();
         let lost = if lost.is_empty() { String::new() } else { format!("; lost: {}", lost.join(", ")) };
         let edges = if self.edges == 1 { "edge" } else { "edges" };
@@ -147,9 +147,9 @@ impl Watch {
     fn document(&self) -> Object {
         let incidents = self.decider.incidents();
         let signals =
-            SIGNALS.iter().map(|signal| Object::new().with("name", signal.name).with("says", signal.says).into());
+            SIGNALS.iter().map(|signal| Object::new().with("name", signal.name).with("says", signal.summary).into());
         let pending = incidents.pending().map(|pending| pending_of(&pending).into());
-        let lost = lost_of(incidents.lost(), self.decider.units_over_limit(), self.unseen);
+        let lost = lost_of(incidents.lost(), self.decider.subjects_over_limit(), self.unseen);
         let lost = lost.iter().fold(Object::new(), |object, (name, n)| object.with(name, *n));
         Object::new()
             .with("watched_s", self.watched_ns as f64 / 1e9)

@@ -1,13 +1,15 @@
 //! The decision engine: windows in, incidents out.
 
+use std::collections::BTreeSet;
+
 use crate::{
     evaluate::{Evaluator, Judge},
-    facts::observed::Observed,
+    facts::{Facts, edges::EdgeFacts, latency::ServiceLatency, observed::Observed},
     incident::{changes::Change, decisions::Decisions, incidents::Incidents},
     learn::baseline::Learning,
     rules::Rules,
-    table::evaluators,
-    window::{Moment, Window},
+    table::{SIGNALS, Signal},
+    window::Moment,
 };
 use weir_engine::Snapshot;
 
@@ -15,9 +17,11 @@ use weir_engine::Snapshot;
 #[derive(Debug)]
 pub struct Decider {
     incidents: Incidents,
-    evaluators: Vec<Box<dyn Evaluator>>,
+    evaluators: Vec<(&'static Signal, Box<dyn Evaluator>)>,
     rules: Rules,
+    learning: Learning,
     observed: Observed,
+    latency: ServiceLatency,
 }
 
 impl Default for Decider {
@@ -36,9 +40,11 @@ impl Decider {
     pub fn following(rules: Rules, learning: Learning) -> Self {
         Self {
             incidents: Incidents::following(rules),
-            evaluators: evaluators(rules.learning(learning)),
+            evaluators: SIGNALS.iter().map(|signal| (signal, signal.evaluator())).collect(),
             rules,
+            learning: rules.learning(learning),
             observed: Observed::default(),
+            latency: ServiceLatency::default(),
         }
     }
 
@@ -50,13 +56,18 @@ impl Decider {
     /// Takes a window of some `WINDOW_NS` that ended at `monotonic_ns`.
     pub fn window(&mut self, monotonic_ns: u64, snapshot: &Snapshot) -> Decisions {
         let at = Moment { monotonic_ns, unix_ns: snapshot.end_unix_ns };
-        let window = Window::new(at, snapshot, self.rules);
-        self.observed.changes(&window).into_iter().for_each(|change| self.incidents.changed(change));
+        let edges = EdgeFacts::of(snapshot);
+        self.latency.gather(&edges, monotonic_ns, self.learning);
+        let facts = Facts::of(at, snapshot, edges, &self.latency, (self.rules, self.learning));
+        self.observed.changes(&facts).into_iter().for_each(|change| self.incidents.changed(change));
         self.incidents.begin(at);
         // In no time, as by a clock that went back, nothing can be said to have happened.
-        for evaluator in self.evaluators.iter_mut().filter(|_| snapshot.window_ns > 0) {
-            let mut judge = Judge::new(&mut self.incidents, evaluator.signal());
-            evaluator.evaluate(&window, &mut judge);
+        if snapshot.window_ns > 0 {
+            let mut not_normal = BTreeSet::new();
+            for (signal, evaluator) in &mut self.evaluators {
+                evaluator.evaluate(&facts, &mut Judge::new(&mut self.incidents, signal, &mut not_normal));
+            }
+            self.latency.learn(monotonic_ns, &not_normal);
         }
         self.incidents.finish()
     }
@@ -66,9 +77,10 @@ impl Decider {
         &self.incidents
     }
 
-    /// Edges and names that the signals found no room for.
-    pub fn units_over_limit(&self) -> u64 {
-        self.evaluators.iter().map(|evaluator| evaluator.over_limit()).sum()
+    /// Subjects and names that were refused for want of room.
+    pub fn subjects_over_limit(&self) -> u64 {
+        let of_signals: u64 = self.evaluators.iter().map(|(_, evaluator)| evaluator.over_limit()).sum();
+        of_signals + self.latency.over_limit()
     }
 }
 

@@ -1,49 +1,56 @@
-//! How a signal plugs in: an evaluator looks at a window and says of each unit what it finds.
+//! What the decider runs: evaluators, each of one signal, which judge the subjects of a window.
+
+use std::{collections::BTreeSet, fmt};
 
 use crate::{
+    facts::Facts,
     finding::Finding,
     incident::{alarm::State, incidents::Incidents},
     report::{Report, contract::Defect},
     subject::Subject,
     table::Signal,
-    trust::Trust,
-    window::Window,
 };
+use weir_engine::Service;
 
-/// One signal's evaluator. It remembers what it needs of each unit, within a bound of its own.
-pub trait Evaluator: std::fmt::Debug {
-    /// Which signal.
-    fn signal(&self) -> &'static Signal;
+/// One signal's evaluator. It remembers what it needs of each subject, within a bound of its own.
+pub(crate) trait Evaluator: fmt::Debug {
+    /// Judges every subject that the window has data of. One that is not judged had none.
+    fn evaluate(&mut self, facts: &Facts<'_>, judge: &mut Judge<'_>);
 
-    /// Judges every unit that the window says something of. A unit that is not spoken of had no data.
-    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>);
-
-    /// Subjects, and names, that found no room in what it remembers; each time that they were heard of.
+    /// Subjects, and names, that were refused for want of room; one for each window in which they had data.
     fn over_limit(&self) -> u64;
 }
 
-/// Where an evaluator says what it finds.
+/// Takes the findings of one signal.
 #[derive(Debug)]
-pub struct Judge<'a> {
+pub(crate) struct Judge<'a> {
     incidents: &'a mut Incidents,
     signal: &'static Signal,
+    not_normal: &'a mut BTreeSet<Service>,
 }
 
 impl<'a> Judge<'a> {
-    /// For one signal.
-    pub fn new(incidents: &'a mut Incidents, signal: &'static Signal) -> Self {
-        Self { incidents, signal }
+    /// For one signal. `not_normal` takes the services that it has an alarm about, if it reads their latency.
+    pub(crate) fn new(
+        incidents: &'a mut Incidents,
+        signal: &'static Signal,
+        not_normal: &'a mut BTreeSet<Service>,
+    ) -> Self {
+        Self { incidents, signal, not_normal }
     }
 
-    /// Says what the window says of a unit, and how far it can be believed. `report` is asked for only where it will be
-    /// read. Returns how the alarm stands: what is normal must be learned only while `State::is_normal`.
-    pub fn judge(
+    /// Takes what a window says of a subject. `report` is called only if it will be read. Returns the state of the alarm:
+    /// what is normal must be learned only while `State::is_normal`.
+    pub(crate) fn judge(
         &mut self,
-        unit: &Subject,
+        subject: &Subject,
         finding: Finding,
-        trust: Trust,
         report: impl FnOnce() -> Result<Report, Defect>,
     ) -> State {
-        self.incidents.judge(self.signal, unit, finding, trust, report)
+        let state = self.incidents.judge(self.signal, subject, finding, report);
+        if self.signal.reads_latency && !state.is_normal() {
+            self.not_normal.extend(subject.about().cloned());
+        }
+        state
     }
 }

@@ -3,10 +3,9 @@
 use crate::{
     incident::{alarm::Verdict, severity::Severity},
     rules::Rules,
-    trust::Trust,
 };
 
-/// What a window says of a unit.
+/// What a window says of a subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// Above the raise line.
@@ -22,16 +21,6 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// As far as the window can be believed: one that cannot raises nothing, and is no proof that all is well.
-    #[must_use]
-    pub fn trusted(self, trust: Trust) -> Self {
-        match (trust, self) {
-            (Trust::Low, Self::Raise(_) | Self::Proven(_)) => Self::Between,
-            (Trust::Low, Self::Clear) => Self::NoData,
-            (_, finding) => finding,
-        }
-    }
-
     /// As bad as the rules say.
     #[must_use]
     pub(crate) fn of(self, rules: Rules) -> Self {
@@ -68,21 +57,6 @@ impl Finding {
             Self::Between => Verdict::Between,
             Self::Clear => Verdict::Clear,
             Self::NoData => Verdict::NoData,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_cannot_be_believed_raises_nothing_and_clears_nothing() {
-        let raise = Finding::Raise(Severity::Warn);
-        assert_eq!(raise.trusted(Trust::Low), Finding::Between);
-        assert_eq!(Finding::Clear.trusted(Trust::Low), Finding::NoData);
-        for trust in [Trust::Checked, Trust::Unchecked] {
-            assert_eq!((raise.trusted(trust), Finding::Clear.trusted(trust)), (raise, Finding::Clear));
         }
     }
 }

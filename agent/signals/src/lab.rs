@@ -13,6 +13,7 @@ use crate::{
     },
     learn::baseline::Learning,
     rules::Rules,
+    table::SIGNALS,
 };
 use weir_engine::{Engine, Input, Polled, Started, Window as Span};
 
@@ -81,6 +82,16 @@ pub(crate) struct Lab {
     only: Option<&'static str>,
 }
 
+/// Incidents have classes of their signal's row alone, and one of them where it lists some.
+fn assert_class_is_listed(event: &Event) {
+    let document = event.alert.document();
+    let row = SIGNALS.iter().find(|signal| signal.name == document.signal).expect("a row");
+    match document.class {
+        Some(class) => assert!(row.classes.contains(&class), "{}: class {class} is not in its row", row.name),
+        None => assert!(row.classes.is_empty(), "{}: no class", row.name),
+    }
+}
+
 impl Lab {
     pub(crate) fn new(records: impl IntoIterator<Item = EdgeRecord>) -> Self {
         let mut engine = Engine::new(Span::Whole);
@@ -113,6 +124,7 @@ impl Lab {
             self.engine.take(Input::Tick { monotonic_ns, unix_ns: S + self.now_s * S });
             if self.now_s.is_multiple_of(5) {
                 let Decisions { events, notifications } = self.decider.window(monotonic_ns, &self.engine.snapshot());
+                events.iter().for_each(assert_class_is_listed);
                 let events = events.into_iter();
                 let events = events.filter(|event| self.only.is_none_or(|only| event.alert.document().signal == only));
                 self.events.extend(events.map(|event| (self.now_s, event)));

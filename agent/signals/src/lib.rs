@@ -1,9 +1,9 @@
 //! The decision engine: from windows of edges to incidents that say what, where and why.
 //!
 //! ```text
-//! Snapshot ─▶ Evaluator (one a signal) ─▶ Alarm (one a signal and unit) ─▶ Incident ─▶ Event, Notification
-//!              │ reads counts, compares     │ k of n, hysteresis             │ Alert: the contract
-//!              │ with what is normal        │ held back around restarts      │ limits: per incident and host
+//! Snapshot ─▶ Facts ─▶ Evaluator (one a signal) ─▶ Alarm (one a signal and subject) ─▶ Incident ─▶ Event, Notification
+//!              │ once a    │ reads counts, compares     │ k of n, hysteresis               │ Alert: the contract
+//!              │ window    │ with what is normal        │ held back around restarts        │ limits: per incident and host
 //! ```
 //!
 //! Pure like the engine that it stands behind: the same windows come to the same incidents, from a recording too. A window
@@ -11,21 +11,21 @@
 //!
 //! # Adding a signal
 //!
-//! A file with a `Signal` (its row: name, sentence, how many windows it takes, whether restarts explain it) and an
-//! `Evaluator`; a line in `decider::evaluators`; a row of `SIGNALS`. The evaluator
+//! A file with a `Detector`, a row in `table.rs`, a section in docs/signals.md, a scenario of the lab. The detector
 //!
-//! 1. puts together what the window says of each unit (`Subject`: an edge between services, a process's pool, a listener, …);
-//! 2. finds a `Finding` for each: `Raise` with a `Severity`, which is critical only with a `Resource` and an `Effect` key;
-//!    `Clear` below a lower line; `Between`; or `NoData` where the counts gate (`Proportion::gated`) says so;
-//! 3. tells `Judge::judge`, with `Trust::of` the views that it timed anything with, and a closure that makes the `Report`
-//!    if it will be read;
-//! 4. learns what is normal (`Baseline::take`), frozen unless the answer is `State::Ok`.
+//! 1. takes what `Facts` hold of each subject (`Subject`: an edge between services, a process's pool, a listener, …), and
+//!    makes a reading of it, beside what is normal. Views that overlap or contradict themselves are left out there;
+//! 2. judges the reading, a pure function: `Raise` with a `Severity`, which is critical only with a `Resource` and an
+//!    `Effect` key; `Clear` below a lower line; `Between`; or `NoData` where the counts gate (`Proportion::gated`) says so;
+//! 3. makes the `Report` of a reading that raises;
+//! 4. learns what is normal (`Baselines::learn`), which the driver freezes unless the alarm is OK.
 //!
-//! What it must not do: keep time by itself, count windows, remember what it raised, or decide who is told.
+//! What it must not do: keep time by itself, count windows, remember what it raised, or decide who is notified.
 
 #![forbid(unsafe_code)]
 
 mod decider;
+mod driver;
 mod evaluate;
 mod facts;
 mod finding;
@@ -38,12 +38,9 @@ mod rules;
 mod signal;
 mod subject;
 mod table;
-mod trust;
 mod window;
-mod worst;
 
 pub use decider::Decider;
-pub use evaluate::{Evaluator, Judge};
 pub use finding::Finding;
 pub use incident::alarm::{Alarm, Ended, Rule, State, Transition, Verdict};
 pub use incident::changes::{Change, ChangeKind, Changes};
@@ -62,5 +59,4 @@ pub use report::quantity::{Measure, Quantity};
 pub use rules::Rules;
 pub use subject::Subject;
 pub use table::{SIGNALS, Signal};
-pub use trust::Trust;
-pub use window::{Moment, WINDOW_NS, Window};
+pub use window::{Moment, WINDOW_NS};

@@ -1,6 +1,38 @@
-//! The signals, one folder for what they are about. Each is a reading of the window, a verdict and a report.
+//! The signals, by what they are about: pools, calls, queues, limits.
 
 pub(crate) mod edge;
+pub(crate) mod ends;
+pub(crate) mod frame;
 pub(crate) mod pool;
 pub(crate) mod queue;
 pub(crate) mod resource;
+
+/// What every signal is written with.
+pub(crate) mod prelude {
+    pub(crate) use crate::{
+        driver::{
+            Detector, Inputs,
+            baselines::{Baselines, Learn},
+            worst,
+        },
+        facts::{Facts, edges::EdgeFacts},
+        finding::Finding,
+        incident::severity::{Effect, Level, Resource, Severity},
+        learn::{
+            proportion::{MIN_EVENTS, Proportion},
+            subjects::Subjects,
+        },
+        report::{
+            Report,
+            contract::{Confidence, Defect, Origin, Place, RuledOut, What, Where, Why},
+            evidence::Evidence,
+            quantity::{Measure, Quantity},
+        },
+        rules::Rules,
+        signal::{
+            ends::Ends,
+            frame::{Parts, Sample, callee, caller, classes, count},
+        },
+        subject::Subject,
+    };
+}

@@ -1,7 +1,7 @@
 use weir_abi::{EdgeKey, EdgeRecord, FIRST_SLOT, ROLE_CLIENT, SLOT_LIVE};
 
 use super::*;
-use crate::{incident::incidents::MAX_INCIDENTS, table::SIGNALS};
+use crate::incident::incidents::MAX_INCIDENTS;
 use weir_engine::{Engine, Input, Window as Span};
 
 const S: u64 = 1_000_000_000;
@@ -12,18 +12,6 @@ fn record(tgid: u32) -> EdgeRecord {
     let mut record = EdgeRecord { key, state: SLOT_LIVE, process_start_ns: 3 * S, ..EdgeRecord::EMPTY };
     record.comm[..4].copy_from_slice(b"curl");
     record
-}
-
-#[test]
-fn every_signal_has_an_evaluator_and_a_row() {
-    let decider = Decider::default();
-    let evaluators = &decider.evaluators;
-    let names: Vec<_> = evaluators.iter().map(|evaluator| evaluator.signal()).collect();
-    assert_eq!(names, SIGNALS);
-    for signal in SIGNALS {
-        assert!(signal.name.chars().all(|c| c.is_ascii_lowercase() || c == '_') && !signal.says.is_empty());
-        assert!(signal.rule.raise.0 >= 1 && signal.rule.raise.0 <= signal.rule.raise.1);
-    }
 }
 
 /// What they cost is in `benches/engine.rs`.
@@ -44,5 +32,5 @@ fn of_five_thousand_failing_edges_as_many_are_told_apart_as_anybody_reads() {
     let incidents = decider.incidents();
     assert_eq!(incidents.firing().count(), MAX_INCIDENTS);
     assert_eq!(incidents.lost().incidents_over_limit, 5000 - MAX_INCIDENTS as u64);
-    assert_eq!(decider.units_over_limit(), 0);
+    assert_eq!(decider.subjects_over_limit(), 0);
 }

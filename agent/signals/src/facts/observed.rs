@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    facts::Facts,
     incident::changes::{Change, ChangeKind},
-    window::Window,
 };
 use weir_engine::{Absent, End, NamespaceView, Service, Snapshot};
 
@@ -29,14 +29,14 @@ pub(crate) struct Observed {
 
 impl Observed {
     /// What changed since the last window.
-    pub(crate) fn changes(&mut self, window: &Window<'_>) -> Vec<Change> {
-        let (snapshot, now_ns) = (window.snapshot, window.at.monotonic_ns);
+    pub(crate) fn changes(&mut self, facts: &Facts<'_>) -> Vec<Change> {
+        let (snapshot, now_ns) = (facts.snapshot, facts.now_ns());
         let ends = snapshot.edges.iter().flat_map(|edge| [&edge.client, &edge.server]);
         let mut changes: Vec<Change> = ends.filter_map(|end| started(end, now_ns, snapshot.window_ns)).collect();
         let mut add = |kind, service| changes.push(Change { at_ns: now_ns, kind, service });
         self.exits(snapshot).into_iter().for_each(|service| add(ChangeKind::ProcessExited, service));
         self.instances(snapshot).into_iter().for_each(|service| add(ChangeKind::InstancesChanged, service));
-        self.listeners(window).into_iter().for_each(|(kind, service)| add(kind, service));
+        self.listeners(facts).into_iter().for_each(|(kind, service)| add(kind, service));
         changes
     }
 
@@ -68,13 +68,13 @@ impl Observed {
         changed
     }
 
-    fn listeners(&mut self, window: &Window<'_>) -> Vec<(ChangeKind, Service)> {
-        let snapshot = window.snapshot;
+    fn listeners(&mut self, facts: &Facts<'_>) -> Vec<(ChangeKind, Service)> {
+        let snapshot = facts.snapshot;
         for queue in &snapshot.accept_queues {
             let at = (queue.at.netns, queue.at.port as u16);
             let is_used = queue.wait.count > 0 || queue.arrivals > 0;
             if is_used && queue.pid != 0 && (self.accepts.len() < MAX_KNOWN || self.accepts.contains_key(&at)) {
-                self.accepts.insert(at, window.owners().service(&queue.owner()));
+                self.accepts.insert(at, facts.owners.service(&queue.owner()));
             }
         }
         let mut changes = Vec::new();
@@ -117,7 +117,9 @@ mod tests {
 
     use super::*;
     use crate::{
+        facts::{edges::EdgeFacts, latency::ServiceLatency},
         lab::{S, client, connect, server},
+        learn::baseline::Learning,
         rules::Rules,
         window::Moment,
     };
@@ -140,8 +142,10 @@ mod tests {
             let monotonic_ns = self.now_s * S;
             self.engine.take(Input::Tick { monotonic_ns, unix_ns: monotonic_ns });
             let snapshot = self.engine.snapshot();
-            let window = Window::new(Moment { monotonic_ns, unix_ns: monotonic_ns }, &snapshot, Rules::ALL);
-            let changes = self.observed.changes(&window);
+            let at = Moment { monotonic_ns, unix_ns: monotonic_ns };
+            let latency = ServiceLatency::default();
+            let facts = Facts::of(at, &snapshot, EdgeFacts::of(&snapshot), &latency, (Rules::ALL, Learning::USUAL));
+            let changes = self.observed.changes(&facts);
             self.engine.close_window();
             changes.iter().map(|change| change.description(monotonic_ns)).collect()
         }

@@ -1,4 +1,4 @@
-//! Which service a process is, by the edges of a window: what is polled knows processes by their ids alone.
+//! Which service a process belongs to, by the edges of a window: what is polled knows processes by their ids alone.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,11 @@ use weir_engine::{Identity, Kind, Owner, Process, Service, Snapshot};
 
 /// Processes with edges, and the rounds they had: of several, the busiest speaks for all.
 #[derive(Debug, Default)]
-pub(crate) struct Owners<'a>(BTreeMap<u32, Known<'a>>);
+pub(crate) struct Owners<'a>(BTreeMap<u32, Owned<'a>>);
 
+/// A process with edges, and the service that it belongs to.
 #[derive(Debug)]
-pub(crate) struct Known<'a> {
+pub(crate) struct Owned<'a> {
     identity: &'a Identity,
     process: &'a Process,
     pub(crate) rounds: u64,
@@ -35,24 +36,24 @@ impl<'a> Owners<'a> {
     }
 
     fn add(&mut self, process: &'a Process, identity: &'a Identity, rounds: u64) {
-        let known = self.0.entry(process.pid).or_insert(Known { identity, process, rounds: 0 });
-        known.rounds = known.rounds.saturating_add(rounds);
+        let owned = self.0.entry(process.pid).or_insert(Owned { identity, process, rounds: 0 });
+        owned.rounds = owned.rounds.saturating_add(rounds);
     }
 
-    pub(crate) fn get(&self, pid: u32) -> Option<&Known<'a>> {
+    pub(crate) fn get(&self, pid: u32) -> Option<&Owned<'a>> {
         self.0.get(&pid)
     }
 
-    /// Who holds a socket: as its edges name it, or else by its program.
+    /// The service that holds a socket: as its edges name it, or else by its program.
     pub(crate) fn service(&self, owner: &Owner) -> Service {
         self.get(owner.pid).map_or_else(
             || Service { kind: Kind::Executable, namespace: None, name: owner.comm.clone() },
-            Known::service,
+            Owned::service,
         )
     }
 }
 
-impl Known<'_> {
+impl Owned<'_> {
     pub(crate) fn service(&self) -> Service {
         Service::of(self.identity)
     }

@@ -1,6 +1,6 @@
 //! How long data waited in sockets to be read, and how long rounds took: what servers and callers are judged by alike.
 
-use crate::{learn::proportion::Proportion, trust::Trust};
+use crate::learn::proportion::Proportion;
 use weir_engine::{Distribution, View, bounds_s};
 
 /// Of all sockets of somebody.
@@ -20,11 +20,6 @@ impl Default for Waits {
 }
 
 impl Waits {
-    /// Requests overlap on its sockets, or its times contradict each other.
-    pub(crate) fn mislead(view: &View, window_ns: u64) -> bool {
-        view.overlaps() || Trust::of(view, window_ns) == Trust::Low
-    }
-
     /// Adds what an edge's sockets saw.
     pub(crate) fn add(&mut self, view: &View) {
         self.wait.merge(&view.receive_queue_wait);

@@ -61,6 +61,16 @@ impl<T: Default> Subjects<T> {
         self.known.contains_key(subject)
     }
 
+    /// Every subject that has state.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Subject, &T)> {
+        self.known.iter().map(|(subject, known)| (subject, &known.state))
+    }
+
+    /// Drops a subject's state.
+    pub(crate) fn remove(&mut self, subject: &Subject) {
+        self.known.remove(subject);
+    }
+
     /// Subjects with data in this window, in order.
     pub(crate) fn seen_in_window(&mut self) -> impl Iterator<Item = (&Subject, &mut T)> {
         let window = self.window;

@@ -6,5 +6,4 @@ pub(crate) mod listen_overflow;
 pub(crate) mod peer_not_reading;
 pub(crate) mod receive_queue;
 pub(crate) mod send_limited;
-pub(crate) mod suspects;
 pub(crate) mod unix_queue;

@@ -19,13 +19,8 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use super::{Entries, entry::Entry};
 use crate::{
     incident::severity::{Level, TwoKeys},
-    signal::{
-        edge::hung_request,
-        queue::{accept_queue, listen_overflow},
-        resource::fds_exhausted,
-    },
     subject::Subject,
-    table::class,
+    table::{class, name},
 };
 use weir_engine::Service;
 
@@ -40,10 +35,10 @@ pub(super) struct Link {
 
 /// The product's links. They have no cycle, which a test checks.
 const LINKS: &[Link] = &[Link {
-    cause: fds_exhausted::SIGNAL.name,
+    cause: name::FDS_EXHAUSTED,
     // The classes `near` and `growing` have no effect yet.
     class: Some(class::FDS_NONE_LEFT),
-    effects: &[accept_queue::SIGNAL.name, listen_overflow::SIGNAL.name, hung_request::SIGNAL.name],
+    effects: &[name::ACCEPT_QUEUE, name::LISTEN_OVERFLOW, name::HUNG_REQUEST],
 }];
 
 /// The links by which incidents are connected.

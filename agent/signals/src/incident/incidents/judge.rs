@@ -13,7 +13,6 @@ use crate::{
     report::{Report, contract::Defect},
     subject::Subject,
     table::Signal,
-    trust::Trust,
 };
 
 impl Incidents {
@@ -24,11 +23,10 @@ impl Incidents {
         signal: &Signal,
         subject: &Subject,
         finding: Finding,
-        trust: Trust,
         report: impl FnOnce() -> Result<Report, Defect>,
     ) -> State {
         let Self { entries, alarms, open, lost, changes, rules, window, at, happened, .. } = self;
-        let finding = finding.trusted(trust).of(*rules);
+        let finding = finding.of(*rules);
         let raises = finding.raised().is_some();
         let Some(entry) = entry_or_insert(entries, alarms, signal, subject, raises) else {
             lost.alarms_over_limit += u64::from(raises);
@@ -36,7 +34,7 @@ impl Incidents {
         };
         let now_ns = at.monotonic_ns;
         let during = changes.around(subject, now_ns).map(|change| change.description(now_ns));
-        let held = during.as_deref().filter(|_| rules.changes && signal.minds_changes);
+        let held = during.as_deref().filter(|_| rules.changes && signal.held_during_changes);
         entry.window = *window;
         let transition = entry.advance(signal.rule, now_ns, finding, held);
         if transition == (Transition::Fired { again: false }) {

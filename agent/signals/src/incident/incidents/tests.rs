@@ -13,13 +13,12 @@ use crate::{
     },
     report::{alert::tests::report, contract::Defect},
     table::Signal,
-    trust::Trust,
 };
 use weir_engine::{Kind, Service};
 
 const S: u64 = 1_000_000_000;
-const SIGNAL: Signal = Signal { name: "edge_errors", says: "", rule: Rule::USUAL, minds_changes: false };
-const DRIFT: Signal = Signal { name: "latency_drift", minds_changes: true, ..SIGNAL };
+const SIGNAL: Signal = Signal::named("edge_errors");
+const DRIFT: Signal = Signal::named("latency_drift").held_during_changes();
 const WARN: Finding = Finding::Raise(Severity::Warn);
 
 fn critical() -> Finding {
@@ -48,7 +47,7 @@ impl Feed {
         self.now_ns += 5 * S;
         self.incidents.begin(Moment { monotonic_ns: self.now_ns, unix_ns: self.now_ns });
         for (subject, finding) in findings {
-            self.incidents.judge(signal, subject, finding, Trust::Unchecked, report);
+            self.incidents.judge(signal, subject, finding, report);
         }
         let Decisions { events, notifications } = self.incidents.finish();
         self.events.extend(events);
@@ -202,22 +201,12 @@ fn a_subject_without_findings_ends_as_silent() {
 }
 
 #[test]
-fn an_untrusted_window_raises_nothing() {
-    let (mut incidents, redis) = (Incidents::default(), edge("redis"));
-    for s in 1..100 {
-        incidents.begin(Moment { monotonic_ns: 5 * s * S, unix_ns: 0 });
-        let state = incidents.judge(&SIGNAL, &redis, critical(), Trust::Low, report);
-        assert_eq!((state, incidents.finish()), (State::Ok, Decisions::default()));
-    }
-}
-
-#[test]
 fn an_incomplete_report_is_counted_and_the_next_complete_one_raises() {
     let (mut feed, redis) = (Feed::default(), edge("redis"));
     for s in 1..=2 {
         feed.now_ns = 5 * s * S;
         feed.incidents.begin(Moment { monotonic_ns: feed.now_ns, unix_ns: 0 });
-        feed.incidents.judge(&SIGNAL, &redis, WARN, Trust::Checked, || Err(Defect::NoBaseline));
+        feed.incidents.judge(&SIGNAL, &redis, WARN, || Err(Defect::NoBaseline));
         assert_eq!(feed.incidents.finish(), Decisions::default());
     }
     assert_eq!(feed.incidents.lost().rejected[Defect::NoBaseline as usize], 1);
@@ -231,7 +220,7 @@ fn reports_are_made_only_when_shown() {
     let findings = [WARN, Finding::Clear, WARN, Finding::Between, WARN];
     for (s, finding) in (1..).zip(findings) {
         incidents.begin(Moment { monotonic_ns: 5 * s * S, unix_ns: 0 });
-        incidents.judge(&SIGNAL, &redis, finding, Trust::Checked, || {
+        incidents.judge(&SIGNAL, &redis, finding, || {
             made += 1;
             report()
         });

@@ -21,44 +21,21 @@
 //! hosts that give up on answers which are no later than normal, or of which a proxy between reads the answer; what a server
 //! does after a reset, which cannot be seen; work that goes on behind the server.
 
-use std::net::SocketAddr;
-
-use self::tally::{Reading, Tally};
+use self::tally::{Class, Reading, Tally};
 use crate::{
-    evaluate::{Evaluator, Judge},
-    incident::alarm::Rule,
-    learn::{
-        baseline::{Baseline, Learning},
-        subjects::Subjects,
-    },
-    report::contract::Place,
-    subject::Subject,
-    table::Signal,
-    trust::Trust,
-    window::Window,
+    driver::baselines::{OFFSET, without_offset},
+    signal::prelude::*,
 };
-use weir_engine::{Edge, Service};
+use weir_engine::Service;
 
-mod say;
+mod report;
 mod tally;
 
-/// Its row.
-pub(crate) const SIGNAL: Signal = Signal {
-    name: "abandoned_work",
-    says: "a server goes on working for callers that have left",
-    rule: Rule::USUAL,
-    // Of a server that is cold callers leave too.
-    minds_changes: false,
-};
+/// The ids of its classes.
+pub(crate) const CLASSES: &[&str] = Class::NAMES;
 
-/// Servers remembered, some 600 bytes each; of more the first ones.
-const MAX_SERVERS: usize = 4096;
-/// Windows that normal is made of.
-const DEPTH: usize = 60;
-/// Shares have no logarithm at nothing: one is learned with a hundredth more.
-const HUNDREDTH: f64 = 0.01;
-/// What takes no time has none either.
-const LEAST_S: f64 = 1e-6;
+/// What a logarithm in steps leaves of a share of nothing, with room to spare.
+const ROUNDING: f64 = OFFSET / 10.0;
 
 /// What is normal for a server: the share of its rounds whose caller leaves, and the time that an answer takes, seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,124 +44,59 @@ struct Normal {
     work: f64,
 }
 
-#[derive(Debug)]
-struct Server {
-    tally: Tally,
-    /// Of the edge that most callers left in this window, and how many.
-    address: Option<SocketAddr>,
-    process: Option<Place>,
-    caller: Option<Service>,
-    most: u64,
-    share: Baseline,
-    work: Baseline,
-}
+/// The signal.
+#[derive(Debug, Default)]
+pub(crate) struct AbandonedWork;
 
-/// The evaluator.
-#[derive(Debug)]
-pub(crate) struct AbandonedWork {
-    learning: Learning,
-    servers: Subjects<Server>,
-}
+impl Detector for AbandonedWork {
+    /// Servers, some 600 bytes each.
+    const LIMIT: usize = 4096;
 
-impl AbandonedWork {
-    /// One that takes so much to know what is normal.
-    pub(crate) fn new(learning: Learning) -> Self {
-        Self { learning, servers: Subjects::up_to(MAX_SERVERS) }
+    type Memory = Baselines<2>;
+    type Input<'f> = &'f [EdgeFacts<'f>];
+    type Reading<'f> = Reading<'f>;
+
+    /// Not while rounds are those of a sample of sockets, and resets are of all.
+    fn can_judge(facts: &Facts<'_>) -> bool {
+        !facts.snapshot.degradation.estimated()
     }
 
-    /// Adds up what became of all rounds of a server.
-    fn gather(&mut self, window: &Window<'_>) {
-        self.servers.begin(window.at.monotonic_ns);
-        for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
-            let Ok(view) = &edge.server_view else { continue };
-            if view.overlaps() || Trust::of(view, window.snapshot.window_ns) == Trust::Low {
-                continue;
+    fn gather<'f>(&mut self, facts: &'f Facts<'f>, _: &Subjects<Self::Memory>) -> Inputs<'f, Self::Input<'f>> {
+        facts.by_server()
+    }
+
+    fn read<'f>(
+        &self,
+        _: &Subject,
+        edges: &'f [EdgeFacts<'f>],
+        memory: &mut Self::Memory,
+        facts: &'f Facts<'f>,
+    ) -> Option<Reading<'f>> {
+        let (mut tally, mut ends, mut caller) = (Tally::default(), Ends::default(), None);
+        for facts in edges {
+            let Some(view) = facts.server_requests() else { continue };
+            let left = tally.add(view, facts.client());
+            if ends.look(facts.edge, left) {
+                caller = (left > 0).then(|| Service::of(&facts.edge.client.identity));
             }
-            let unit = Subject::server(Service::of(&edge.server.identity), edge.server.port);
-            let anew = |server: &mut Server| (server.tally, server.most) = (Tally::default(), 0);
-            let Some(server) = self.servers.entry(unit, anew) else { continue };
-            let left = server.tally.add(view, edge.client_view.as_ref().ok());
-            server.where_to_look(edge, left);
         }
-    }
-}
-
-impl Evaluator for AbandonedWork {
-    fn signal(&self) -> &'static Signal {
-        &SIGNAL
+        let normal = memory.all(facts.now_ns(), facts.learning);
+        let normal = normal.map(|[share, work]| Normal { share: without_offset(share, ROUNDING), work });
+        Some(Reading { ends, caller, ..Reading::new(&tally, normal, facts.seconds()) })
     }
 
-    fn over_limit(&self) -> u64 {
-        self.servers.over_limit()
+    fn verdict(&self, reading: &Reading<'_>, _: Rules) -> Finding {
+        reading.finding()
     }
 
-    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
-        // Rounds of a sample of sockets, and resets of all.
-        if window.snapshot.degradation.estimated() {
-            return;
-        }
-        self.gather(window);
-        let (now_ns, seconds) = (window.at.monotonic_ns, window.seconds());
-        for (unit, server) in self.servers.seen_in_window() {
-            let reading = Reading::new(&server.tally, server.normal(now_ns, self.learning), seconds);
-            let ends = say::Ends {
-                unit,
-                process: server.process.as_ref(),
-                address: server.address,
-                caller: server.caller.as_ref(),
-            };
-            // What cannot be believed was left out of the tally.
-            let state = judge.judge(unit, reading.finding(), Trust::Checked, || {
-                say::report(&ends, &reading, window.snapshot.window_ns)
-            });
-            server.learn(now_ns, &reading, !state.is_normal());
-        }
-    }
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        let baseline = || Baseline::over(DEPTH);
-        Self {
-            tally: Tally::default(),
-            address: None,
-            process: None,
-            caller: None,
-            most: 0,
-            share: baseline(),
-            work: baseline(),
-        }
-    }
-}
-
-impl Server {
-    /// At whom most callers left.
-    fn where_to_look(&mut self, edge: &Edge, left: u64) {
-        if left < self.most {
-            return;
-        }
-        self.most = left;
-        self.address = edge.server.socket_address().or(self.address);
-        self.caller = (left > 0).then(|| Service::of(&edge.client.identity));
-        if let Some(busiest) = edge.server_processes.iter().max_by_key(|share| share.rounds) {
-            self.process = Some(Place::of(&busiest.process));
-        }
+    fn report(&self, subject: &Subject, reading: &Reading<'_>, window_ns: u64) -> Result<Report, Defect> {
+        report::report(subject, reading, window_ns)
     }
 
-    fn normal(&self, now_ns: u64, learning: Learning) -> Option<Normal> {
-        let of = |baseline: &Baseline| Some(baseline.normal(now_ns, learning)?.value);
-        // What a logarithm in steps leaves of nothing is nothing.
-        let share = of(&self.share)? - HUNDREDTH;
-        let share = if share < HUNDREDTH / 10.0 { 0.0 } else { share };
-        Some(Normal { share, work: of(&self.work)? })
-    }
-
-    fn learn(&mut self, now_ns: u64, reading: &Reading, frozen: bool) {
-        let Some(ended) = reading.closed_on.gated().map(|closed_on| closed_on.events) else { return };
-        self.share.take(now_ns, reading.closed_on.share() + HUNDREDTH, ended, frozen);
-        if let Some(work) = reading.work {
-            self.work.take(now_ns, work.max(LEAST_S), ended, frozen);
-        }
+    fn learn(&self, memory: &mut Self::Memory, reading: &Reading<'_>, learn: Learn) {
+        let Some(closed_on) = reading.closed_on.gated() else { return };
+        let work = reading.work.map(|work| (work, closed_on.events));
+        memory.learn(learn, [Some((closed_on.share() + OFFSET, closed_on.events)), work]);
     }
 }
 

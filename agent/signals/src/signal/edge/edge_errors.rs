@@ -17,159 +17,104 @@
 //! Requests without an answer count once it is known how many are normal for the edge (`tally.rs` says why); failed
 //! connects count from the first.
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
-};
+use std::{borrow::Cow, collections::BTreeSet, net::IpAddr};
 
-use self::{
-    say::Ends,
-    tally::{Known, Reading, Tally},
-};
+use self::tally::{Before, Cause, Reading, Tally};
 use crate::{
-    evaluate::{Evaluator, Judge},
-    facts::callees::Callees,
-    incident::alarm::Rule,
-    learn::{
-        baseline::{Baseline, Learning},
-        proportion::MIN_EVENTS,
-        subjects::Subjects,
-    },
-    report::contract::Place,
-    subject::Subject,
-    table::Signal,
-    trust::Trust,
-    window::Window,
+    driver::baselines::{OFFSET, without_offset},
+    facts::{callees::Callees, edges::grouped},
+    signal::prelude::*,
 };
 use weir_engine::{Edge, Service};
 
-mod say;
+mod report;
 mod tally;
 
-/// Its row.
-pub(crate) const SIGNAL: Signal = Signal {
-    name: "edge_errors",
-    says: "calls on an edge fail: refused, timed out, unreachable, reset, broken, abandoned",
-    rule: Rule::USUAL,
-    // A restart that turns callers away is what they should hear of.
-    minds_changes: false,
-};
+/// The ids of its classes.
+pub(crate) const CLASSES: &[&str] = Cause::NAMES;
 
-/// Edges remembered, less than a KiB each (`tests/allocations.rs`); of more the first ones.
-pub(crate) const MAX_EDGES: usize = 8192;
-/// Windows that normal is made of: the baseline's own limits see to it that it does not follow a fault.
-const DEPTH: usize = 60;
-/// Shares have no logarithm at nothing: one is learned with a hundredth more.
-const HUNDREDTH: f64 = 0.01;
-
-/// An edge between services, and what is remembered of it.
-#[derive(Debug)]
-struct Remembered {
-    tally: Tally,
+/// What is remembered of an edge between services.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// Something has succeeded.
     worked: bool,
-    address: Option<SocketAddr>,
-    client_process: Option<Place>,
-    goodput: Baseline,
-    unanswered: Baseline,
+    /// Calls a second that succeed, and the share of requests without an answer.
+    normal: Baselines<2>,
 }
 
-/// The evaluator.
-#[derive(Debug)]
+/// The signal.
+#[derive(Debug, Default)]
 pub(crate) struct EdgeErrors {
-    learning: Learning,
-    edges: Subjects<Remembered>,
     callees: Callees,
 }
 
-impl EdgeErrors {
-    /// One that takes so much to know what is normal.
-    pub(crate) fn new(learning: Learning) -> Self {
-        Self { learning, edges: Subjects::up_to(MAX_EDGES), callees: Callees::default() }
-    }
+impl Detector for EdgeErrors {
+    /// Edges, less than a KiB each (`tests/allocations.rs`).
+    const LIMIT: usize = 8192;
 
-    /// Adds up what all instances of a service did.
-    fn gather(&mut self, window: &Window<'_>) {
-        let now_ns = window.at.monotonic_ns;
-        self.callees.forget(now_ns);
-        self.edges.begin(now_ns);
-        let reached = Reached::of(&window.snapshot.edges);
-        // What stands for many is nobody's in particular.
-        for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
+    type Memory = Memory;
+    /// Edges, and of each whether its failed connects are excused.
+    type Input<'f> = Vec<(EdgeFacts<'f>, bool)>;
+    type Reading<'f> = Reading<'f>;
+
+    fn gather<'f>(&mut self, facts: &'f Facts<'f>, _: &Subjects<Memory>) -> Inputs<'f, Self::Input<'f>> {
+        self.callees.forget(facts.now_ns());
+        let reached = Reached::of(&facts.snapshot.edges);
+        let edges = facts.edges.iter().map(|facts_of_edge| {
+            let edge = facts_of_edge.edge;
             let client = Service::of(&edge.client.identity);
-            let server = self.callees.name(&client, &edge.server, now_ns);
-            let unit = Subject::edge(client, server, edge.server.port);
-            let Some(known) = self.edges.entry(unit, |known| known.tally = Tally::default()) else { continue };
-            let before = known.tally.connects().hits;
-            known.tally.add(edge, window.snapshot.window_ns, reached.excuses(edge));
-            if window.snapshot.degradation.estimated() {
-                known.tally.rounds_are_estimates();
-            }
-            // Where to look: at one that fails, rather than at one that does not.
-            if known.address.is_none() || known.tally.connects().hits > before {
-                known.address = edge.server.socket_address();
-                known.client_process = edge.client.process.as_ref().ok().map(Place::of);
-            }
-        }
+            // A server that is gone keeps its name: else one incident would become two.
+            let server = self.callees.name(&client, &edge.server, facts.now_ns());
+            (Subject::edge(client, server, edge.server.port), (*facts_of_edge, reached.excuses(edge)))
+        });
+        grouped(edges).into_iter().map(|(subject, edges)| (Cow::Owned(subject), edges)).collect()
     }
-}
 
-impl Evaluator for EdgeErrors {
-    fn signal(&self) -> &'static Signal {
-        &SIGNAL
+    fn read<'f>(
+        &self,
+        _: &Subject,
+        edges: Self::Input<'f>,
+        memory: &mut Memory,
+        facts: &'f Facts<'f>,
+    ) -> Option<Reading<'f>> {
+        let (mut tally, mut ends) = (Tally::default(), Ends::default());
+        for (facts_of_edge, is_excused) in edges {
+            let before = tally.connects().hits;
+            tally.add(&facts_of_edge, is_excused);
+            ends.look(facts_of_edge.edge, tally.connects().hits - before);
+        }
+        if facts.snapshot.degradation.estimated() {
+            tally.rounds_are_estimates();
+        }
+        let [goodput, unanswered] = memory.normal.each(facts.now_ns(), facts.learning);
+        let unanswered = unanswered.map(|share| without_offset(share, 0.0));
+        let before = Before { unanswered, goodput, worked: memory.worked };
+        Some(Reading { ends, ..Reading::new(tally, before, facts.seconds()) })
+    }
+
+    fn verdict(&self, reading: &Reading<'_>, rules: Rules) -> Finding {
+        reading.finding(rules)
+    }
+
+    fn report(&self, subject: &Subject, reading: &Reading<'_>, window_ns: u64) -> Result<Report, Defect> {
+        report::report(subject, reading, window_ns)
+    }
+
+    fn learn(&self, memory: &mut Memory, reading: &Reading<'_>, learn: Learn) {
+        let good = reading.tally.good();
+        memory.worked |= good > 0;
+        let requests = reading.tally.requests().and_then(Proportion::gated);
+        let unanswered = requests.map(|requests| (requests.share() + OFFSET, requests.events));
+        memory.normal.learn(learn, [Some((good as f64 / reading.seconds, good)), unanswered]);
     }
 
     fn over_limit(&self) -> u64 {
-        self.edges.over_limit() + self.callees.forgotten()
-    }
-
-    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
-        self.gather(window);
-        let (now_ns, seconds) = (window.at.monotonic_ns, window.seconds());
-        for (unit, edge) in self.edges.seen_in_window() {
-            let [Some(client), Some(server)] = unit.services() else { continue };
-            let reading = Reading::new(edge.tally, edge.known(now_ns, self.learning), seconds);
-            let ends = Ends { client, client_process: edge.client_process.as_ref(), server, address: edge.address };
-            // Connects are counted, not timed, and by another hook than rounds: they can be believed when rounds cannot, which
-            // the tally has left out by itself.
-            let state = judge.judge(unit, reading.finding(window.rules), Trust::Unchecked, || {
-                say::report(&ends, &reading, window.snapshot.window_ns)
-            });
-            edge.learn(now_ns, seconds, !state.is_normal());
-        }
+        self.callees.forgotten()
     }
 }
 
-impl Default for Remembered {
-    fn default() -> Self {
-        Self {
-            tally: Tally::default(),
-            worked: false,
-            address: None,
-            client_process: None,
-            goodput: Baseline::over(DEPTH),
-            unanswered: Baseline::over(DEPTH),
-        }
-    }
-}
-
-impl Remembered {
-    fn known(&self, now_ns: u64, learning: Learning) -> Known {
-        let unanswered = self.unanswered.normal(now_ns, learning).map(|n| (n.value - HUNDREDTH).max(0.0));
-        let goodput = self.goodput.normal(now_ns, learning).map(|n| n.value);
-        Known { unanswered, goodput, worked: self.worked }
-    }
-
-    fn learn(&mut self, now_ns: u64, seconds: f64, frozen: bool) {
-        let good = self.tally.good();
-        self.worked |= good > 0;
-        self.goodput.take(now_ns, good as f64 / seconds, good, frozen);
-        if let Some(requests) = self.tally.requests().filter(|requests| requests.events >= MIN_EVENTS) {
-            self.unanswered.take(now_ns, requests.share() + HUNDREDTH, requests.events, frozen);
-        }
-    }
-}
-
-/// Who reached what by which family of addresses: whoever tries both (RFC 8305) fails by one and means nothing by it.
+/// Which client reached which service by which family of addresses: one that tries both (RFC 8305) may fail by one of them,
+/// and has lost nothing.
 #[derive(Default)]
 struct Reached<'a>(BTreeSet<(u32, Option<u16>, bool, &'a str)>);
 
@@ -182,7 +127,7 @@ fn attempt(edge: &Edge) -> Option<(u32, Option<u16>, bool, &str)> {
 
 impl<'a> Reached<'a> {
     fn of(edges: &'a [Edge]) -> Self {
-        // Nobody needs an excuse, as a rule.
+        // As a rule, no edge needs an excuse.
         if !edges.iter().any(failed) {
             return Self::default();
         }

@@ -15,182 +15,143 @@
 //! an answer that stops in the middle; under a CPU budget, while only a sample of sockets is followed. A queue's consumers
 //! that wait for their next item on an edge where items always came at once look hung when no more come.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use self::{
     reading::{Class, Reading, Tally},
     usual::Usual,
 };
-use crate::{
-    evaluate::{Evaluator, Judge},
-    incident::alarm::Rule,
-    learn::{baseline::Learning, subjects::Subjects},
-    report::contract::Place,
-    subject::Subject,
-    table::Signal,
-    trust::Trust,
-    window::Window,
-};
-use weir_engine::{Edge, Service, Snapshot};
+use crate::signal::prelude::*;
+use weir_engine::{Service, Snapshot};
 
 mod reading;
-mod say;
+mod report;
 mod usual;
 
-/// Its row.
-pub(crate) const SIGNAL: Signal = Signal {
-    name: "hung_request",
-    says: "requests have been under way far longer than any normal one, and no answer comes",
-    rule: Rule::USUAL,
-    // A restart that leaves callers waiting is what they should hear of.
-    minds_changes: false,
-};
+/// The ids of its classes.
+pub(crate) const CLASSES: &[&str] = Class::NAMES;
 
-/// Edges remembered, some 600 bytes each (`tests/allocations.rs`); of more the first ones.
-const MAX_EDGES: usize = 8192;
-
-/// An edge between services, and what is remembered of it.
+/// What is remembered of an edge between services.
 #[derive(Debug, Default)]
-struct Remembered {
-    /// Of this window; nothing between two.
-    heard: Option<Box<Heard>>,
-    /// Segments sent again since requests have been old: the kernel's pauses between two become longer than a window.
-    resent: u64,
-    /// The server's accept queue was full in the last window: SYNs that found no room are sent again seconds later.
+pub(crate) struct Memory {
+    /// Segments retransmitted since requests have been old: the kernel's pauses between two become longer than a window.
+    retransmitted: u64,
+    /// The server's accept queue was full in the last window: SYNs that found no room are retransmitted seconds later.
     was_full: bool,
     /// Answers that the server has sent beyond those that the client has read.
     ahead: i64,
     usual: Usual,
 }
 
-/// What a window says of an edge.
+/// What a window holds of an edge.
+pub(crate) struct Input<'f> {
+    edges: &'f [EdgeFacts<'f>],
+    /// Requests that the client's own callers wait for.
+    callers: u64,
+    /// Ports of this host with a full accept queue.
+    full_ports: Rc<BTreeSet<u16>>,
+}
+
+/// The signal.
 #[derive(Debug, Default)]
-struct Heard {
-    tally: Tally,
-    /// Where most of those under way are.
-    most: u64,
-    address: Option<SocketAddr>,
-    client_process: Option<Place>,
-    server_process: Option<Place>,
-}
+pub(crate) struct HungRequest;
 
-/// The evaluator.
-#[derive(Debug)]
-pub(crate) struct HungRequest {
-    learning: Learning,
-    edges: Subjects<Remembered>,
-}
+impl Detector for HungRequest {
+    /// Edges, some 600 bytes each (`tests/allocations.rs`).
+    const LIMIT: usize = 8192;
 
-impl HungRequest {
-    /// One that takes so much to know what is normal.
-    pub(crate) fn new(learning: Learning) -> Self {
-        Self { learning, edges: Subjects::up_to(MAX_EDGES) }
+    type Memory = Memory;
+    type Input<'f> = Input<'f>;
+    type Reading<'f> = Reading<'f>;
+
+    /// Not while only a sample of sockets is followed: one request stands for many.
+    fn can_judge(facts: &Facts<'_>) -> bool {
+        !facts.snapshot.degradation.estimated()
     }
 
-    /// Adds up what is under way between all instances of two services.
-    fn gather(&mut self, window: &Window<'_>) {
-        self.edges.begin(window.at.monotonic_ns);
-        for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
-            let Some(known) = self.edges.entry(Subject::of_edge(edge), |known| known.heard = None) else { continue };
-            let heard = known.heard.get_or_insert_default();
-            if let Some(under_way) = heard.tally.add(edge, window.snapshot.window_ns) {
-                heard.where_to_look(edge, under_way);
+    fn gather<'f>(&mut self, facts: &'f Facts<'f>, _: &Subjects<Memory>) -> Inputs<'f, Input<'f>> {
+        let callers = callers(facts);
+        let full_ports = Rc::new(full_ports(facts.snapshot));
+        let input = |subject: &Subject, edges| {
+            let [client, _] = subject.services();
+            let callers = client.and_then(|client| callers.get(client)).copied().unwrap_or(0);
+            Input { edges, callers, full_ports: Rc::clone(&full_ports) }
+        };
+        facts.by_pair().into_iter().map(|(subject, edges)| (subject.clone(), input(&subject, edges))).collect()
+    }
+
+    fn read<'f>(
+        &self,
+        _: &Subject,
+        Input { edges, callers, full_ports }: Input<'f>,
+        memory: &mut Memory,
+        facts: &'f Facts<'f>,
+    ) -> Option<Reading<'f>> {
+        let (mut tally, mut ends) = (Tally::default(), Ends::default());
+        for facts in edges {
+            if let Some(under_way) = tally.add(facts) {
+                ends.look(facts.edge, under_way);
             }
         }
+        if tally.views == 0 {
+            return None;
+        }
+        let unread = memory.unread(&tally);
+        let usual = memory.usual.known(facts.now_ns(), facts.learning);
+        let reading = Reading::new(&tally, unread, callers, usual, facts.seconds());
+        let is_full = ends.address.is_some_and(|address| full_ports.contains(&address.port()));
+        let lost = if is_full || memory.was_full { 0 } else { tally.retransmitted };
+        memory.was_full = is_full;
+        memory.retransmitted = if reading.is_old() { memory.retransmitted.saturating_add(lost) } else { lost };
+        Some(Reading { ends, retransmitted: memory.retransmitted, ..reading })
+    }
+
+    fn verdict(&self, reading: &Reading<'_>, _: Rules) -> Finding {
+        reading.finding()
+    }
+
+    fn report(&self, subject: &Subject, reading: &Reading<'_>, window_ns: u64) -> Result<Report, Defect> {
+        report::report(subject, reading, window_ns)
+    }
+
+    fn learn(&self, memory: &mut Memory, reading: &Reading<'_>, learn: Learn) {
+        memory.usual.learn(learn, reading);
     }
 }
 
-impl Evaluator for HungRequest {
-    fn signal(&self) -> &'static Signal {
-        &SIGNAL
-    }
-
-    fn over_limit(&self) -> u64 {
-        self.edges.over_limit()
-    }
-
-    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
-        self.gather(window);
-        // Of a sample of sockets one request stands for many.
-        if window.snapshot.degradation.estimated() {
-            return;
-        }
-        let (now_ns, window_ns) = (window.at.monotonic_ns, window.snapshot.window_ns);
-        let callers = callers(window.snapshot);
-        for (unit, edge) in self.edges.seen_in_window() {
-            let [Some(client), Some(server)] = unit.services() else { continue };
-            let Some(heard) = edge.heard.take().filter(|heard| heard.tally.is_believed()) else { continue };
-            let Heard { tally, address, client_process, server_process, .. } = &*heard;
-            let unread = edge.unread(tally);
-            let usual = edge.usual.known(now_ns, self.learning);
-            let callers = callers.get(client).copied().unwrap_or(0);
-            let reading = Reading::new(tally, unread, callers, usual, window.seconds());
-            let is_full = address.is_some_and(|address| is_full(window.snapshot, address.port()));
-            let lost = if is_full || edge.was_full { 0 } else { tally.resent };
-            edge.was_full = is_full;
-            edge.resent = if reading.is_old() { edge.resent.saturating_add(lost) } else { lost };
-            let ends = say::Ends {
-                client,
-                server,
-                client_process: client_process.as_ref(),
-                server_process: server_process.as_ref(),
-                address: *address,
-                resent: edge.resent,
-            };
-            let class = Class::of(&reading, edge.resent);
-            // Views that contradict themselves were left out.
-            let state = judge.judge(unit, reading.finding(class), Trust::Unchecked, || {
-                say::report(&ends, &reading, class, window_ns)
-            });
-            edge.usual.learn(now_ns, &reading, !state.is_normal());
-        }
-    }
-}
-
-impl Heard {
-    /// At an end where most are under way.
-    fn where_to_look(&mut self, edge: &Edge, under_way: u64) {
-        if under_way < self.most {
-            return;
-        }
-        self.most = under_way;
-        self.address = edge.server.socket_address().or(self.address);
-        self.client_process = edge.client.process.as_ref().ok().map(Place::of);
-        let busiest = edge.server_processes.iter().max_by_key(|share| share.open_connections);
-        self.server_process = busiest.map(|share| Place::of(&share.process));
-    }
-}
-
-impl Remembered {
+impl Memory {
     /// Answers that the server has sent and the client has not read: a client that is stopped, or blocked, has no hung
-    /// requests. Where segments are sent again the answers may be what is lost.
+    /// requests. Where segments are retransmitted the answers may be what is lost.
     fn unread(&mut self, tally: &Tally) -> u64 {
-        /// Two records are not read in one instant; what that makes of the difference comes back in the next window.
+        /// Two records are not read in one instant; what that makes of the difference comes back in the next window. A
+        /// choice: as many answers as a fast edge has in the microseconds between two reads, with room to spare.
         const SLACK: i64 = -64;
         let most = i64::try_from(tally.under_way).unwrap_or(i64::MAX);
         self.ahead = if most == 0 { 0 } else { self.ahead.saturating_add(tally.ahead).clamp(SLACK, most) };
-        if self.resent.saturating_add(tally.resent) > 0 { 0 } else { self.ahead.max(0).unsigned_abs() }
+        let retransmitted = self.retransmitted.saturating_add(tally.retransmitted);
+        if retransmitted > 0 { 0 } else { self.ahead.max(0).unsigned_abs() }
     }
 }
 
 /// How many requests of its own callers each service has under work.
-fn callers(snapshot: &Snapshot) -> BTreeMap<Service, u64> {
+fn callers(facts: &Facts<'_>) -> BTreeMap<Service, u64> {
     let mut callers = BTreeMap::new();
-    for edge in snapshot.edges.iter().filter(|edge| !edge.is_other) {
-        let Ok(view) = &edge.server_view else { continue };
-        if view.in_flight > 0 && !view.overlaps() {
-            let sum: &mut u64 = callers.entry(Service::of(&edge.server.identity)).or_default();
-            *sum = sum.saturating_add(view.in_flight);
-        }
+    for facts in &facts.edges {
+        let Some(view) = facts.server().filter(|view| view.in_flight > 0 && !view.overlaps()) else { continue };
+        let sum: &mut u64 = callers.entry(Service::of(&facts.edge.server.identity)).or_default();
+        *sum = sum.saturating_add(view.in_flight);
     }
     callers
 }
 
-/// Whether a listener's accept queue is full: then SYNs are sent again for want of room, and not because packets are lost.
-fn is_full(snapshot: &Snapshot, port: u16) -> bool {
+/// Ports with a full accept queue: there SYNs are retransmitted for want of room, and not because packets are lost.
+fn full_ports(snapshot: &Snapshot) -> BTreeSet<u16> {
     let listeners = snapshot.host.namespaces.iter().flat_map(|namespace| &namespace.listeners);
-    let mut of_port = listeners.filter(|listener| listener.last.address.port() == port);
-    of_port.any(|listener| listener.peak > 0 && listener.peak >= listener.last.max)
+    let full = listeners.filter(|listener| listener.peak > 0 && listener.peak >= listener.last.max);
+    full.map(|listener| listener.last.address.port()).collect()
 }
 
 #[cfg(test)]

@@ -14,136 +14,103 @@
 //! Tokio, virtual threads) in a process without callers, which looks like hand-offs; requests that overlap on a connection
 //! (HTTP/2); a request that uses several pools in turn counts in Q of each.
 
+use std::borrow::Cow;
+
 use super::{
-    pooled::{self, Pooled},
-    reading::{Before, Known, Normal, Reading},
-    say,
+    reading::{Before, Class, Normal, Reading, Upstream},
+    report,
 };
-use crate::{
-    evaluate::{Evaluator, Judge},
-    incident::alarm::Rule,
-    learn::{
-        baseline::{Baseline, Learning},
-        proportion::MIN_EVENTS,
-        subjects::Subjects,
-    },
-    table::Signal,
-    trust::Trust,
-    window::Window,
-};
+use crate::{facts::pools::Pool, signal::prelude::*};
 
-/// Its row.
-pub(crate) const SIGNAL: Signal = Signal {
-    name: "pool_exhausted",
-    says: "all connections of a pool are taken, and callers wait for one",
-    rule: Rule::USUAL,
-    minds_changes: false,
-};
+/// The ids of its classes.
+pub(crate) const CLASSES: &[&str] = Class::NAMES;
 
-/// Pools remembered, some 700 bytes each; of more the first ones.
-const MAX_POOLS: usize = 8192;
-/// Windows that normal is made of.
-const DEPTH: usize = 60;
 /// What one window alone makes of `hopped` is no proof.
-const HOPS: u16 = 12;
-/// What takes no time, and what is nobody, has no logarithm.
-const LEAST: f64 = 1e-6;
+const HOPS: u16 = REMEMBERED;
+/// Windows for which one that shows hops is remembered, and the most: a minute and an hour. A choice: a service that hops
+/// does so whenever it has little to do, and one caller alone may look like it for a while.
+const REMEMBERED: u16 = 12;
+const LONGEST: u16 = 720;
 
-#[derive(Debug)]
-struct Pool {
+/// The signal.
+#[derive(Debug, Default)]
+pub(crate) struct PoolExhausted;
+
+/// What is remembered of a pool.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
     connections: Option<u64>,
     rounds: u64,
     /// Windows for which its threads are still held to say nothing.
     hopped: u16,
-    answer: Baseline,
-    inbound: Baseline,
-    concurrency: Baseline,
+    /// How long answers take, how long its process's callers wait, and how many of their requests are under work.
+    normal: Baselines<3>,
 }
 
-/// The evaluator.
-#[derive(Debug)]
-pub(crate) struct PoolExhausted {
-    learning: Learning,
-    pools: Subjects<Pooled<Pool>>,
-}
+impl Detector for PoolExhausted {
+    /// Pools, some 700 bytes each.
+    const LIMIT: usize = 8192;
 
-impl PoolExhausted {
-    /// One that takes so much to know what is normal.
-    pub(crate) fn new(learning: Learning) -> Self {
-        Self { learning, pools: Subjects::up_to(MAX_POOLS) }
+    type Memory = Memory;
+    type Input<'f> = &'f Pool<'f>;
+    type Reading<'f> = (&'f Pool<'f>, Reading);
+
+    /// A sample of connections is no pool.
+    fn can_judge(facts: &Facts<'_>) -> bool {
+        !facts.snapshot.degradation.estimated()
+    }
+
+    fn gather<'f>(&mut self, facts: &'f Facts<'f>, _: &Subjects<Memory>) -> Inputs<'f, &'f Pool<'f>> {
+        facts.pools.pools.iter().map(|(subject, pool)| (Cow::Borrowed(subject), pool)).collect()
+    }
+
+    fn is_notable(pool: &&Pool<'_>) -> bool {
+        pool.is_open()
+    }
+
+    fn read<'f>(
+        &self,
+        _: &Subject,
+        pool: &'f Pool<'f>,
+        memory: &mut Memory,
+        facts: &'f Facts<'f>,
+    ) -> Option<(&'f Pool<'f>, Reading)> {
+        let [answer, inbound, concurrency] = memory.normal.each(facts.now_ns(), facts.learning);
+        let before = Before {
+            connections: memory.connections,
+            used: memory.rounds >= MIN_EVENTS,
+            threads_hop: memory.hopped > HOPS,
+            normal: Normal { answer, inbound, concurrency },
+        };
+        let reading = Reading::new(pool, before, facts);
+        memory.seen_to_hop(reading.threads_hop());
+        Some((pool, reading))
+    }
+
+    fn verdict(&self, (_, reading): &(&Pool<'_>, Reading), _: Rules) -> Finding {
+        reading.finding()
+    }
+
+    fn report(&self, subject: &Subject, (pool, reading): &(&Pool<'_>, Reading), _: u64) -> Result<Report, Defect> {
+        report::report(subject, pool, reading)
+    }
+
+    fn learn(&self, memory: &mut Memory, (_, reading): &(&Pool<'_>, Reading), learn: Learn) {
+        memory.connections = Some(reading.connections);
+        memory.rounds = memory.rounds.saturating_add(reading.rounds);
+        let answer = reading.answer.map(|answer| (answer, reading.rounds));
+        let callers = match reading.upstream {
+            Upstream::Counted(callers) => Some(callers),
+            Upstream::None | Upstream::Uncounted => None,
+        };
+        let inbound = callers.and_then(|callers| Some((callers.usual?, callers.rounds)));
+        let concurrency = callers.map(|callers| (callers.concurrency, callers.rounds));
+        memory.normal.learn(learn, [answer, inbound, concurrency]);
     }
 }
 
-impl Evaluator for PoolExhausted {
-    fn signal(&self) -> &'static Signal {
-        &SIGNAL
-    }
-
-    fn over_limit(&self) -> u64 {
-        self.pools.over_limit()
-    }
-
-    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
-        let around = pooled::gather(&mut self.pools, window, |view| view.open_connections > 0);
-        // A sample of connections is no pool.
-        if window.snapshot.degradation.estimated() {
-            return;
-        }
-        let (now_ns, window_ns) = (window.at.monotonic_ns, window.snapshot.window_ns);
-        for (unit, pool) in self.pools.seen_in_window() {
-            let Some(usage) = pool.usage.take() else { continue };
-            let callers = pool.callers(&usage, &around);
-            let before = pool.of.before(now_ns, self.learning);
-            let reading = Reading::new(&usage, callers, before, window_ns, window.rules);
-            pool.of.seen_to_hop(reading.threads_hop());
-            let ends = say::Ends { unit, process: pool.process.as_ref(), address: pool.address };
-            let state = judge.judge(unit, reading.finding(), Trust::Checked, || say::report(&ends, &reading));
-            pool.of.learn(now_ns, &reading, !state.is_normal());
-        }
-    }
-}
-
-impl Default for Pool {
-    fn default() -> Self {
-        let baseline = || Baseline::over(DEPTH);
-        Self {
-            connections: None,
-            rounds: 0,
-            hopped: 0,
-            answer: baseline(),
-            inbound: baseline(),
-            concurrency: baseline(),
-        }
-    }
-}
-
-impl Pool {
-    /// A minute for each window that showed it, an hour at most: a service that hops does so whenever it has little to do, and
-    /// one caller alone may look like it for a while.
+impl Memory {
     fn seen_to_hop(&mut self, now: bool) {
-        const REMEMBERED: u16 = 12;
-        const LONGEST: u16 = 720;
         self.hopped = if now { (self.hopped + REMEMBERED).min(LONGEST) } else { self.hopped.saturating_sub(1) };
-    }
-
-    fn before(&self, now_ns: u64, learning: Learning) -> Before {
-        let of = |baseline: &Baseline| Some(baseline.normal(now_ns, learning)?.value);
-        let normal =
-            Normal { answer: of(&self.answer), inbound: of(&self.inbound), concurrency: of(&self.concurrency) };
-        let used = self.rounds >= MIN_EVENTS;
-        Before { connections: self.connections, used, threads_hop: self.hopped > HOPS, normal }
-    }
-
-    fn learn(&mut self, now_ns: u64, reading: &Reading, frozen: bool) {
-        self.connections = Some(reading.connections);
-        self.rounds = self.rounds.saturating_add(reading.rounds);
-        if let Some(answer) = reading.answer {
-            self.answer.take(now_ns, answer.max(LEAST), reading.rounds, frozen);
-        }
-        let Known::Counted(callers) = reading.callers else { return };
-        self.concurrency.take(now_ns, callers.concurrency.max(LEAST), callers.rounds, frozen);
-        if let Some(usual) = callers.usual {
-            self.inbound.take(now_ns, usual.max(LEAST), callers.rounds, frozen);
-        }
     }
 }

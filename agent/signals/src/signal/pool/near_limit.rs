@@ -13,39 +13,19 @@
 //! Where it is blind: connections that are held and not used; a pool whose ceiling was not held for half a minute; a process
 //! of one thread without callers; requests that overlap on a connection (HTTP/2).
 
-use std::collections::VecDeque;
+use std::{borrow::Cow, collections::VecDeque};
 
 use super::{
-    pooled::{self, Pooled},
-    reading::{Before, Known, Reading},
-    say_near,
-    usage::Usage,
+    reading::{Before, Reading, Upstream},
+    report_near,
 };
 use crate::{
-    evaluate::{Evaluator, Judge},
-    finding::Finding,
-    incident::{alarm::Rule, severity::Severity},
-    learn::{
-        forecast::{Exhaustion, Forecast},
-        proportion::MIN_EVENTS,
-        subjects::Subjects,
-    },
-    table::Signal,
-    trust::Trust,
-    window::{WINDOW_NS, Window},
+    facts::pools::Pool,
+    learn::forecast::{Exhaustion, Forecast},
+    signal::prelude::*,
+    window::WINDOW_NS,
 };
 
-/// Its row.
-pub(crate) const SIGNAL: Signal = Signal {
-    name: "pool_near_limit",
-    says: "a pool has hardly a connection to spare, or soon will not have",
-    // A forecast has time.
-    rule: Rule { raise: (4, 6), clear: 3 },
-    minds_changes: false,
-};
-
-/// Pools remembered, some 400 bytes each; of more the first ones.
-const MAX_POOLS: usize = 8192;
 /// Parts of the connections in use: to be said, to be over.
 pub(super) const NEAR: f64 = 0.80;
 const CLEAR: f64 = 0.70;
@@ -57,9 +37,26 @@ const STEADY: u8 = 6;
 const HALF: usize = 6;
 const GROWN: f64 = 0.25;
 
+classes! {
+    /// How near.
+    pub(super) enum Class {
+        /// Few connections are left.
+        Near = "near",
+        /// None will be, before long.
+        Growing = "growing",
+    }
+}
+
+/// The ids of its classes.
+pub(crate) const CLASSES: &[&str] = Class::NAMES;
+
+/// The signal.
+#[derive(Debug, Default)]
+pub(crate) struct PoolNearLimit;
+
 /// What is remembered of a pool.
 #[derive(Debug, Default)]
-struct Limit {
+pub(crate) struct Limit {
     /// At the end of the last window.
     connections: Option<u64>,
     /// The most connections that it had, and for how many windows it has not had more.
@@ -70,58 +67,52 @@ struct Limit {
     recent: VecDeque<f32>,
 }
 
-/// The evaluator.
-#[derive(Debug)]
-pub(crate) struct PoolNearLimit {
-    pools: Subjects<Pooled<Limit>>,
-}
+impl Detector for PoolNearLimit {
+    /// Pools, some 400 bytes each.
+    const LIMIT: usize = 8192;
 
-impl Default for PoolNearLimit {
-    fn default() -> Self {
-        Self { pools: Subjects::up_to(MAX_POOLS) }
-    }
-}
+    type Memory = Limit;
+    type Input<'f> = &'f Pool<'f>;
+    type Reading<'f> = Near<'f>;
 
-impl Evaluator for PoolNearLimit {
-    fn signal(&self) -> &'static Signal {
-        &SIGNAL
+    /// A sample of connections is no pool.
+    fn can_judge(facts: &Facts<'_>) -> bool {
+        !facts.snapshot.degradation.estimated()
     }
 
-    fn over_limit(&self) -> u64 {
-        self.pools.over_limit()
+    fn gather<'f>(&mut self, facts: &'f Facts<'f>, _: &Subjects<Limit>) -> Inputs<'f, &'f Pool<'f>> {
+        facts.pools.pools.iter().map(|(subject, pool)| (Cow::Borrowed(subject), pool)).collect()
     }
 
-    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
-        let span_ns = window.snapshot.window_ns as f64;
-        let around = pooled::gather(&mut self.pools, window, |view| {
-            view.open_connections > 0 && view.in_flight_ns as f64 >= WORTH * view.open_connections as f64 * span_ns
-        });
-        // A sample of connections is no pool.
-        if window.snapshot.degradation.estimated() {
-            return;
-        }
-        let (now_ns, window_ns) = (window.at.monotonic_ns, window.snapshot.window_ns);
-        for (unit, pool) in self.pools.seen_in_window() {
-            let Some(usage) = pool.usage.take() else { continue };
-            let before = Before { connections: pool.of.connections, ..Before::default() };
-            let reading = Reading::new(&usage, pool.callers(&usage, &around), before, window_ns, window.rules);
-            let Some(near) = pool.of.near(now_ns, &usage, reading) else { continue };
-            let ends = say_near::Ends { unit, process: pool.process.as_ref(), address: pool.address };
-            judge.judge(unit, near.finding(), Trust::Checked, || say_near::report(&ends, &near));
-        }
+    fn is_notable(pool: &&Pool<'_>) -> bool {
+        pool.is_open() && pool.busiest_share() >= WORTH
+    }
+
+    fn read<'f>(&self, _: &Subject, pool: &'f Pool<'f>, limit: &mut Limit, facts: &'f Facts<'f>) -> Option<Near<'f>> {
+        let before = Before { connections: limit.connections, ..Before::default() };
+        limit.near(facts.now_ns(), pool, Reading::new(pool, before, facts))
+    }
+
+    fn verdict(&self, near: &Near<'_>, _: Rules) -> Finding {
+        near.finding()
+    }
+
+    fn report(&self, subject: &Subject, near: &Near<'_>, _: u64) -> Result<Report, Defect> {
+        report_near::report(subject, near)
     }
 }
 
 impl Limit {
     /// Takes what a window says; none where it says too little.
-    fn near(&mut self, now_ns: u64, usage: &Usage, reading: Reading) -> Option<Near> {
+    fn near<'f>(&mut self, now_ns: u64, pool: &'f Pool<'f>, reading: Reading) -> Option<Near<'f>> {
+        let usage = pool.usage();
         self.connections = Some(usage.connections);
         if usage.connections > self.ceiling {
             (self.ceiling, self.steady) = (usage.connections, 0);
         } else {
             self.steady = self.steady.saturating_add(1);
         }
-        if usage.untold || usage.connections == 0 || usage.rounds < MIN_EVENTS {
+        if usage.misleads || usage.connections == 0 || usage.rounds < MIN_EVENTS {
             self.recent.clear();
             return None;
         }
@@ -133,7 +124,7 @@ impl Limit {
         self.recent.push_back(in_use as f32);
         let ahead = ahead.filter(|ahead| ahead.is_due && self.grows(ahead));
         let at_ceiling = reading.at_ceiling && self.steady >= STEADY;
-        Some(Near { reading, in_use, ceiling: self.ceiling, at_ceiling, ahead })
+        Some(Near { pool, reading, in_use, ceiling: self.ceiling, at_ceiling, ahead })
     }
 
     /// Load that has gone up at once and stays there is no trend, though the smoothed one takes minutes to forget it.
@@ -149,7 +140,8 @@ impl Limit {
 
 /// How near a pool is to its limit.
 #[derive(Debug)]
-pub(super) struct Near {
+pub(crate) struct Near<'f> {
+    pub(super) pool: &'f Pool<'f>,
     pub(super) reading: Reading,
     /// Connections in use, mean.
     pub(super) in_use: f64,
@@ -160,7 +152,7 @@ pub(super) struct Near {
     pub(super) ahead: Option<Exhaustion>,
 }
 
-impl Near {
+impl Near<'_> {
     pub(super) fn share(&self) -> f64 {
         (self.in_use / self.ceiling.max(1) as f64).min(1.0)
     }
@@ -184,13 +176,13 @@ impl Near {
     /// More than there are connections.
     fn more_could_ask(&self) -> bool {
         let more_threads = self.reading.has_more_threads();
-        match self.reading.callers {
-            Known::Counted(callers) => {
+        match self.reading.upstream {
+            Upstream::Counted(callers) => {
                 // More in use than threads: these do not wait for answers, but go on with something else.
                 let by_loop = self.in_use > f64::from(self.reading.threads);
                 callers.connections > self.ceiling && (more_threads || by_loop)
             }
-            Known::Nobody | Known::Uncounted => more_threads,
+            Upstream::None | Upstream::Uncounted => more_threads,
         }
     }
 }

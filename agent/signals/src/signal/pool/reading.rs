@@ -12,12 +12,9 @@
 
 use weir_abi::IDLE_MIN_EXPONENT;
 
-use super::{inbound::Inbound, usage::Usage};
 use crate::{
-    finding::Finding,
-    incident::severity::{Effect, Level, Resource, Severity},
-    learn::proportion::{MIN_EVENTS, Proportion},
-    rules::Rules,
+    facts::pools::{Inbound, Pool, Usage},
+    signal::prelude::*,
 };
 
 /// So large a share of callers waits, with 95% confidence, to raise; below this, to be over.
@@ -54,33 +51,23 @@ pub(super) struct Normal {
     pub(super) concurrency: Option<f64>,
 }
 
-/// Why a pool is exhausted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
-    /// a: the answers take longer than normal.
-    SlowDependency,
-    /// b: there is more to do than the pool is made for.
-    TooSmall,
-    /// c: connections are taken and not used.
-    Held,
-    /// d: none is used, and nobody gets one.
-    Leak,
-}
-
-impl Class {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::SlowDependency => "slow dependency",
-            Self::TooSmall => "too small",
-            Self::Held => "held while not in use",
-            Self::Leak => "leak or deadlock",
-        }
+classes! {
+    /// Why a pool is exhausted.
+    pub(super) enum Class {
+        /// The answers take longer than normal.
+        SlowDependency = "slow dependency",
+        /// There is more to do than the pool is made for.
+        TooSmall = "too small",
+        /// Connections are taken and not used.
+        Held = "held while not in use",
+        /// None is used, and no caller gets one.
+        Leak = "leak or deadlock",
     }
 }
 
 /// A pool in numbers.
 #[derive(Clone, Debug)]
-pub(super) struct Reading {
+pub(crate) struct Reading {
     pub(super) window_ns: u64,
     pub(super) connections: u64,
     pub(super) opened: u64,
@@ -104,11 +91,11 @@ pub(super) struct Reading {
     pub(super) answer: Option<f64>,
     /// Checkouts a second, at least.
     pub(super) taken_per_s: f64,
-    pub(super) callers: Known,
+    pub(super) upstream: Upstream,
     pub(super) normal: Normal,
     /// It did not grow, and its connections are used again.
     pub(super) at_ceiling: bool,
-    untold: bool,
+    misleads: bool,
     /// It has been used before.
     used_before: bool,
     in_flight: u64,
@@ -117,9 +104,9 @@ pub(super) struct Reading {
 
 /// What is known of the process's own callers.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Known {
+pub(super) enum Upstream {
     /// It has none on any socket.
-    Nobody,
+    None,
     /// It has some, whose requests overlap: how many it has under work is not known.
     Uncounted,
     /// So many.
@@ -144,8 +131,20 @@ pub(super) struct Callers {
     pub(super) usual: Option<f64>,
 }
 
+impl Upstream {
+    fn of(pool: &Pool<'_>, facts: &Facts<'_>) -> Self {
+        match facts.pools.inbound(pool) {
+            None => Self::None,
+            Some(None) => Self::Uncounted,
+            Some(Some(inbound)) => {
+                Self::Counted(Callers::of(inbound, facts.pools.elsewhere_ns(pool), facts.window_ns()))
+            }
+        }
+    }
+}
+
 impl Callers {
-    pub(super) fn of(inbound: &Inbound, elsewhere_ns: u64, window_ns: u64) -> Self {
+    fn of(inbound: &Inbound, elsewhere_ns: u64, window_ns: u64) -> Self {
         Self {
             concurrency: inbound.concurrency(window_ns),
             answering: inbound.answering(window_ns),
@@ -177,7 +176,8 @@ pub(super) struct Before {
 }
 
 impl Reading {
-    pub(super) fn new(usage: &Usage, callers: Known, before: Before, window_ns: u64, rules: Rules) -> Self {
+    pub(super) fn new(pool: &Pool<'_>, before: Before, facts: &Facts<'_>) -> Self {
+        let (usage, window_ns) = (pool.usage(), facts.window_ns());
         let connections = usage.connections.max(1) as f64;
         let seconds = window_ns.max(1) as f64 / 1e9;
         let answer = usage.latency.usual_s();
@@ -203,13 +203,13 @@ impl Reading {
             at_once: reused.all_at_once as f64 / reused.all.max(1) as f64,
             answer,
             taken_per_s,
-            callers,
+            upstream: Upstream::of(pool, facts),
             normal: before.normal,
-            at_ceiling: before.connections.is_some_and(|n| usage.connections <= n) && usage.is_reused(),
-            untold: usage.untold,
+            at_ceiling: before.connections.is_some_and(|n| usage.connections <= n) && is_reused(usage),
+            misleads: usage.misleads,
             used_before: before.used,
             in_flight: usage.in_flight,
-            rules,
+            rules: facts.rules,
         }
     }
 
@@ -219,9 +219,9 @@ impl Reading {
     }
 
     pub(super) fn counted(&self) -> Option<Callers> {
-        match self.callers {
-            Known::Counted(callers) => Some(callers),
-            Known::Nobody | Known::Uncounted => None,
+        match self.upstream {
+            Upstream::Counted(callers) => Some(callers),
+            Upstream::None | Upstream::Uncounted => None,
         }
     }
 
@@ -252,7 +252,7 @@ impl Reading {
     }
 
     pub(super) fn finding(&self) -> Finding {
-        if self.untold || self.connections == 0 {
+        if self.misleads || self.connections == 0 {
             return Finding::NoData;
         }
         if !self.at_ceiling {
@@ -285,7 +285,7 @@ impl Reading {
         let low = self.rules.least(handed_off);
         let not_a_stack = self.busy >= ALL_BUSY || beyond(low, self.by_chance_in_a_stack) >= WAITED;
         // Work that hops between threads looks the same, and here nobody can say how many callers it is for.
-        let can_tell = self.busy >= ALL_BUSY || !matches!(self.callers, Known::Uncounted);
+        let can_tell = self.busy >= ALL_BUSY || !matches!(self.upstream, Upstream::Uncounted);
         let waited = beyond(low, self.by_chance);
         waited >= WAITED
             && not_a_stack
@@ -367,11 +367,9 @@ impl Reading {
     }
 }
 
-impl Usage {
-    /// Connections are kept: few are new beside what is asked on them. One for one may be replaced.
-    fn is_reused(&self) -> bool {
-        self.opened <= (self.connections / 2).max(1) || self.opened.saturating_mul(10) <= self.rounds
-    }
+/// Connections are kept: few are new beside what is asked on them. One for one may be replaced.
+fn is_reused(usage: &Usage) -> bool {
+    usage.opened <= (usage.connections / 2).max(1) || usage.opened.saturating_mul(10) <= usage.rounds
 }
 
 /// Buckets of idle time that are a hand-off: a tenth of the mean time in which a connection changes hands, within 0.5 and

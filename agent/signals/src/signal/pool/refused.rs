@@ -15,108 +15,162 @@
 //! Where it is blind: before it is known what is normal for the server; a server without any lasting connection; clients that
 //! leave before a server on another host does.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::collections::BTreeMap;
 
-use crate::{
-    evaluate::{Evaluator, Judge},
-    finding::Finding,
-    incident::{
-        alarm::Rule,
-        severity::{Effect, Level, Resource, Severity},
-    },
-    learn::{
-        baseline::Learning,
-        proportion::{MIN_EVENTS, Proportion},
-        subjects::Subjects,
-    },
-    report::{
-        Report,
-        contract::{Confidence, Defect, Origin, Place, RuledOut, What, Where, Why},
-        evidence::{Compared, Evidence},
-        quantity::{Measure, Quantity},
-    },
-    rules::Rules,
-    subject::Subject,
-    table::Signal,
-    trust::Trust,
-    window::Window,
-};
-use weir_engine::{Edge, Service, View};
+use crate::{learn::baseline::Learning, signal::prelude::*};
+use weir_engine::{Edge, View};
 
-/// Its row.
-pub(crate) const SIGNAL: Signal = Signal {
-    name: "pool_refused",
-    says: "a server takes no more connections: it accepts them and closes them after its first words",
-    rule: Rule::USUAL,
-    minds_changes: false,
-};
+/// The ids of its classes.
+pub(crate) const CLASSES: &[&str] = &[CLASS];
+const CLASS: &str = "server limit";
 
-/// Edges and servers remembered, some 200 bytes each; of more the first ones.
-const MAX_UNITS: usize = 8192;
+/// Servers remembered, some 200 bytes each; of more the first ones.
+const MAX_SERVERS: usize = 8192;
+/// Shares of the new connections that are closed early: to raise, to be over, or to be the server's habit.
 const RAISE: f64 = 0.30;
 const CLEAR: f64 = 0.05;
 /// So many new connections, and so many of them closed early, can be judged.
 const MIN_OPENED: u64 = 3;
 
-/// New connections of one window, and of the one before.
-#[derive(Debug, Default)]
-struct Client {
-    now: (u64, u64),
-    before: (u64, u64),
-    open: u64,
-    /// It has had a connection that stayed.
-    stayed: bool,
-    address: Option<SocketAddr>,
-    process: Option<Place>,
+/// New connections, and those of them that the server closed early.
+#[derive(Clone, Copy, Debug, Default)]
+struct New {
+    opened: u64,
+    early: u64,
 }
 
 /// All clients of a server.
 #[derive(Debug, Default)]
 struct Server {
     since_ns: Option<u64>,
-    /// Ever opened, and closed early, while nothing was wrong.
-    opened: u64,
-    early: u64,
-    now: (u64, u64),
+    /// Ever, while nothing was wrong.
+    well: New,
+    now: New,
     open: u64,
 }
 
-/// The evaluator.
+/// What a client is compared with.
+#[derive(Clone, Copy, Debug, Default)]
+struct Normal {
+    /// The share of its connections that the server closes early when all is well, and how many that is of; none before
+    /// that is known.
+    habit: Option<(f64, u64)>,
+    /// Connections of any client that stay.
+    open: u64,
+}
+
+/// What is remembered of a client.
+#[derive(Debug, Default)]
+pub(crate) struct Client {
+    before: New,
+    /// It has had a connection that stayed.
+    stayed: bool,
+}
+
+/// What a window holds of a client.
+pub(crate) struct Input<'f> {
+    now: New,
+    open: u64,
+    ends: Ends<'f>,
+    server: Normal,
+}
+
+/// A client's new connections, of two windows.
+pub(crate) struct Reading<'f> {
+    input: Input<'f>,
+    before: New,
+    stayed: bool,
+}
+
+/// The signal.
 #[derive(Debug)]
 pub(crate) struct PoolRefused {
-    learning: Learning,
-    clients: Subjects<Client>,
     servers: Subjects<Server>,
 }
 
-impl PoolRefused {
-    /// One that takes so much to know what is normal.
-    pub(crate) fn new(learning: Learning) -> Self {
-        Self { learning, clients: Subjects::up_to(MAX_UNITS), servers: Subjects::up_to(MAX_UNITS) }
+impl Default for PoolRefused {
+    fn default() -> Self {
+        Self { servers: Subjects::up_to(MAX_SERVERS) }
     }
+}
 
-    fn gather(&mut self, window: &Window<'_>) {
-        self.clients.begin(window.at.monotonic_ns);
-        self.servers.begin(window.at.monotonic_ns);
-        for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
-            let Ok(view) = &edge.client_view else { continue };
-            let service = Service::of(&edge.server.identity);
-            let new = (view.connects[0], early(edge, view).min(view.connects[0]));
-            if let Some(server) = self.servers.entry(of_server(&service, edge), Server::begin) {
-                server.since_ns.get_or_insert(window.at.monotonic_ns);
-                server.now = plus(server.now, new);
-                server.open = server.open.saturating_add(view.open_connections);
-            }
-            let unit = Subject::edge(Service::of(&edge.client.identity), service, edge.server.port);
-            // Who has not been turned away needs no remembering.
-            if new.1 == 0 && !self.clients.contains(&unit) {
-                continue;
-            }
-            if let Some(client) = self.clients.entry(unit, Client::begin) {
-                client.add(edge, new, view.open_connections);
+impl Detector for PoolRefused {
+    /// Clients that were turned away, some 200 bytes each.
+    const LIMIT: usize = 8192;
+
+    type Memory = Client;
+    type Input<'f> = Input<'f>;
+    type Reading<'f> = Reading<'f>;
+
+    fn gather<'f>(&mut self, facts: &'f Facts<'f>, _: &Subjects<Client>) -> Inputs<'f, Input<'f>> {
+        let pairs: Inputs<'f, Input<'f>> = facts
+            .by_pair()
+            .into_iter()
+            .filter(|(_, edges)| edges.iter().any(|facts| facts.client().is_some()))
+            .map(|(subject, edges)| (subject, Input::of(edges)))
+            .collect();
+        self.servers.begin(facts.now_ns());
+        for (subject, input) in &pairs {
+            if let Some(server) = of_server(subject).and_then(|server| self.servers.entry(server, Server::reset)) {
+                server.add(facts.now_ns(), input);
             }
         }
+        let normal = self.normal(facts.now_ns(), facts.learning);
+        let server = |subject: &Subject| of_server(subject).and_then(|server| normal.get(&server).copied());
+        let compared = pairs.into_iter().map(|(subject, input)| {
+            let server = server(&subject).unwrap_or_default();
+            (subject, Input { server, ..input })
+        });
+        compared.collect()
     }
+
+    /// A client that has not been turned away needs no remembering.
+    fn is_notable(input: &Input<'_>) -> bool {
+        input.now.early > 0
+    }
+
+    fn read<'f>(&self, _: &Subject, input: Input<'f>, client: &mut Client, _: &'f Facts<'f>) -> Option<Reading<'f>> {
+        Some(Reading { input, before: client.before, stayed: client.stayed })
+    }
+
+    fn verdict(&self, reading: &Reading<'_>, rules: Rules) -> Finding {
+        reading.finding(rules)
+    }
+
+    fn report(&self, subject: &Subject, reading: &Reading<'_>, window_ns: u64) -> Result<Report, Defect> {
+        report(subject, reading, window_ns)
+    }
+
+    fn learn(&self, client: &mut Client, reading: &Reading<'_>, _: Learn) {
+        client.before = reading.input.now;
+        client.stayed |= reading.input.open > 0;
+    }
+
+    fn over_limit(&self) -> u64 {
+        self.servers.over_limit()
+    }
+}
+
+impl PoolRefused {
+    /// What is normal for each server that the window has data of; and learns it.
+    fn normal(&mut self, now_ns: u64, learning: Learning) -> BTreeMap<Subject, Normal> {
+        let mut normal = BTreeMap::new();
+        for (subject, server) in self.servers.seen_in_window() {
+            let habit = server.habit(now_ns, learning);
+            normal.insert(subject.clone(), Normal { habit, open: server.open });
+            // What is closed early in numbers is not learned as normal, once that is known.
+            let is_alarming = habit.is_some_and(|(share, _)| share < CLEAR) && server.now.early >= MIN_OPENED;
+            if !is_alarming {
+                server.well = server.well.plus(server.now);
+            }
+        }
+        normal
+    }
+}
+
+fn of_server(pair: &Subject) -> Option<Subject> {
+    let (server, port) = pair.called()?;
+    Some(Subject::server(server.clone(), port))
 }
 
 /// Each end counts those that the other one left first.
@@ -126,141 +180,103 @@ fn early(edge: &Edge, view: &View) -> u64 {
     at(view).saturating_add(edge.server_view.as_ref().map_or(0, at))
 }
 
-fn of_server(service: &Service, edge: &Edge) -> Subject {
-    Subject::server(service.clone(), edge.server.port)
-}
-
-/// Counts of a recording may be anything.
-fn plus(a: (u64, u64), b: (u64, u64)) -> (u64, u64) {
-    (a.0.saturating_add(b.0), a.1.saturating_add(b.1))
+impl New {
+    /// Counts of a recording may be anything.
+    fn plus(self, other: Self) -> Self {
+        Self { opened: self.opened.saturating_add(other.opened), early: self.early.saturating_add(other.early) }
+    }
 }
 
 impl Server {
-    fn begin(&mut self) {
-        (self.now, self.open) = ((0, 0), 0);
+    fn reset(&mut self) {
+        (self.now, self.open) = (New::default(), 0);
     }
 
-    /// How many of its connections it closes early when all is well; none before that is known.
-    fn normal(&self, now_ns: u64, learning: Learning) -> Option<(f64, u64)> {
+    fn add(&mut self, now_ns: u64, client: &Input<'_>) {
+        self.since_ns.get_or_insert(now_ns);
+        self.now = self.now.plus(client.now);
+        self.open = self.open.saturating_add(client.open);
+    }
+
+    fn habit(&self, now_ns: u64, learning: Learning) -> Option<(f64, u64)> {
         let age_ns = now_ns.saturating_sub(self.since_ns?);
-        (age_ns >= learning.age_ns).then(|| (self.early as f64 / self.opened.max(1) as f64, self.opened))
+        let share = self.well.early as f64 / self.well.opened.max(1) as f64;
+        (age_ns >= learning.age_ns).then_some((share, self.well.opened))
     }
 }
 
-impl Client {
-    fn begin(&mut self) {
-        *self = Self { before: self.now, stayed: self.stayed || self.open > 0, ..Self::default() };
-    }
-
-    fn add(&mut self, edge: &Edge, new: (u64, u64), open: u64) {
-        self.now = plus(self.now, new);
-        self.open = self.open.saturating_add(open);
-        if self.address.is_none() || new.1 > 0 {
-            self.address = edge.server.socket_address();
-            let process = edge.client.process.as_ref().ok();
-            self.process = process.map(Place::of);
+impl<'f> Input<'f> {
+    fn of(edges: &[EdgeFacts<'f>]) -> Self {
+        let mut input = Self { now: New::default(), open: 0, ends: Ends::default(), server: Normal::default() };
+        for facts in edges {
+            let Some(view) = facts.client() else { continue };
+            let opened = view.connects[0];
+            let new = New { opened, early: early(facts.edge, view).min(opened) };
+            input.now = input.now.plus(new);
+            input.open = input.open.saturating_add(view.open_connections);
+            input.ends.look(facts.edge, new.early);
         }
+        input
     }
+}
 
-    /// Of the last two windows.
+impl Reading<'_> {
     fn refused(&self) -> Proportion {
-        let (opened, early) = plus(self.now, self.before);
+        let New { opened, early } = self.input.now.plus(self.before);
         Proportion::new(early, opened)
     }
 
-    /// `normal` of the server, and how many connections that is of.
-    fn finding(&self, normal: Option<(f64, u64)>, others_stay: bool, rules: Rules) -> Finding {
+    fn finding(&self, rules: Rules) -> Finding {
+        let Input { now, open, server, .. } = self.input;
         let refused = self.refused();
-        let Some((normal, of)) = normal else { return Finding::NoData };
-        if refused.events == 0 && self.open > 0 {
+        let Some((habit, of)) = server.habit else { return Finding::NoData };
+        if refused.events == 0 && open > 0 {
             return Finding::Clear;
         }
-        if refused.events < MIN_OPENED || normal >= CLEAR {
+        if refused.events < MIN_OPENED || habit >= CLEAR {
             return Finding::NoData;
         }
-        // Whoever never had a lasting connection may ask for none: then it takes a server that is known to let them stay.
-        let wants_to_stay = self.stayed || self.open > 0 || of >= MIN_EVENTS;
+        // A client that never had a lasting connection may want none: then it takes a server that is known to let them stay.
+        let wants_to_stay = self.stayed || open > 0 || of >= MIN_EVENTS;
         // One burst is in two windows.
-        let goes_on = self.now.1 > 0 && self.before.1 > 0;
+        let goes_on = now.early > 0 && self.before.early > 0;
         let many = refused.hits >= MIN_OPENED && rules.least(refused) >= RAISE;
-        if others_stay && wants_to_stay && goes_on && many {
-            let none_stays = refused.hits == refused.events && self.open == 0;
-            return Finding::Raise(Severity::of(
-                Level::Critical,
-                Some(Resource::Limit),
-                none_stays.then_some(Effect::Refused),
-            ));
+        if server.open > 0 && wants_to_stay && goes_on && many {
+            let none_stays = refused.hits == refused.events && open == 0;
+            let effect = none_stays.then_some(Effect::Refused);
+            return Finding::Raise(Severity::of(Level::Critical, Some(Resource::Limit), effect));
         }
         if refused.share() < CLEAR { Finding::Clear } else { Finding::Between }
     }
 }
 
-impl Evaluator for PoolRefused {
-    fn signal(&self) -> &'static Signal {
-        &SIGNAL
-    }
-
-    fn over_limit(&self) -> u64 {
-        self.clients.over_limit() + self.servers.over_limit()
-    }
-
-    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
-        self.gather(window);
-        let now_ns = window.at.monotonic_ns;
-        let mut known = BTreeMap::new();
-        for (unit, server) in self.servers.seen_in_window() {
-            known.insert(unit.clone(), (server.normal(now_ns, self.learning), server.open));
-            // What is closed early in numbers is not learned as normal, once that is known.
-            let alarming = known[unit].0.is_some_and(|(normal, _)| normal < CLEAR) && server.now.1 >= MIN_OPENED;
-            if !alarming {
-                (server.opened, server.early) = plus((server.opened, server.early), server.now);
-            }
-        }
-        for (unit, client) in self.clients.seen_in_window() {
-            let Some((service, port)) = unit.called() else { continue };
-            let (normal, open) = known.get(&Subject::server(service.clone(), port)).copied().unwrap_or_default();
-            let finding = client.finding(normal, open > 0, window.rules);
-            judge.judge(unit, finding, Trust::Unchecked, || {
-                report(unit, client, open, normal.map_or(0.0, |(normal, _)| normal), window.snapshot.window_ns)
-            });
-        }
-    }
-}
-
-fn report(unit: &Subject, client: &Client, open: u64, normal: f64, window_ns: u64) -> Result<Report, Defect> {
-    let refused = client.refused();
+fn report(subject: &Subject, reading: &Reading<'_>, window_ns: u64) -> Result<Report, Defect> {
+    let refused = reading.refused();
+    let Normal { habit, open } = reading.input.server;
     let (window_ns, n) = (window_ns.saturating_mul(2), refused.events);
-    let evidence = |name, value: f64, measure, baseline| {
-        Evidence::new(name, Quantity::new(value, measure)?, baseline, window_ns, n)
-    };
-    let share = evidence("closed at once", refused.share(), Measure::Ratio, Some(Compared::Learned(normal)))?;
-    let what = What::new(&share, "of new connections are closed by the server after its first words")?;
-    let address = client.address.ok_or(Defect::NoWords)?;
+    let sample = Sample { window_ns, n };
+    let normal = habit.map_or(0.0, |(share, _)| share);
+    let connections = Measure::Count("connections");
+    let share = sample.learned("closed at once", refused.share(), Measure::Ratio, normal)?;
+    let address = reading.input.ends.address.ok_or(Defect::NoWords)?;
     let command = format!("ss -tn state established 'sport = :{}' | wc -l", address.port());
-    let callee = unit.callee().unwrap_or_else(|| unit.to_string());
     let rate = refused.hits as f64 / (window_ns as f64 / 1e9);
-    Report::new(
-        Some("server limit"),
-        what,
-        Where::new("connection limit of what listens at", &Place::Address(address), &command)?,
-        Why::new(Quantity::new(rate, Measure::Rate("connections/s"))?, "get no service, though the connect succeeds")?,
-        [
+    let rate = Quantity::new(rate, Measure::Rate("connections/s"))?;
+    let connects = count(n as f64, "connects")?;
+    Parts {
+        class: Some(CLASS),
+        what: What::new(&share, "of new connections are closed by the server after its first words")?,
+        place: Where::new("connection limit of what listens at", &Place::Address(address), &command)?,
+        why: Why::new(rate, "get no service, though the connect succeeds")?,
+        evidence: [
             share,
-            evidence("new connections", n as f64, Measure::Count("connections"), None)?,
-            Evidence::new(
-                "connections that stay",
-                Quantity::new(open as f64, Measure::Count("connections"))?,
-                None,
-                window_ns,
-                open.max(1),
-            )?,
+            sample.evidence("new connections", n as f64, connections)?,
+            Sample { window_ns, n: open.max(1) }.evidence("connections that stay", open as f64, connections)?,
         ],
-        Origin::new(&callee, Confidence::new(0.75)?)?,
-        RuledOut::new(
-            "network and listener",
-            Quantity::new(n as f64, Measure::Count("connects"))?,
-            "succeeded, and the server spoke",
-        )?,
-        Confidence::new(0.85)?,
-    )
+        more: Vec::new(),
+        origin: Origin::new(&callee(subject), Confidence::new(0.75)?)?,
+        ruled_out: vec![RuledOut::new("network and listener", connects, "succeeded, and the server spoke")?],
+        confidence: 0.85,
+    }
+    .report()
 }

@@ -12,41 +12,14 @@
 //! reads); requests that overlap on a connection (HTTP/2, pipelines); polls that are answered after a second or more; a
 //! caller that reads at once and lets the answer lie inside itself.
 
-use self::reading::Reading;
-use crate::{
-    evaluate::{Evaluator, Judge},
-    facts::{answers::Answers, waits::Waits},
-    incident::alarm::Rule,
-    learn::{
-        baseline::{Baseline, Learning},
-        subjects::Subjects,
-    },
-    report::contract::Place,
-    subject::Subject,
-    table::Signal,
-    trust::Trust,
-    window::Window,
-};
-use weir_engine::{Edge, Service, View};
+use self::reading::{Class, Reading};
+use crate::{facts::waits::Waits, signal::prelude::*};
 
 mod reading;
-mod say;
+mod report;
 
-/// Its row.
-pub(crate) const SIGNAL: Signal = Signal {
-    name: "client_stall",
-    says: "answers lie in a caller's sockets before it reads them",
-    rule: Rule::USUAL,
-    // What has just started compiles, loads and collects.
-    minds_changes: true,
-};
-
-/// Callers remembered, some 800 bytes each; of more the first ones.
-const MAX_CALLERS: usize = 4096;
-/// Windows that normal is made of.
-const DEPTH: usize = 60;
-/// What takes no time has no logarithm.
-const LEAST_S: f64 = 1e-6;
+/// The ids of its classes.
+pub(crate) const CLASSES: &[&str] = Class::NAMES;
 
 /// What is normal for a caller, in seconds and calls a second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,123 +29,58 @@ struct Normal {
     rate: f64,
 }
 
-/// A service that calls others: one that stalls does so whomever it calls.
-#[derive(Debug)]
-struct Caller {
-    times: Waits,
-    /// Of the edge whose answers waited most in this window, and for how long.
-    process: Option<Place>,
-    most_ns: u64,
-    wait_p95: Baseline,
-    away: Baseline,
-    rate: Baseline,
-}
+/// The signal. Its subject is a service that calls others: one that stalls does so whatever it calls.
+#[derive(Debug, Default)]
+pub(crate) struct ClientStall;
 
-/// The evaluator.
-#[derive(Debug)]
-pub(crate) struct ClientStall {
-    learning: Learning,
-    callers: Subjects<Caller>,
-    answers: Answers,
-}
+impl Detector for ClientStall {
+    /// Callers, some 800 bytes each.
+    const LIMIT: usize = 4096;
 
-impl ClientStall {
-    /// One that takes so much to know what is normal.
-    pub(crate) fn new(learning: Learning) -> Self {
-        Self { learning, callers: Subjects::up_to(MAX_CALLERS), answers: Answers::new(learning) }
+    type Memory = Baselines<3>;
+    type Input<'f> = &'f [EdgeFacts<'f>];
+    type Reading<'f> = Reading<'f>;
+
+    /// Arrivals that were not timed all the window would mislead.
+    fn can_judge(facts: &Facts<'_>) -> bool {
+        facts.snapshot.degradation.times_queue_wait()
     }
 
-    /// Adds up what all of a service's sockets saw.
-    fn gather(&mut self, window: &Window<'_>) {
-        self.callers.begin(window.at.monotonic_ns);
-        for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
-            let Ok(view) = &edge.client_view else { continue };
-            let unit = Subject::server(Service::of(&edge.client.identity), None);
-            let anew = |caller: &mut Caller| (caller.times, caller.most_ns) = (Waits::default(), 0);
-            let Some(caller) = self.callers.entry(unit, anew) else { continue };
-            if reading::add(&mut caller.times, view, window.snapshot.window_ns) {
-                caller.where_to_look(edge, view);
-            }
+    fn gather<'f>(&mut self, facts: &'f Facts<'f>, _: &Subjects<Self::Memory>) -> Inputs<'f, Self::Input<'f>> {
+        facts.by_caller()
+    }
+
+    fn read<'f>(
+        &self,
+        subject: &Subject,
+        edges: &'f [EdgeFacts<'f>],
+        memory: &mut Self::Memory,
+        facts: &'f Facts<'f>,
+    ) -> Option<Reading<'f>> {
+        let (mut times, mut ends) = (Waits::default(), Ends::default());
+        for facts in edges {
+            let Some(view) = facts.client_requests().filter(|view| !reading::is_poll(view)) else { continue };
+            times.add(view);
+            ends.look(facts.edge, view.receive_queue_wait.sum_ns);
         }
-    }
-}
-
-impl Evaluator for ClientStall {
-    fn signal(&self) -> &'static Signal {
-        &SIGNAL
-    }
-
-    fn over_limit(&self) -> u64 {
-        self.callers.over_limit() + self.answers.over_limit()
+        let normal = memory.all(facts.now_ns(), facts.learning);
+        let normal = normal.map(|[wait_p95, away, rate]| Normal { wait_p95, away, rate });
+        let reading = Reading::new(&times, normal, facts.seconds())?;
+        let degraded = subject.about().filter(|service| facts.latency.is_degraded(service));
+        Some(Reading { ends, slower: degraded.and_then(|service| facts.latency.times(service)), ..reading })
     }
 
-    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
-        // Arrivals that were not timed all the window would mislead.
-        if !window.snapshot.degradation.times_queue_wait() {
-            return;
-        }
-        self.gather(window);
-        self.answers.gather(window);
-        let (now_ns, seconds) = (window.at.monotonic_ns, window.seconds());
-        let mut states = Vec::new();
-        for (unit, caller) in self.callers.seen_in_window() {
-            let Some(reading) = Reading::new(&caller.times, caller.normal(now_ns, self.learning), seconds) else {
-                continue;
-            };
-            let [Some(service), _] = unit.services() else { continue };
-            // Whether it pages is asked only of what raises.
-            let felt = reading.stalls() && self.answers.felt(service);
-            let slower = if felt { self.answers.times(service) } else { None };
-            let place = caller.process.as_ref();
-            // What cannot be believed was left out of the times.
-            let state = judge.judge(unit, reading.finding(felt), Trust::Checked, || {
-                say::report(unit, place, &reading, slower, window.snapshot.window_ns)
-            });
-            caller.learn(now_ns, &reading, !state.is_normal());
-            states.push((service.clone(), state));
-        }
-        self.answers.learn(&states);
-    }
-}
-
-impl Default for Caller {
-    fn default() -> Self {
-        let baseline = || Baseline::over(DEPTH);
-        Self {
-            times: Waits::default(),
-            process: None,
-            most_ns: 0,
-            wait_p95: baseline(),
-            away: baseline(),
-            rate: baseline(),
-        }
-    }
-}
-
-impl Caller {
-    /// At whose answers waited most.
-    fn where_to_look(&mut self, edge: &Edge, view: &View) {
-        let waited_ns = view.receive_queue_wait.sum_ns;
-        if waited_ns < self.most_ns {
-            return;
-        }
-        self.most_ns = waited_ns;
-        if let Ok(process) = &edge.client.process {
-            self.process = Some(Place::of(process));
-        }
+    fn verdict(&self, reading: &Reading<'_>, _: Rules) -> Finding {
+        reading.finding()
     }
 
-    fn normal(&self, now_ns: u64, learning: Learning) -> Option<Normal> {
-        let of = |baseline: &Baseline| Some(baseline.normal(now_ns, learning)?.value);
-        Some(Normal { wait_p95: of(&self.wait_p95)?, away: of(&self.away)?, rate: of(&self.rate)? })
+    fn report(&self, subject: &Subject, reading: &Reading<'_>, window_ns: u64) -> Result<Report, Defect> {
+        report::report(subject, reading, window_ns)
     }
 
-    fn learn(&mut self, now_ns: u64, reading: &Reading, frozen: bool) {
-        let values =
-            [(&mut self.wait_p95, reading.wait_p95), (&mut self.away, reading.away()), (&mut self.rate, reading.rate)];
-        for (baseline, value) in values {
-            baseline.take(now_ns, value.max(LEAST_S), reading.rounds, frozen);
-        }
+    fn learn(&self, memory: &mut Self::Memory, reading: &Reading<'_>, learn: Learn) {
+        let values = [reading.wait_p95, reading.away, reading.rate];
+        memory.learn(learn, values.map(|value| Some((value, reading.rounds))));
     }
 }
 

@@ -13,95 +13,78 @@
 //!
 //! Where it is blind: which one of several listeners, where the queue was full only between two polls.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use self::reading::{Class, Reading};
-use crate::{
-    evaluate::{Evaluator, Judge},
-    facts::owners::Owners,
-    incident::alarm::Rule,
-    signal::queue::suspects::Suspects,
-    subject::Subject,
-    table::Signal,
-    trust::Trust,
-    window::Window,
-};
+use crate::{facts::owners::Owners, signal::prelude::*};
 use weir_engine::{AcceptQueueView, Kind, ListenerView, NamespaceView, Owner, Service, Snapshot};
 
 mod reading;
-mod say;
+mod report;
 
-/// Its row.
-pub(crate) const SIGNAL: Signal = Signal {
-    name: "listen_overflow",
-    says: "a listener's queue is full, and the kernel drops who comes next",
-    rule: Rule::USUAL,
-    // A restart that turns callers away is what they should hear of.
-    minds_changes: false,
-};
+/// The ids of its classes.
+pub(crate) const CLASSES: &[&str] = Class::NAMES;
 
-/// The evaluator.
+/// The signal.
 #[derive(Debug, Default)]
-pub(crate) struct ListenOverflow {
-    /// The namespace that they are in.
-    suspects: Suspects<u32>,
-}
+pub(crate) struct ListenOverflow;
 
-impl Evaluator for ListenOverflow {
-    fn signal(&self) -> &'static Signal {
-        &SIGNAL
-    }
+impl Detector for ListenOverflow {
+    /// Listeners that drop at one time.
+    const LIMIT: usize = 1024;
+    const ONLY_SUSPECTS: bool = true;
 
-    fn over_limit(&self) -> u64 {
-        self.suspects.over_limit()
-    }
+    /// The namespace that it is in.
+    type Memory = u32;
+    type Input<'f> = Reading<'f>;
+    type Reading<'f> = Reading<'f>;
 
-    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
-        let snapshot = window.snapshot;
-        let mut spoken_of = BTreeSet::new();
+    fn gather<'f>(&mut self, facts: &'f Facts<'f>, known: &Subjects<u32>) -> Inputs<'f, Reading<'f>> {
+        let (snapshot, mut seen) = (facts.snapshot, BTreeSet::new());
+        let mut inputs = Vec::new();
         for namespace in &snapshot.host.namespaces {
             let Some(class) = Class::of(namespace) else { continue };
             let culprit = class.culprit(namespace);
-            let unit = match culprit {
-                Some(culprit) => unit(culprit, accepts(culprit, namespace, snapshot), window.owners()),
-                None => self.known_in(namespace.netns).cloned().unwrap_or_else(Subject::host),
+            let subject = match culprit {
+                Some(culprit) => subject(culprit, accepts(culprit, namespace, snapshot), &facts.owners),
+                None => only_one_in(namespace.netns, known).cloned().unwrap_or_else(Subject::host),
             };
-            if !spoken_of.insert(unit.clone()) {
-                // The host stands for all namespaces whose listener is not known: the first is as good as another.
-                continue;
-            }
-            let reading = Reading::new(namespace, culprit, class, snapshot);
-            let state = judge
-                .judge(&unit, reading.finding(), Trust::Unchecked, || say::report(&unit, &reading, snapshot.window_ns));
-            if !state.is_normal() {
-                self.suspects.suspect(unit, namespace.netns);
+            // The host stands for all namespaces whose listener is not known: the first is as good as another.
+            if seen.insert(subject.clone()) {
+                inputs.push((Cow::Owned(subject), Reading::new(namespace, culprit, class, facts)));
             }
         }
-        self.clear(snapshot, &spoken_of, judge);
+        // Those that dropped before and do not any more, where their namespace was polled.
+        for (subject, netns) in known.iter().filter(|(subject, _)| !seen.contains(subject)) {
+            let namespace = snapshot.host.namespaces.iter().find(|namespace| namespace.netns == *netns);
+            inputs.extend(namespace.map(|namespace| (Cow::Owned(subject.clone()), Reading::well(namespace))));
+        }
+        inputs
+    }
+
+    fn read<'f>(&self, _: &Subject, reading: Reading<'f>, _: &mut u32, _: &'f Facts<'f>) -> Option<Reading<'f>> {
+        Some(reading)
+    }
+
+    fn verdict(&self, reading: &Reading<'_>, _: Rules) -> Finding {
+        reading.finding()
+    }
+
+    fn report(&self, subject: &Subject, reading: &Reading<'_>, window_ns: u64) -> Result<Report, Defect> {
+        report::report(subject, reading, window_ns)
+    }
+
+    fn learn(&self, netns: &mut u32, reading: &Reading<'_>, _: Learn) {
+        *netns = reading.netns;
     }
 }
 
-impl ListenOverflow {
-    /// The only listener of a namespace that has dropped lately: what is dropped while no queue is seen full is its, as when it
-    /// accepts again and drops its last between two polls.
-    fn known_in(&self, netns: u32) -> Option<&Subject> {
-        let mut known = self.suspects.iter().filter(|(unit, of)| **of == netns && **unit != Subject::host());
-        let first = known.next();
-        first.map(|(unit, _)| unit).filter(|_| known.next().is_none())
-    }
-
-    /// Says of those that dropped before that they do not any more, where their namespace was looked at.
-    fn clear(&mut self, snapshot: &Snapshot, spoken_of: &BTreeSet<Subject>, judge: &mut Judge<'_>) {
-        self.suspects.forget(spoken_of, |unit, netns| {
-            let Some(namespace) = snapshot.host.namespaces.iter().find(|known| known.netns == *netns) else {
-                // Nothing can be said of it; the alarm ends by itself.
-                return true;
-            };
-            let reading = Reading::well(namespace);
-            let report = || say::report(unit, &reading, snapshot.window_ns);
-            judge.judge(unit, reading.finding(), Trust::Unchecked, report).is_normal()
-        });
-    }
+/// The only listener of a namespace that has dropped lately: what is dropped while no queue is seen full is its, as when it
+/// accepts again and drops its last between two polls.
+fn only_one_in(netns: u32, known: &Subjects<u32>) -> Option<&Subject> {
+    let mut listeners = known.iter().filter(|(subject, of)| **of == netns && **subject != Subject::host());
+    let (first, _) = listeners.next()?;
+    listeners.next().is_none().then_some(first)
 }
 
 /// Who accepts there, as the kernel half knows: the poll looks for a listener's owner only at times.
@@ -111,11 +94,11 @@ fn accepts(culprit: &ListenerView, namespace: &NamespaceView, snapshot: &Snapsho
     queue.map(AcceptQueueView::owner)
 }
 
-fn unit(culprit: &ListenerView, accepts: Option<Owner>, owners: &Owners<'_>) -> Subject {
+fn subject(culprit: &ListenerView, accepts: Option<Owner>, owners: &Owners<'_>) -> Subject {
     let address = culprit.last.address;
     let owner = culprit.last.owner.clone().or(accepts);
     let service = owner.as_ref().map(|owner| owners.service(owner));
-    // Nobody is found where weir may not look at others' descriptors.
+    // No owner is found where weir may not look at others' descriptors.
     let unknown = || Service { kind: Kind::Address, namespace: None, name: address.ip().to_string().into() };
     Subject::server(service.unwrap_or_else(unknown), Some(address.port()))
 }

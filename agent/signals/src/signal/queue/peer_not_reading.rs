@@ -11,145 +11,82 @@
 //! that is followed); a receiver on this host whose sender is elsewhere; who it is, where several services share the
 //! receiver's address.
 
-use self::reading::Reading;
+use std::collections::BTreeMap;
+
+use self::reading::{Class, Held, Reading};
 use crate::{
-    evaluate::{Evaluator, Judge},
-    facts::senders::Receiver,
-    incident::alarm::Rule,
-    learn::{
-        baseline::{Baseline, Learning},
-        subjects::Subjects,
-    },
-    report::contract::Place,
-    subject::Subject,
-    table::Signal,
-    trust::Trust,
-    window::Window,
+    driver::baselines::{OFFSET, without_offset},
+    signal::prelude::*,
 };
+use weir_engine::View;
+
 mod reading;
-mod say;
+mod report;
 
-/// Its row.
-pub(crate) const SIGNAL: Signal = Signal {
-    name: "peer_not_reading",
-    says: "somebody does not read what is sent to it, and the sender cannot go on",
-    rule: Rule::USUAL,
-    minds_changes: false,
-};
+/// The ids of its classes.
+pub(crate) const CLASSES: &[&str] = Class::NAMES;
 
-/// Edges remembered, some 400 bytes each; of more the first ones.
-const MAX_EDGES: usize = 8192;
-/// Windows that normal is made of.
-const DEPTH: usize = 60;
-/// None is normal, and has no logarithm: normal is learned with a hundredth more.
-const HUNDREDTH: f64 = 0.01;
+/// The signal.
+#[derive(Debug, Default)]
+pub(crate) struct PeerNotReading;
 
-/// An edge between services.
-#[derive(Debug)]
-struct Known {
-    /// In this window.
-    held: Held,
-    rounds: u64,
-    connections: u64,
-    normal: Baseline,
-}
+impl Detector for PeerNotReading {
+    /// Edges, some 400 bytes each.
+    const LIMIT: usize = 8192;
 
-/// What is held up on an edge, of all its connections.
-#[derive(Clone, Debug, Default)]
-struct Held {
-    /// On average over the window.
-    connections: f64,
-    /// Microseconds with something to send, and of them held up by the receiver.
-    busy_us: u64,
-    limited_us: u64,
-    queued_bytes: u64,
-    acked_bytes_per_s: f64,
-    segments: u64,
-    retransmitted: u64,
-    /// Connections that were held up.
-    seen: u64,
-    /// The one in which most waits.
-    worst: Option<Worst>,
-}
+    /// Connections that are held up, mean over a window.
+    type Memory = Baselines<1>;
+    type Input<'f> = (&'f [EdgeFacts<'f>], Held);
+    type Reading<'f> = Reading;
 
-#[derive(Clone, Debug)]
-struct Worst {
-    queued_bytes: u32,
-    /// Who does not read.
-    reader: Place,
-    receiver: Receiver,
-    server_port: Option<u16>,
-}
-
-/// The evaluator.
-#[derive(Debug)]
-pub(crate) struct PeerNotReading {
-    learning: Learning,
-    edges: Subjects<Known>,
-}
-
-impl PeerNotReading {
-    /// One that takes so much to know what is normal.
-    pub(crate) fn new(learning: Learning) -> Self {
-        Self { learning, edges: Subjects::up_to(MAX_EDGES) }
+    /// Where nothing was polled no edge is known to be well.
+    fn can_judge(facts: &Facts<'_>) -> bool {
+        !facts.snapshot.host.namespaces.is_empty()
     }
 
-    fn gather(&mut self, window: &Window<'_>) {
-        self.edges.begin(window.at.monotonic_ns);
-        for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
-            let Some(known) = self.edges.entry(Subject::of_edge(edge), Known::begin) else { continue };
-            let views = [edge.client_view.as_ref().ok(), edge.server_view.as_ref().ok()];
-            let most = |of: fn(&weir_engine::View) -> u64| views.into_iter().flatten().map(of).max().unwrap_or(0);
-            known.rounds = known.rounds.saturating_add(most(|view| view.rounds));
-            known.connections = known.connections.saturating_add(most(|view| view.open_connections));
+    fn gather<'f>(&mut self, facts: &'f Facts<'f>, _: &Subjects<Self::Memory>) -> Inputs<'f, Self::Input<'f>> {
+        let mut held: BTreeMap<Subject, Held> = BTreeMap::new();
+        for flow in &facts.flows {
+            held.entry(Subject::of_edge(flow.edge)).or_default().add(flow);
         }
-        for flow in window.flows() {
-            if let Some(known) = self.edges.entry(Subject::of_edge(flow.edge), Known::begin) {
-                known.held.add(flow);
-            }
-        }
+        let mut held = |subject: &Subject| held.remove(subject).unwrap_or_default();
+        facts.by_pair().into_iter().map(|(subject, edges)| (subject.clone(), (edges, held(&subject)))).collect()
+    }
+
+    fn read<'f>(
+        &self,
+        _: &Subject,
+        (edges, held): Self::Input<'f>,
+        memory: &mut Self::Memory,
+        facts: &'f Facts<'f>,
+    ) -> Option<Reading> {
+        let [normal] = memory.each(facts.now_ns(), facts.learning);
+        let normal = normal.map(|normal| without_offset(normal, OFFSET));
+        Some(Reading {
+            held,
+            rounds: sum(edges, |view| view.rounds),
+            connections: sum(edges, |view| view.open_connections),
+            normal,
+        })
+    }
+
+    fn verdict(&self, reading: &Reading, _: Rules) -> Finding {
+        reading.finding()
+    }
+
+    fn report(&self, subject: &Subject, reading: &Reading, window_ns: u64) -> Result<Report, Defect> {
+        report::report(subject, reading, window_ns)
+    }
+
+    fn learn(&self, memory: &mut Self::Memory, reading: &Reading, learn: Learn) {
+        memory.learn(learn, [Some((reading.held.connections + OFFSET, reading.rounds))]);
     }
 }
 
-impl Evaluator for PeerNotReading {
-    fn signal(&self) -> &'static Signal {
-        &SIGNAL
-    }
-
-    fn over_limit(&self) -> u64 {
-        self.edges.over_limit()
-    }
-
-    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
-        // Where nothing was polled nobody is known to be well.
-        if window.snapshot.host.namespaces.is_empty() {
-            return;
-        }
-        self.gather(window);
-        let (now_ns, window_ns) = (window.at.monotonic_ns, window.snapshot.window_ns);
-        for (unit, known) in self.edges.seen_in_window() {
-            let normal = known.normal.normal(now_ns, self.learning);
-            // What is stored is rounded to a thousandth of itself.
-            let normal = normal.map(|normal| normal.value - HUNDREDTH).map(|n| if n < HUNDREDTH { 0.0 } else { n });
-            let reading = Reading { held: &known.held, connections: known.connections, normal };
-            // Polled, not timed by the probes.
-            let report = || say::report(unit, &reading, window_ns);
-            let state = judge.judge(unit, reading.finding(), Trust::Unchecked, report);
-            known.normal.take(now_ns, known.held.connections + HUNDREDTH, known.rounds, !state.is_normal());
-        }
-    }
-}
-
-impl Default for Known {
-    fn default() -> Self {
-        Self { held: Held::default(), rounds: 0, connections: 0, normal: Baseline::over(DEPTH) }
-    }
-}
-
-impl Known {
-    fn begin(&mut self) {
-        (self.held, self.rounds, self.connections) = (Held::default(), 0, 0);
-    }
+/// Of each edge what the end saw that saw more.
+fn sum(edges: &[EdgeFacts<'_>], of: fn(&View) -> u64) -> u64 {
+    let most = |facts: &EdgeFacts<'_>| [facts.client(), facts.server()].into_iter().flatten().map(of).max();
+    edges.iter().filter_map(most).fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]

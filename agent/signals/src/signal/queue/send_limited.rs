@@ -10,33 +10,10 @@
 //! Where it is blind: connections between two polls; a queue that has been there for as long as the kernel remembers the
 //! shortest round trip (five minutes).
 
-use crate::{
-    evaluate::{Evaluator, Judge},
-    facts::senders::Flow,
-    finding::Finding,
-    incident::{alarm::Rule, severity::Severity},
-    learn::proportion::Proportion,
-    report::{
-        Report,
-        contract::{Confidence, Defect, Origin, Place, RuledOut, What, Where, Why},
-        evidence::{Compared, Evidence},
-        quantity::{Measure, Quantity},
-    },
-    subject::Subject,
-    table::Signal,
-    trust::Trust,
-    window::Window,
-    worst::Worst,
-};
-use weir_engine::SenderView;
+use std::borrow::Cow;
 
-/// Its row.
-pub(crate) const SIGNAL: Signal = Signal {
-    name: "send_limited",
-    says: "a sender is held up by its own buffer, by loss or by a queue on the path",
-    rule: Rule::USUAL,
-    minds_changes: false,
-};
+use crate::{facts::edges::grouped, signal::prelude::*};
+use weir_engine::SenderView;
 
 /// The part of the window with something to send.
 const BUSY: f64 = 0.8;
@@ -50,56 +27,67 @@ const NEITHER_END: f64 = 0.8;
 const QUEUE_TIMES: f64 = 3.0;
 const QUEUE_S: f64 = 0.010;
 
-/// What holds up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Class {
-    SendBuffer,
-    Loss,
-    QueueInPath,
+classes! {
+    /// What holds up.
+    enum Class {
+        SendBuffer = "send buffer",
+        Loss = "loss",
+        QueueInPath = "queue in path",
+    }
 }
 
-/// The evaluator. It remembers nothing.
+/// The ids of its classes.
+pub(crate) const CLASSES: &[&str] = Class::NAMES;
+
+/// The signal.
 #[derive(Debug, Default)]
 pub(crate) struct SendLimited;
 
-impl Evaluator for SendLimited {
-    fn signal(&self) -> &'static Signal {
-        &SIGNAL
+impl Detector for SendLimited {
+    /// Edges with connections that had more to send than they may.
+    const LIMIT: usize = 8192;
+
+    /// Nothing.
+    type Memory = ();
+    type Input<'f> = Vec<&'f SenderView>;
+    type Reading<'f> = Reading<'f>;
+
+    fn gather<'f>(&mut self, facts: &'f Facts<'f>, _: &Subjects<()>) -> Inputs<'f, Self::Input<'f>> {
+        let senders = grouped(facts.flows.iter().map(|flow| (Subject::of_edge(flow.edge), flow.sender)));
+        senders.into_iter().map(|(subject, senders)| (Cow::Owned(subject), senders)).collect()
     }
 
-    fn over_limit(&self) -> u64 {
-        0
+    fn read<'f>(&self, _: &Subject, senders: Self::Input<'f>, _: &mut (), _: &'f Facts<'f>) -> Option<Reading<'f>> {
+        worst(senders.into_iter().map(Reading::of), Reading::finding)
     }
 
-    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
-        let mut worst = Worst::new();
-        for flow in window.flows() {
-            let reading = Reading::of(flow.sender);
-            let finding = if reading.class.is_some() { Finding::Raise(Severity::Info) } else { Finding::Clear };
-            worst.add(Subject::of_edge(flow.edge), finding, (flow, reading));
-        }
-        for (unit, finding, (flow, reading)) in worst.into_each() {
-            judge.judge(&unit, finding, Trust::Unchecked, || report(&unit, flow, &reading));
-        }
+    fn verdict(&self, reading: &Reading<'_>, _: Rules) -> Finding {
+        reading.finding()
+    }
+
+    fn report(&self, subject: &Subject, reading: &Reading<'_>, _: u64) -> Result<Report, Defect> {
+        report(subject, reading)
     }
 }
 
 /// What a window says of a connection.
 #[derive(Clone, Copy, Debug)]
-struct Reading {
+pub(crate) struct Reading<'a> {
+    sender: &'a SenderView,
     /// Of the window, with something to send.
     busy: f64,
     /// Of that, held up by the buffer, and by neither end.
     buffer: f64,
     neither: f64,
+    /// Segments retransmitted, of all.
     again: Proportion,
     srtt_s: f64,
     min_rtt_s: f64,
     class: Option<Class>,
 }
 
-impl Reading {
-    fn of(sender: &SenderView) -> Self {
+impl<'a> Reading<'a> {
+    fn of(sender: &'a SenderView) -> Self {
         let of_busy = |us: u64| us as f64 / sender.busy_us.max(1) as f64;
         let (buffer, receiver) = (of_busy(sender.buffer_limited_us), of_busy(sender.receiver_limited_us));
         let busy = sender.busy_us as f64 * 1e3 / sender.over_ns.max(1) as f64;
@@ -118,59 +106,60 @@ impl Reading {
             // A receiver that does not read lets the round trip grow too.
             (neither >= NEITHER_END && is_queued).then_some(Class::QueueInPath)
         };
-        Self { busy, buffer, neither, again, srtt_s, min_rtt_s, class }
+        Self { sender, busy, buffer, neither, again, srtt_s, min_rtt_s, class }
+    }
+
+    fn finding(&self) -> Finding {
+        if self.class.is_some() { Finding::Raise(Severity::Info) } else { Finding::Clear }
     }
 }
 
-fn report(unit: &Subject, flow: &Flow<'_>, reading: &Reading) -> Result<Report, Defect> {
+fn report(subject: &Subject, reading: &Reading<'_>) -> Result<Report, Defect> {
     let class = reading.class.ok_or(Defect::NoSample)?;
-    let (sender, n) = (flow.sender, reading.again.events.max(1));
-    let evidence = |name, value: f64, measure, compared| {
-        Evidence::new(name, Quantity::new(value, measure)?, compared, sender.over_ns, n)
-    };
-    let buffer =
-        evidence("held up by the send buffer", reading.buffer, Measure::Ratio, Some(Compared::AtMost(BUFFER)))?;
-    let again = evidence("segments sent again", reading.again.share(), Measure::Ratio, Some(Compared::AtMost(LOSS)))?;
-    let shortest = Some(Compared::Learned(reading.min_rtt_s));
-    let trip = evidence("round trip", reading.srtt_s, Measure::Seconds, shortest)?;
-    let busy = evidence("of the time with data to send", reading.busy, Measure::Ratio, None)?;
-    let [name, phrase, look, command] = match class {
-        Class::SendBuffer => [
-            "send buffer",
+    let sender = reading.sender;
+    let sample = Sample { window_ns: sender.over_ns, n: reading.again.events.max(1) };
+    let buffer = sample.at_most("held up by the send buffer", reading.buffer, Measure::Ratio, BUFFER)?;
+    let again = sample.at_most("segments sent again", reading.again.share(), Measure::Ratio, LOSS)?;
+    let trip = sample.learned("round trip", reading.srtt_s, Measure::Seconds, reading.min_rtt_s)?;
+    let busy = sample.evidence("of the time with data to send", reading.busy, Measure::Ratio)?;
+    let (measured, phrase, look, command) = match class {
+        Class::SendBuffer => (
+            &buffer,
             "of the time to send, the send buffer was too small to keep the path full",
             "SO_SNDBUF, net.ipv4.tcp_wmem of the sender to",
             "ss -tnmi; sysctl net.ipv4.tcp_wmem",
-        ],
+        ),
         Class::Loss => {
-            ["loss", "of the segments were lost on the way", "loss on the path to", "ss -tni; ip -s link; tracepath"]
+            (&again, "of the segments were lost on the way", "loss on the path to", "ss -tni; ip -s link; tracepath")
         }
-        Class::QueueInPath => [
-            "queue in path",
+        Class::QueueInPath => (
+            &trip,
             "for a round trip: segments wait in a queue on the path",
             "a full link or a shaper on the path to",
             "ss -tni; tc -s qdisc; ip -s link",
-        ],
+        ),
     };
-    let measured = match class {
-        Class::SendBuffer => &buffer,
-        Class::Loss => &again,
-        Class::QueueInPath => &trip,
-    };
-    let what = What::new(measured, phrase)?;
+    let remote = sender.last.remote;
     let pace = sender.acked_bytes as f64 / (sender.over_ns.max(1) as f64 / 1e9);
-    let why =
-        Why::new(Quantity::new(pace, Measure::Rate("bytes/s"))?, "is all that gets through; more waits to be sent")?;
-    let place = Where::new(look, &Place::Address(sender.last.remote), command)?;
-    let path = format!("the path to {}", sender.last.remote);
+    let pace = Quantity::new(pace, Measure::Rate("bytes/s"))?;
     let sure = Confidence::new(0.7)?;
-    let origin = match class {
-        Class::SendBuffer => Origin::new(unit, sure)?,
-        Class::Loss | Class::QueueInPath => Origin::new(&path, sure)?,
-    };
     let receiver = (1.0 - reading.neither - reading.buffer).clamp(0.0, 1.0);
-    let not =
-        RuledOut::new("the receiver", Quantity::new(receiver, Measure::Ratio)?, "of the time it held the sender up")?;
-    Ok(Report::new(Some(name), what, place, why, [buffer, again, trip], origin, not, sure)?.with_evidence(busy))
+    let receiver = Quantity::new(receiver, Measure::Ratio)?;
+    Parts {
+        class: Some(class.name()),
+        what: What::new(measured, phrase)?,
+        place: Where::new(look, &Place::Address(remote), command)?,
+        why: Why::new(pace, "is all that gets through; more waits to be sent")?,
+        origin: match class {
+            Class::SendBuffer => Origin::new(subject, sure)?,
+            Class::Loss | Class::QueueInPath => Origin::new(&format!("the path to {remote}"), sure)?,
+        },
+        evidence: [buffer, again, trip],
+        more: vec![busy],
+        ruled_out: vec![RuledOut::new("the receiver", receiver, "of the time it held the sender up")?],
+        confidence: 0.7,
+    }
+    .report()
 }
 
 #[cfg(test)]

@@ -7,122 +7,130 @@
 //!
 //! Where it is blind: a queue that is full between two polls only; who waits in front of it.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
-use crate::{
-    evaluate::{Evaluator, Judge},
-    finding::Finding,
-    incident::{alarm::Rule, severity::Severity},
-    report::{
-        Report,
-        contract::{Confidence, Defect, Origin, Place, RuledOut, What, Where, Why},
-        evidence::{Compared, Evidence},
-        quantity::{Measure, Quantity},
-    },
-    signal::queue::suspects::Suspects,
-    subject::Subject,
-    table::Signal,
-    trust::Trust,
-    window::Window,
-};
+use crate::signal::prelude::*;
 use weir_engine::{Kind, Service, UnixView};
 
-/// Its row.
-pub(crate) const SIGNAL: Signal = Signal {
-    name: "unix_queue",
-    says: "the accept queue of a UNIX socket is full: callers wait in connect, or fail at once",
-    rule: Rule::USUAL,
-    // A server that starts keeps its callers waiting too, and they should know why.
-    minds_changes: false,
-};
-
-/// At one poll it may have been a burst.
+/// At one poll it may have been a burst. A choice: bursts in the fault lab are over within a second.
 const FULL_POLLS: u32 = 2;
 
-/// The evaluator.
+/// The signal.
 #[derive(Debug, Default)]
-pub(crate) struct UnixQueue {
-    /// Their namespace, and how they were last seen.
-    suspects: Suspects<(u32, UnixView)>,
+pub(crate) struct UnixQueue;
+
+/// A queue in a window.
+#[derive(Debug)]
+pub(crate) struct Reading<'f> {
+    netns: u32,
+    queue: Cow<'f, UnixView>,
+    /// No connection waits in it any more, so that it is not listed: this is how it was last seen.
+    is_gone: bool,
 }
 
-impl Evaluator for UnixQueue {
-    fn signal(&self) -> &'static Signal {
-        &SIGNAL
-    }
+impl Detector for UnixQueue {
+    /// Queues that are full at one time.
+    const LIMIT: usize = 1024;
+    const ONLY_SUSPECTS: bool = true;
 
-    fn over_limit(&self) -> u64 {
-        self.suspects.over_limit()
-    }
+    /// The namespace, and the queue as it was last seen.
+    type Memory = Option<(u32, UnixView)>;
+    type Input<'f> = Reading<'f>;
+    type Reading<'f> = Reading<'f>;
 
-    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
-        let snapshot = window.snapshot;
-        let mut spoken_of = BTreeSet::new();
-        for namespace in &snapshot.host.namespaces {
+    fn gather<'f>(&mut self, facts: &'f Facts<'f>, known: &Subjects<Self::Memory>) -> Inputs<'f, Reading<'f>> {
+        let namespaces = &facts.snapshot.host.namespaces;
+        let (mut inputs, mut seen) = (Vec::new(), BTreeSet::new());
+        for namespace in namespaces {
             for queue in &namespace.unix {
-                let unit = unit(queue, window);
-                if !spoken_of.insert(unit.clone()) {
-                    continue;
-                }
-                let report = || report(&unit, queue, snapshot.window_ns);
-                let state = judge.judge(&unit, finding(queue), Trust::Unchecked, report);
-                if !state.is_normal() {
-                    self.suspects.suspect(unit, (namespace.netns, queue.clone()));
+                let subject = subject(queue, facts);
+                if seen.insert(subject.clone()) {
+                    let reading = Reading { netns: namespace.netns, queue: Cow::Borrowed(queue), is_gone: false };
+                    inputs.push((Cow::Owned(subject), reading));
                 }
             }
         }
-        let is_polled = |netns: u32| snapshot.host.namespaces.iter().any(|namespace| namespace.netns == netns);
-        self.suspects.forget(&spoken_of, |unit, (netns, last)| {
-            // Nobody waits there any more; of a namespace that is gone nothing can be said, and the alarm ends by itself.
-            let report = || report(unit, last, snapshot.window_ns);
-            !is_polled(*netns) || judge.judge(unit, Finding::Clear, Trust::Unchecked, report).is_normal()
-        });
+        for (subject, memory) in known.iter().filter(|(subject, _)| !seen.contains(subject)) {
+            let Some((netns, last)) = memory else { continue };
+            // Of a namespace that is gone nothing can be said, and the alarm ends by itself.
+            if namespaces.iter().any(|namespace| namespace.netns == *netns) {
+                let reading = Reading { netns: *netns, queue: Cow::Owned(last.clone()), is_gone: true };
+                inputs.push((Cow::Owned(subject.clone()), reading));
+            }
+        }
+        inputs
+    }
+
+    fn read<'f>(
+        &self,
+        _: &Subject,
+        reading: Reading<'f>,
+        _: &mut Self::Memory,
+        _: &'f Facts<'f>,
+    ) -> Option<Reading<'f>> {
+        Some(reading)
+    }
+
+    fn verdict(&self, Reading { queue, is_gone, .. }: &Reading<'_>, _: Rules) -> Finding {
+        if *is_gone {
+            Finding::Clear
+        } else if queue.full >= FULL_POLLS {
+            Finding::Raise(Severity::Warn)
+        } else if queue.full == 0 && queue.peak <= queue.last.max / 2 {
+            Finding::Clear
+        } else {
+            Finding::Between
+        }
+    }
+
+    fn report(&self, subject: &Subject, reading: &Reading<'_>, window_ns: u64) -> Result<Report, Defect> {
+        report(subject, &reading.queue, window_ns)
+    }
+
+    fn learn(&self, memory: &mut Self::Memory, reading: &Reading<'_>, _: Learn) {
+        *memory = Some((reading.netns, UnixView::clone(&reading.queue)));
     }
 }
 
 /// Whose it is, where that was found; else the socket itself.
-fn unit(queue: &UnixView, window: &Window<'_>) -> Subject {
+fn subject(queue: &UnixView, facts: &Facts<'_>) -> Subject {
     let socket = || Service { kind: Kind::Address, namespace: None, name: queue.last.name.clone() };
-    Subject::server(queue.last.owner.as_ref().map_or_else(socket, |owner| window.owners().service(owner)), None)
+    Subject::server(queue.last.owner.as_ref().map_or_else(socket, |owner| facts.owners.service(owner)), None)
 }
 
-fn finding(queue: &UnixView) -> Finding {
-    if queue.full >= FULL_POLLS {
-        Finding::Raise(Severity::Warn)
-    } else if queue.full == 0 && queue.peak <= queue.last.max / 2 {
-        Finding::Clear
-    } else {
-        Finding::Between
-    }
-}
-
-fn report(unit: &Subject, queue: &UnixView, window_ns: u64) -> Result<Report, Defect> {
+fn report(subject: &Subject, queue: &UnixView, window_ns: u64) -> Result<Report, Defect> {
     let last = &queue.last;
-    let n = u64::from(queue.peak).max(1);
-    let evidence = |name, value: u32, measure, most: Option<u32>| {
-        let most = most.map(|most| Compared::AtMost(f64::from(most)));
-        Evidence::new(name, Quantity::new(f64::from(value), measure)?, most, window_ns, n)
-    };
-    let connections = Measure::Count("connections");
-    let peak = evidence("waiting for accept, most", queue.peak, connections, Some(last.max))?;
-    let now = evidence("at the last poll", last.backlog, connections, Some(last.max))?;
-    let full = evidence("full", queue.full, Measure::Count("polls"), Some(FULL_POLLS - 1))?;
-    let what = What::new(&peak, "wait in the queue of a UNIX socket that has room for no more")?;
-    let why =
-        Why::new(full.quantity(), "a second apart found it full: who comes next waits in connect, or gets EAGAIN")?;
+    let sample = Sample { window_ns, n: u64::from(queue.peak).max(1) };
+    let most = |name, n: u32, what, limit: u32| sample.at_most(name, n.into(), Measure::Count(what), limit.into());
+    let peak = most("waiting for accept, most", queue.peak, "connections", last.max)?;
+    let now = most("at the last poll", last.backlog, "connections", last.max)?;
+    let full = most("full", queue.full, "polls", FULL_POLLS - 1)?;
     let owner = last.owner.as_ref().map(Place::from);
-    let socket = Place::File(last.name.to_string());
-    let look = match &owner {
+    let place = match &owner {
         Some(place @ Place::Process { pid, .. }) => {
             Where::new("accept loop, workers and backlog of", place, &format!("ss -lxp; top -H -p {pid}"))?
         }
-        _ => Where::new("accept loop, workers and backlog behind", &socket, "ss -lxp")?,
+        _ => {
+            let socket = Place::File(last.name.to_string());
+            Where::new("accept loop, workers and backlog behind", &socket, "ss -lxp")?
+        }
     };
-    let limit = Quantity::new(f64::from(last.max), connections)?;
-    let not = RuledOut::new("a burst", limit, "fit, and they were there at several polls")?;
-    let sure = Confidence::new(0.9)?;
-    let origin = Origin::new(unit, Confidence::new(if owner.is_some() { 0.8 } else { 0.6 })?)?;
-    Report::new(None, what, look, why, [peak, now, full], origin, not, sure)
+    let fits = count(last.max, "connections")?;
+    Parts {
+        class: None,
+        what: What::new(&peak, "wait in the queue of a UNIX socket that has room for no more")?,
+        place,
+        why: Why::new(
+            full.quantity(),
+            "a second apart found it full: the next caller waits in connect, or gets EAGAIN",
+        )?,
+        origin: Origin::new(subject, Confidence::new(if owner.is_some() { 0.8 } else { 0.6 })?)?,
+        evidence: [peak, now, full],
+        more: Vec::new(),
+        ruled_out: vec![RuledOut::new("a burst", fits, "fit, and they were there at several polls")?],
+        confidence: 0.9,
+    }
+    .report()
 }
 
 #[cfg(test)]

@@ -7,91 +7,75 @@
 //! Where it is blind: processes without edges, as the culprit too; threads beyond 2,000; a process that is throttled waits
 //! as well, and `cpu_throttled` says so.
 
+use std::borrow::Cow;
+
 use crate::{
-    evaluate::{Evaluator, Judge},
-    facts::{
-        answers::Answers,
-        owners::{Known, Owners},
-    },
-    finding::Finding,
-    incident::{
-        alarm::Rule,
-        severity::{Effect, Level, Resource, Severity},
-    },
-    learn::baseline::Learning,
-    report::{
-        Report,
-        contract::{Confidence, Defect, Origin, Place, RuledOut, What, Where, Why},
-        evidence::{Compared, Evidence},
-        quantity::{Measure, Quantity},
-    },
-    subject::Subject,
-    table::Signal,
-    trust::Trust,
-    window::Window,
+    facts::owners::{Owned, Owners},
+    signal::prelude::*,
 };
 use weir_engine::{HostView, ProcessView};
-
-/// Its row.
-pub(crate) const SIGNAL: Signal = Signal {
-    name: "cpu_wait",
-    says: "a process's threads are ready to run and get no processor",
-    rule: Rule::USUAL,
-    minds_changes: true,
-};
 
 /// Seconds a second that all threads wait; and of the time in which they could run.
 const RAISE: f64 = 0.5;
 const RAISE_SHARE: f64 = 0.3;
 const CLEAR: f64 = 0.25;
 
-/// The evaluator.
-#[derive(Debug)]
-pub(crate) struct CpuWait {
-    answers: Answers,
-}
-
-impl CpuWait {
-    /// One that takes so much to know what is normal.
-    pub(crate) fn new(learning: Learning) -> Self {
-        Self { answers: Answers::new(learning) }
+classes! {
+    /// What has the processors.
+    enum Class {
+        /// Another process runs more than the one that waits.
+        Neighbour = "neighbour",
+        /// None does.
+        OwnThreads = "own threads",
     }
 }
 
-impl Evaluator for CpuWait {
-    fn signal(&self) -> &'static Signal {
-        &SIGNAL
+/// The ids of its classes.
+pub(crate) const CLASSES: &[&str] = Class::NAMES;
+
+/// The signal.
+#[derive(Debug, Default)]
+pub(crate) struct CpuWait;
+
+impl Detector for CpuWait {
+    /// Processes, of which 512 are polled.
+    const LIMIT: usize = 1024;
+
+    /// Nothing.
+    type Memory = ();
+    type Input<'f> = (&'f ProcessView, &'f Owned<'f>);
+    type Reading<'f> = Reading<'f>;
+
+    fn gather<'f>(&mut self, facts: &'f Facts<'f>, _: &Subjects<()>) -> Inputs<'f, Self::Input<'f>> {
+        let processes = facts.snapshot.host.processes.iter().filter(|process| process.over_ns > 0);
+        let owned = processes.filter_map(|process| Some((process, facts.owners.get(process.last.pid)?)));
+        owned.map(|input| (Cow::Owned(Subject::process(input.1.service(), input.1.pid())), input)).collect()
     }
 
-    fn over_limit(&self) -> u64 {
-        self.answers.over_limit()
+    fn read<'f>(
+        &self,
+        subject: &Subject,
+        (process, owned): Self::Input<'f>,
+        _: &mut (),
+        facts: &'f Facts<'f>,
+    ) -> Option<Reading<'f>> {
+        Some(Reading {
+            owned,
+            wait: rate(process.run_delay_ns, process),
+            run: rate(process.on_cpu_ns, process),
+            threads: process.last.threads,
+            over_ns: process.over_ns,
+            is_degraded: subject.about().is_some_and(|service| facts.latency.is_degraded(service)),
+            neighbour: neighbour(process, &facts.snapshot.host, &facts.owners),
+        })
     }
 
-    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
-        let snapshot = window.snapshot;
-        let processes = &snapshot.host.processes;
-        if processes.is_empty() {
-            return;
-        }
-        self.answers.gather(window);
-        let owners = window.owners();
-        let mut states = Vec::new();
-        for process in processes.iter().filter(|process| process.over_ns > 0) {
-            let Some(known) = owners.get(process.last.pid) else { continue };
-            let service = known.service();
-            let reading = Reading {
-                wait: rate(process.run_delay_ns, process),
-                run: rate(process.on_cpu_ns, process),
-                threads: process.last.threads,
-                over_ns: process.over_ns,
-                felt: self.answers.felt(&service),
-                neighbour: neighbour(process, &snapshot.host, owners),
-            };
-            let unit = Subject::process(service.clone(), process.last.pid);
-            let state = judge.judge(&unit, reading.finding(), Trust::Unchecked, || report(&unit, known, &reading));
-            states.push((service, state));
-        }
-        self.answers.learn(&states);
+    fn verdict(&self, reading: &Reading<'_>, _: Rules) -> Finding {
+        reading.finding()
+    }
+
+    fn report(&self, subject: &Subject, reading: &Reading<'_>, _: u64) -> Result<Report, Defect> {
+        report(subject, reading)
     }
 }
 
@@ -100,7 +84,7 @@ fn rate(ns: u64, process: &ProcessView) -> f64 {
     ns as f64 / process.over_ns.max(1) as f64
 }
 
-/// Somebody else who ran: a process with edges, or those of one name.
+/// Another that ran: a process with edges, or those of one name.
 #[derive(Debug)]
 struct Neighbour {
     name: String,
@@ -108,7 +92,7 @@ struct Neighbour {
     run: f64,
 }
 
-/// Who ran most beside this process. Of those without edges the poll tells while somebody waits.
+/// What ran most beside this process. Those without edges are polled only while threads wait.
 fn neighbour(process: &ProcessView, host: &HostView, owners: &Owners<'_>) -> Option<Neighbour> {
     let own = process.last.pid;
     let with_edges = host.processes.iter().filter(|other| other.last.pid != own && other.over_ns > 0);
@@ -120,7 +104,7 @@ fn neighbour(process: &ProcessView, host: &HostView, owners: &Owners<'_>) -> Opt
         let other = poll.busiest.iter().find(|busy| busy.pid != own)?;
         let place = owners
             .get(other.pid)
-            .map_or_else(|| Place::Process { name: other.comm.to_string(), pid: other.pid }, Known::place);
+            .map_or_else(|| Place::Process { name: other.comm.to_string(), pid: other.pid }, Owned::place);
         let name = match other.processes {
             0 | 1 => place.to_string(),
             n => format!("{place} and {} more of that name", n - 1),
@@ -132,17 +116,20 @@ fn neighbour(process: &ProcessView, host: &HostView, owners: &Owners<'_>) -> Opt
 
 /// A process's threads in a window.
 #[derive(Debug)]
-struct Reading {
+pub(crate) struct Reading<'f> {
+    owned: &'f Owned<'f>,
     wait: f64,
     run: f64,
+    /// Polled, and all that there are.
     threads: (u32, u32),
     over_ns: u64,
-    felt: bool,
-    /// Who else ran most.
+    /// Callers of its service notice.
+    is_degraded: bool,
+    /// What else ran most.
     neighbour: Option<Neighbour>,
 }
 
-impl Reading {
+impl Reading<'_> {
     fn share(&self) -> f64 {
         let ready = self.wait + self.run;
         if ready > 0.0 { self.wait / ready } else { 0.0 }
@@ -150,7 +137,7 @@ impl Reading {
 
     fn finding(&self) -> Finding {
         if self.wait >= RAISE && self.share() >= RAISE_SHARE {
-            let effect = self.felt.then_some(Effect::LatencyUp);
+            let effect = self.is_degraded.then_some(Effect::LatencyUp);
             return Finding::Raise(Severity::of(Level::Critical, Some(Resource::Queue), effect));
         }
         if self.threads.0 < self.threads.1 {
@@ -160,9 +147,8 @@ impl Reading {
         if self.wait < CLEAR || self.share() < RAISE_SHARE / 2.0 { Finding::Clear } else { Finding::Between }
     }
 
-    /// Somebody else runs more than the process itself.
-    fn class(&self) -> &'static str {
-        if self.culprit().is_some() { "neighbour" } else { "own threads" }
+    fn class(&self) -> Class {
+        if self.culprit().is_some() { Class::Neighbour } else { Class::OwnThreads }
     }
 
     fn culprit(&self) -> Option<&Neighbour> {
@@ -170,38 +156,28 @@ impl Reading {
     }
 }
 
-fn report(unit: &Subject, known: &Known<'_>, reading: &Reading) -> Result<Report, Defect> {
-    let n = u64::from(reading.threads.0).max(1);
-    let evidence = |name, value: f64, measure, compared| {
-        Evidence::new(name, Quantity::new(value, measure)?, compared, reading.over_ns, n)
-    };
-    let wait = evidence("waiting for a processor", reading.wait, Measure::Rate("s/s"), Some(Compared::AtMost(RAISE)))?;
-    let share =
-        evidence("of the time ready to run", reading.share(), Measure::Ratio, Some(Compared::AtMost(RAISE_SHARE)))?;
-    let run = evidence("running", reading.run, Measure::Rate("s/s"), None)?;
-    let what = What::new(&share, "of the time in which its threads could run, they waited for a processor")?;
-    let why =
-        Why::new(Quantity::new(reading.wait, Measure::Rate("s/s"))?, "are lost to its requests, all threads together")?;
-    let place = Where::new("threads and neighbours of", &known.place(), &format!("top -H -p {}", known.pid()))?;
-    let sure = Confidence::new(if reading.class() == "neighbour" { 0.7 } else { 0.6 })?;
-    let suspect = match reading.culprit() {
-        Some(neighbour) => neighbour.name.clone(),
-        None => unit.callee().unwrap_or_else(|| unit.to_string()),
-    };
-    let run_by = reading.neighbour.as_ref().map_or(0.0, |neighbour| neighbour.run);
-    let run_by = Quantity::new(run_by, Measure::Rate("s/s"))?;
-    let not = RuledOut::new("an idle process", Quantity::new(reading.run, Measure::Rate("s/s"))?, "it ran")?;
-    let report = Report::new(
-        Some(reading.class()),
-        what,
-        place,
-        why,
-        [wait, share, run],
-        Origin::new(&suspect, sure)?,
-        not,
-        Confidence::new(0.9)?,
-    )?;
-    Ok(report.with_evidence(Evidence::new("the busiest other process ran", run_by, None, reading.over_ns, n)?))
+fn report(subject: &Subject, reading: &Reading<'_>) -> Result<Report, Defect> {
+    let sample = Sample { window_ns: reading.over_ns, n: u64::from(reading.threads.0).max(1) };
+    let per_s = Measure::Rate("s/s");
+    let wait = sample.at_most("waiting for a processor", reading.wait, per_s, RAISE)?;
+    let share = sample.at_most("of the time ready to run", reading.share(), Measure::Ratio, RAISE_SHARE)?;
+    let run = sample.evidence("running", reading.run, per_s)?;
+    let other = reading.neighbour.as_ref().map_or(0.0, |neighbour| neighbour.run);
+    let suspect = reading.culprit().map_or_else(|| callee(subject), |neighbour| neighbour.name.clone());
+    let sure = if reading.class() == Class::Neighbour { 0.7 } else { 0.6 };
+    let (place, command) = (reading.owned.place(), format!("top -H -p {}", reading.owned.pid()));
+    Parts {
+        class: Some(reading.class().name()),
+        what: What::new(&share, "of the time in which its threads could run, they waited for a processor")?,
+        place: Where::new("threads and neighbours of", &place, &command)?,
+        why: Why::new(wait.quantity(), "are lost to its requests, all threads together")?,
+        more: vec![sample.evidence("the busiest other process ran", other, per_s)?],
+        origin: Origin::new(&suspect, Confidence::new(sure)?)?,
+        ruled_out: vec![RuledOut::new("an idle process", run.quantity(), "it ran")?],
+        evidence: [wait, share, run],
+        confidence: 0.9,
+    }
+    .report()
 }
 
 #[cfg(test)]

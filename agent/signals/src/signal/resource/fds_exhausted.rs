@@ -9,99 +9,86 @@
 //! Where it is blind: between two polls, five seconds apart; the errors themselves (EMFILE) are not counted yet, nor is the
 //! host's own limit (ENFILE).
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use crate::{
-    evaluate::{Evaluator, Judge},
-    facts::owners::Known,
-    finding::Finding,
-    incident::{
-        alarm::Rule,
-        severity::{Effect, Level, Resource, Severity},
-    },
-    learn::{
-        forecast::{Exhaustion, Forecast},
-        subjects::Subjects,
-    },
-    report::{
-        Report,
-        contract::{Confidence, Defect, Origin, RuledOut, What, Where, Why},
-        evidence::{Compared, Evidence},
-        quantity::{Measure, Quantity},
-    },
-    subject::Subject,
-    table::{Signal, class},
-    trust::Trust,
-    window::Window,
+    facts::owners::Owned,
+    learn::forecast::{Exhaustion, Forecast},
+    signal::prelude::*,
+    table::class::FDS_NONE_LEFT,
 };
-use weir_engine::{HostView, ListenerView, ProcessView, Snapshot};
+use weir_engine::{ListenerView, ProcessView, Snapshot};
 
-/// Its row.
-pub(crate) const SIGNAL: Signal = Signal {
-    name: "fds_exhausted",
-    says: "a process has no descriptor left for connections and files, or soon will not have",
-    rule: Rule::USUAL,
-    minds_changes: false,
-};
-
-/// Processes remembered, 200 bytes each; of more the first ones.
-const MAX_PROCESSES: usize = 1024;
 /// Shares of the limit: to warn, to be over, and as good as none left.
 const NEAR: f64 = 0.85;
 const CLEAR: f64 = 0.75;
 const NONE_LEFT: f64 = 0.99;
 
-/// The evaluator.
-#[derive(Debug)]
-pub(crate) struct FdsExhausted {
-    processes: Subjects<Forecast>,
-}
-
-impl Default for FdsExhausted {
-    fn default() -> Self {
-        Self { processes: Subjects::up_to(MAX_PROCESSES) }
+classes! {
+    /// How near the limit is.
+    enum Class {
+        NoneLeft = FDS_NONE_LEFT,
+        Near = "near",
+        Growing = "growing",
     }
 }
 
-impl Evaluator for FdsExhausted {
-    fn signal(&self) -> &'static Signal {
-        &SIGNAL
+/// The ids of its classes.
+pub(crate) const CLASSES: &[&str] = Class::NAMES;
+
+/// The signal.
+#[derive(Debug, Default)]
+pub(crate) struct FdsExhausted;
+
+/// A process's descriptors.
+pub(crate) struct Input<'f> {
+    process: &'f ProcessView,
+    owned: &'f Owned<'f>,
+    used: u64,
+    limit: u64,
+}
+
+impl Detector for FdsExhausted {
+    /// Processes, 200 bytes each, of which 512 are polled.
+    const LIMIT: usize = 1024;
+
+    type Memory = Forecast;
+    type Input<'f> = Input<'f>;
+    type Reading<'f> = Reading<'f>;
+
+    fn gather<'f>(&mut self, facts: &'f Facts<'f>, _: &Subjects<Forecast>) -> Inputs<'f, Input<'f>> {
+        let inputs = facts.snapshot.host.processes.iter().filter_map(|process| {
+            let limit = process.last.fds_limit.filter(|limit| *limit > 0)?;
+            Some(Input { process, owned: facts.owners.get(process.last.pid)?, used: process.last.fds?, limit })
+        });
+        inputs.map(|input| (Cow::Owned(Subject::process(input.owned.service(), input.owned.pid())), input)).collect()
     }
 
-    fn over_limit(&self) -> u64 {
-        self.processes.over_limit()
+    fn read<'f>(
+        &self,
+        _: &Subject,
+        Input { process, owned, used, limit }: Input<'f>,
+        forecast: &mut Forecast,
+        facts: &'f Facts<'f>,
+    ) -> Option<Reading<'f>> {
+        let ahead = forecast.take(facts.now_ns(), used as f64, limit as f64);
+        let reading = Reading { snapshot: facts.snapshot, owned, used, limit, ahead, waiting: None };
+        let waiting = if reading.share() >= NEAR { waiting(facts.snapshot, process) } else { None };
+        Some(Reading { waiting, ..reading })
     }
 
-    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
-        let snapshot = window.snapshot;
-        let now_ns = window.at.monotonic_ns;
-        if snapshot.host.processes.is_empty() {
-            return;
-        }
-        self.processes.begin(now_ns);
-        let owners = window.owners();
-        for process in &snapshot.host.processes {
-            let (Some(used), Some(limit)) = (process.last.fds, process.last.fds_limit.filter(|limit| *limit > 0))
-            else {
-                continue;
-            };
-            let Some(known) = owners.get(process.last.pid) else { continue };
-            let unit = Subject::process(known.service(), process.last.pid);
-            let forecast = self.processes.entry(unit.clone(), |_| ());
-            let ahead = forecast.and_then(|forecast| forecast.take(now_ns, used as f64, limit as f64));
-            let share = used as f64 / limit as f64;
-            let waiting = if share >= NEAR { waiting(&snapshot.host, snapshot, process) } else { None };
-            let reading = Reading { used, limit, ahead, waiting };
-            judge.judge(&unit, reading.finding(), Trust::Unchecked, || {
-                report(&unit, known, &reading, connections(snapshot, process.last.pid), snapshot.window_ns)
-            });
-        }
+    fn verdict(&self, reading: &Reading<'_>, _: Rules) -> Finding {
+        reading.finding()
+    }
+
+    fn report(&self, subject: &Subject, reading: &Reading<'_>, window_ns: u64) -> Result<Report, Defect> {
+        report(subject, reading, window_ns)
     }
 }
 
 /// A listener of the process that was never empty.
-fn waiting<'a>(host: &'a HostView, snapshot: &Snapshot, process: &ProcessView) -> Option<&'a ListenerView> {
-    let namespace = host.namespaces.iter().find(|namespace| namespace.netns == process.last.netns)?;
+fn waiting<'f>(snapshot: &'f Snapshot, process: &ProcessView) -> Option<&'f ListenerView> {
+    let namespace = snapshot.host.namespaces.iter().find(|namespace| namespace.netns == process.last.netns)?;
     let pid = process.last.pid;
     let served: BTreeSet<u16> = snapshot
         .edges
@@ -118,7 +105,7 @@ fn waiting<'a>(host: &'a HostView, snapshot: &Snapshot, process: &ProcessView) -
 }
 
 /// Connections of the process that are open on its edges.
-fn connections(snapshot: &Snapshot, pid: u32) -> u64 {
+fn open_connections(snapshot: &Snapshot, pid: u32) -> u64 {
     snapshot.edges.iter().fold(0u64, |sum, edge| {
         let is_client = edge.client.process.as_ref().is_ok_and(|process| process.pid == pid);
         let made = edge.client_view.as_ref().map_or(0, |view| if is_client { view.open_connections } else { 0 });
@@ -130,11 +117,14 @@ fn connections(snapshot: &Snapshot, pid: u32) -> u64 {
 
 /// A process's descriptors in a window.
 #[derive(Debug)]
-struct Reading<'a> {
+pub(crate) struct Reading<'f> {
+    snapshot: &'f Snapshot,
+    owned: &'f Owned<'f>,
     used: u64,
     limit: u64,
     ahead: Option<Exhaustion>,
-    waiting: Option<&'a ListenerView>,
+    /// A listener of the process in whose queue connections wait all the time.
+    waiting: Option<&'f ListenerView>,
 }
 
 impl Reading<'_> {
@@ -143,15 +133,16 @@ impl Reading<'_> {
         (self.used as f64 / self.limit as f64).min(1.0)
     }
 
-    fn is_due(&self) -> bool {
-        self.ahead.is_some_and(|ahead| ahead.is_due)
+    /// When none will be left, if that is soon.
+    fn due(&self) -> Option<Exhaustion> {
+        self.ahead.filter(|ahead| ahead.is_due)
     }
 
-    fn class(&self) -> &'static str {
+    fn class(&self) -> Class {
         match self.share() {
-            share if share >= NONE_LEFT => class::FDS_NONE_LEFT,
-            share if share >= NEAR => "near",
-            _ => "growing",
+            share if share >= NONE_LEFT => Class::NoneLeft,
+            share if share >= NEAR => Class::Near,
+            _ => Class::Growing,
         }
     }
 
@@ -161,75 +152,63 @@ impl Reading<'_> {
             let effect = self.waiting.map(|_| Effect::LatencyUp);
             return Finding::Raise(Severity::of(Level::Critical, Some(Resource::Limit), effect));
         }
-        if share >= NEAR || self.is_due() {
+        if share >= NEAR || self.due().is_some() {
             return Finding::Raise(Severity::Warn);
         }
         if share < CLEAR { Finding::Clear } else { Finding::Between }
     }
 }
 
-fn report(
-    unit: &Subject,
-    known: &Known<'_>,
-    reading: &Reading<'_>,
-    connections: u64,
-    window_ns: u64,
-) -> Result<Report, Defect> {
-    let Reading { used, limit, ahead, waiting } = reading;
-    let n = (*used).max(1);
-    let evidence = |name, value: f64, measure, compared| {
-        Evidence::new(name, Quantity::new(value, measure)?, compared, window_ns, n)
-    };
-    let share = evidence("open, of the limit", reading.share(), Measure::Ratio, Some(Compared::AtMost(NEAR)))?;
-    let open = evidence("open", *used as f64, Measure::Count("descriptors"), None)?;
-    let left = limit.saturating_sub(*used) as f64;
-    let left_evidence = evidence("left", left, Measure::Count("descriptors"), None)?;
-    let what = What::new(&share, &format!("of its {limit} descriptors are open"))?;
-    let due = ahead.filter(|ahead| ahead.is_due);
+fn report(subject: &Subject, reading: &Reading<'_>, window_ns: u64) -> Result<Report, Defect> {
+    let Reading { snapshot, owned, used, limit, waiting, .. } = *reading;
+    let sample = Sample { window_ns, n: used.max(1) };
+    let (descriptors, connections) = (Measure::Count("descriptors"), Measure::Count("connections"));
+    let share = sample.at_most("open, of the limit", reading.share(), Measure::Ratio, NEAR)?;
+    let open = sample.evidence("open", used as f64, descriptors)?;
+    let left = sample.evidence("left", limit.saturating_sub(used) as f64, descriptors)?;
+    let due = reading.due();
     let why = match (waiting, due) {
         (Some(waiting), _) => {
-            let waiting = Quantity::new(f64::from(waiting.least), Measure::Count("connections"))?;
-            Why::new(waiting, "or more wait all the time and are not accepted")?
+            Why::new(count(waiting.least, "connections")?, "or more wait all the time and are not accepted")?
         }
-        (None, Some(due)) => {
-            let in_s = Quantity::new(due.in_s, Measure::Seconds)?;
-            Why::new(in_s, "from now none is left at this pace: then nothing is accepted, connected or opened")?
-        }
-        (None, None) => {
-            let left = Quantity::new(left, Measure::Count("descriptors"))?;
-            Why::new(left, "are left: without one, nothing is accepted, connected or opened")?
-        }
+        (None, Some(due)) => Why::new(
+            Quantity::new(due.in_s, Measure::Seconds)?,
+            "from now none is left at this pace: then nothing is accepted, connected or opened",
+        )?,
+        (None, None) => Why::new(left.quantity(), "are left: without one, nothing is accepted, connected or opened")?,
     };
-    let pid = known.pid();
-    let place = Where::new("what is not closed in, or the limit of", &known.place(), &format!("ls -l /proc/{pid}/fd"))?;
-    // What most of them are is where a leak is.
-    let ruled_out = if connections.saturating_mul(2) < *used {
-        let connections = Quantity::new(connections as f64, Measure::Count("connections"))?;
-        RuledOut::new("connections", connections, "of its edges are open, fewer than half of them")?
-    } else {
-        let others = Quantity::new(used.saturating_sub(connections) as f64, Measure::Count("descriptors"))?;
-        RuledOut::new("files", others, "are no connections of its edges")?
-    };
-    let sure = Confidence::new(if due.is_some() && reading.share() < NEAR { 0.7 } else { 0.95 })?;
-    let origin = Origin::new(&unit.callee().unwrap_or_else(|| unit.to_string()), sure)?;
-    let all = [share, open, left_evidence];
-    let mut report = Report::new(Some(reading.class()), what, place, why, all, origin, ruled_out, sure)?;
-    report = report.with_evidence(evidence(
-        "connections of its edges",
-        connections as f64,
-        Measure::Count("connections"),
-        None,
-    )?);
+    let of_edges = open_connections(snapshot, owned.pid());
+    let mut more = vec![sample.evidence("connections of its edges", of_edges as f64, connections)?];
     if let Some(due) = due {
-        report = report.with_evidence(evidence("none left in", due.in_s, Measure::Seconds, None)?);
+        more.push(sample.evidence("none left in", due.in_s, Measure::Seconds)?);
     }
     if let Some(waiting) = waiting {
-        let least = f64::from(waiting.least);
-        let least =
-            evidence("waiting for accept", least, Measure::Count("connections"), Some(Compared::Expected(0.0)))?;
-        report = report.with_evidence(least);
+        more.push(sample.expected("waiting for accept", waiting.least.into(), connections, 0.0)?);
     }
-    Ok(report)
+    let confidence = if due.is_some() && reading.share() < NEAR { 0.7 } else { 0.95 };
+    let command = format!("ls -l /proc/{}/fd", owned.pid());
+    Parts {
+        class: Some(reading.class().name()),
+        what: What::new(&share, &format!("of its {limit} descriptors are open"))?,
+        place: Where::new("what is not closed in, or the limit of", &owned.place(), &command)?,
+        why,
+        evidence: [share, open, left],
+        more,
+        origin: Origin::new(&callee(subject), Confidence::new(confidence)?)?,
+        ruled_out: vec![ruled_out(used, of_edges)?],
+        confidence,
+    }
+    .report()
+}
+
+/// What most of them are is where a leak is.
+fn ruled_out(used: u64, of_edges: u64) -> Result<RuledOut, Defect> {
+    if of_edges.saturating_mul(2) < used {
+        let connections = count(of_edges as f64, "connections")?;
+        return RuledOut::new("connections", connections, "of its edges are open, fewer than half of them");
+    }
+    let others = count(used.saturating_sub(of_edges) as f64, "descriptors")?;
+    RuledOut::new("files", others, "are no connections of its edges")
 }
 
 #[cfg(test)]

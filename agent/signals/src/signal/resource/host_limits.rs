@@ -3,54 +3,10 @@
 //!
 //! Where they are blind: whom a packet that was dropped belonged to.
 
-use crate::{
-    evaluate::{Evaluator, Judge},
-    finding::Finding,
-    incident::{
-        alarm::Rule,
-        severity::{Effect, Level, Resource, Severity},
-    },
-    report::{
-        Report,
-        contract::{Confidence, Defect, Origin, Place, RuledOut, What, Where, Why},
-        evidence::{Compared, Evidence},
-        quantity::{Measure, Quantity},
-    },
-    subject::Subject,
-    table::Signal,
-    trust::Trust,
-    window::Window,
-};
-use weir_engine::NamespaceView;
+use std::borrow::Cow;
 
-/// Its row: connection tracking has no room for new connections, and drops their packets.
-pub(crate) const CONNTRACK_FULL: Signal = Signal {
-    name: "conntrack_full",
-    says: "connection tracking has no room for new connections, or soon will not have",
-    rule: Rule::USUAL,
-    minds_changes: false,
-};
-/// Many sockets in TIME_WAIT are well: only at their limit is something lost.
-pub(crate) const TIME_WAIT: Signal = Signal {
-    name: "time_wait",
-    says: "closed connections are as many as the kernel remembers: it forgets others too early",
-    rule: Rule::USUAL,
-    minds_changes: false,
-};
-/// TCP had to do with less memory.
-pub(crate) const TCP_MEMORY: Signal = Signal {
-    name: "tcp_memory",
-    says: "sockets' memory is scarce: the kernel cuts queues and drops segments",
-    rule: Rule::USUAL,
-    minds_changes: false,
-};
-/// Datagrams came faster than they were read.
-pub(crate) const UDP_QUEUE: Signal = Signal {
-    name: "udp_queue",
-    says: "datagrams are dropped because nobody reads them in time",
-    rule: Rule::USUAL,
-    minds_changes: false,
-};
+use crate::signal::prelude::*;
+use weir_engine::NamespaceView;
 
 /// Shares of what connection tracking and TIME_WAIT may hold: to warn, to be over, and as good as full.
 const CONNTRACK_NEAR: f64 = 0.85;
@@ -62,7 +18,9 @@ const MIN_DATAGRAMS: u64 = 5;
 
 /// What a namespace says of one of them.
 #[derive(Debug)]
-struct Reading {
+pub(crate) struct Reading {
+    /// Sockets of the namespace.
+    sockets: u64,
     finding: Finding,
     /// How much, against the most that is well; and of how many.
     share: Option<(f64, f64)>,
@@ -70,12 +28,13 @@ struct Reading {
     counts: [(&'static str, &'static str, u64); 2],
     /// "of 1000 ... are taken".
     phrase: String,
+    /// What is seen of that which it is not.
+    not: u64,
 }
 
-/// A signal's evaluator.
+/// One of the signals.
 #[derive(Debug)]
 pub(crate) struct HostLimit {
-    signal: &'static Signal,
     read: fn(&NamespaceView) -> Option<Reading>,
     /// Where to look: what it is, and the command. What it costs. What it is not.
     look: (&'static str, &'static str, &'static str),
@@ -84,10 +43,9 @@ pub(crate) struct HostLimit {
 }
 
 impl HostLimit {
-    /// Connection tracking.
+    /// Connection tracking has no room for new connections, and drops their packets.
     pub(crate) fn conntrack() -> Self {
         Self {
-            signal: &CONNTRACK_FULL,
             read: conntrack,
             look: (
                 "who opens so many, or nf_conntrack_max, in",
@@ -99,10 +57,9 @@ impl HostLimit {
         }
     }
 
-    /// TIME_WAIT.
+    /// Many sockets in TIME_WAIT are well: only at their limit is something lost.
     pub(crate) fn time_wait() -> Self {
         Self {
-            signal: &TIME_WAIT,
             read: time_wait,
             look: ("connections that are not reused, counted in", "/proc/net/sockstat", "ss -tan state time-wait"),
             why: "are left until closed connections are forgotten before their last packets are gone",
@@ -110,10 +67,9 @@ impl HostLimit {
         }
     }
 
-    /// TCP's memory.
+    /// TCP had to do with less memory.
     pub(crate) fn tcp_memory() -> Self {
         Self {
-            signal: &TCP_MEMORY,
             read: tcp_memory,
             look: (
                 "tcp_mem, tcp_rmem and slow readers; counters in",
@@ -125,10 +81,9 @@ impl HostLimit {
         }
     }
 
-    /// UDP's receive buffers.
+    /// Datagrams came faster than they were read.
     pub(crate) fn udp_queue() -> Self {
         Self {
-            signal: &UDP_QUEUE,
             read: udp_queue,
             look: ("readers and receive buffers (Recv-Q), counted in", "/proc/net/snmp", "ss -uanp"),
             why: "are lost, as a rule questions to or answers of a name server, and asked again seconds later",
@@ -154,7 +109,14 @@ fn conntrack(namespace: &NamespaceView) -> Option<Reading> {
     let nearly = if share >= CONNTRACK_FULL_AT { " (nearly all)" } else { "" };
     let phrase = format!("of the {} connections that can be tracked are{nearly}", poll.max);
     let counts = [("dropped", "packets", poll.dropped), ("left", "connections", poll.max.saturating_sub(poll.count))];
-    Some(Reading { finding, share: Some((share, CONNTRACK_NEAR)), counts, phrase })
+    Some(Reading {
+        sockets: sockets(namespace),
+        finding,
+        share: Some((share, CONNTRACK_NEAR)),
+        counts,
+        phrase,
+        not: poll.early_drop,
+    })
 }
 
 fn time_wait(namespace: &NamespaceView) -> Option<Reading> {
@@ -171,7 +133,14 @@ fn time_wait(namespace: &NamespaceView) -> Option<Reading> {
     let counts =
         [("beyond the limit", "sockets", overflow), ("left", "sockets", limit.saturating_sub(namespace.time_wait))];
     let phrase = format!("of the {limit} sockets that TIME_WAIT may have are in it");
-    Some(Reading { finding, share: Some((share, TIME_WAIT_NEAR)), counts, phrase })
+    Some(Reading {
+        sockets: sockets(namespace),
+        finding,
+        share: Some((share, TIME_WAIT_NEAR)),
+        counts,
+        phrase,
+        not: namespace.in_use,
+    })
 }
 
 /// Queues cut or segments dropped in a window, that one slow reader does not explain.
@@ -189,7 +158,14 @@ fn tcp_memory(namespace: &NamespaceView) -> Option<Reading> {
     };
     let counts = [("cut for want of memory", "queues", scarce), ("dropped", "segments", dropped)];
     let phrase = format!("were cut for want of memory, {dropped} segments dropped");
-    Some(Reading { finding, share: None, counts, phrase })
+    Some(Reading {
+        sockets: sockets(namespace),
+        finding,
+        share: None,
+        counts,
+        phrase,
+        not: namespace.counters.listen_overflows,
+    })
 }
 
 fn udp_queue(namespace: &NamespaceView) -> Option<Reading> {
@@ -201,28 +177,44 @@ fn udp_queue(namespace: &NamespaceView) -> Option<Reading> {
     };
     let counts = [("not read in time", "datagrams", n), ("UDP RcvbufErrors", "times", n)];
     let phrase = "were dropped: the receive buffer of their socket was full".to_owned();
-    Some(Reading { finding, share: None, counts, phrase })
+    Some(Reading {
+        sockets: sockets(namespace),
+        finding,
+        share: None,
+        counts,
+        phrase,
+        not: namespace.counters.listen_overflows,
+    })
 }
 
-impl Evaluator for HostLimit {
-    fn signal(&self) -> &'static Signal {
-        self.signal
+fn sockets(namespace: &NamespaceView) -> u64 {
+    namespace.in_use.saturating_add(namespace.time_wait).max(1)
+}
+
+impl Detector for HostLimit {
+    const LIMIT: usize = 1;
+
+    /// Nothing.
+    type Memory = ();
+    type Input<'f> = Reading;
+    type Reading<'f> = Reading;
+
+    fn gather<'f>(&mut self, facts: &'f Facts<'f>, _: &Subjects<()>) -> Inputs<'f, Reading> {
+        let readings = facts.snapshot.host.namespaces.iter().filter_map(self.read);
+        let worst = readings.max_by(|a, b| a.badness().total_cmp(&b.badness()));
+        worst.into_iter().map(|reading| (Cow::Owned(Subject::host()), reading)).collect()
     }
 
-    /// Every namespace that was polled has room.
-    fn over_limit(&self) -> u64 {
-        0
+    fn read<'f>(&self, _: &Subject, reading: Reading, _: &mut (), _: &'f Facts<'f>) -> Option<Reading> {
+        Some(reading)
     }
 
-    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
-        let read =
-            window.snapshot.host.namespaces.iter().filter_map(|namespace| Some((namespace, (self.read)(namespace)?)));
-        let worst = read.max_by(|(_, a), (_, b)| a.badness().total_cmp(&b.badness()));
-        let Some((namespace, reading)) = worst else { return };
-        let unit = Subject::host();
-        judge.judge(&unit, reading.finding, Trust::Unchecked, || {
-            self.report(&unit, namespace, &reading, window.snapshot.window_ns)
-        });
+    fn verdict(&self, reading: &Reading, _: Rules) -> Finding {
+        reading.finding
+    }
+
+    fn report(&self, subject: &Subject, reading: &Reading, window_ns: u64) -> Result<Report, Defect> {
+        self.report(subject, reading, window_ns)
     }
 }
 
@@ -235,47 +227,40 @@ impl Reading {
 }
 
 impl HostLimit {
-    fn report(
-        &self,
-        unit: &Subject,
-        namespace: &NamespaceView,
-        reading: &Reading,
-        window_ns: u64,
-    ) -> Result<Report, Defect> {
+    fn report(&self, subject: &Subject, reading: &Reading, window_ns: u64) -> Result<Report, Defect> {
         let [first, second] = reading.counts;
-        let sockets = namespace.in_use.saturating_add(namespace.time_wait).max(1);
-        let count = |(name, of, value): (&'static str, &'static str, u64), compared| {
-            let quantity = Quantity::new(value as f64, Measure::Count(of))?;
-            Evidence::new(name, quantity, compared, window_ns, value.max(1))
-        };
-        let counted = count(first, Some(Compared::Expected(0.0)))?;
-        let also = count(second, None)?;
+        let sample = |n: u64| Sample { window_ns, n };
+        let counted = sample(first.2.max(1)).expected(first.0, first.2 as f64, Measure::Count(first.1), 0.0)?;
+        let also = sample(second.2.max(1)).evidence(second.0, second.2 as f64, Measure::Count(second.1))?;
+        let of_all = sample(reading.sockets);
         let (what, third) = match reading.share {
             Some((share, most)) => {
-                let share = Quantity::new(share, Measure::Ratio)?;
-                let share = Evidence::new("taken", share, Some(Compared::AtMost(most)), window_ns, sockets)?;
-                (What::new(&share, &reading.phrase)?, share)
+                let taken = of_all.at_most("taken", share, Measure::Ratio, most)?;
+                (What::new(&taken, &reading.phrase)?, taken)
             }
             None => {
-                let all = Quantity::new(sockets as f64, Measure::Count("sockets"))?;
-                let all = Evidence::new("TCP sockets", all, None, window_ns, sockets)?;
+                let sockets = Measure::Count("sockets");
+                let all = of_all.evidence("TCP sockets", reading.sockets as f64, sockets)?;
                 (What::new(&counted, &reading.phrase)?, all)
             }
         };
-        let (phrase, file, command) = self.look;
-        let place = Where::new(phrase, &Place::File(file.into()), command)?;
         // Where there is a limit, what is left of it; else what was lost.
-        let cost = if reading.share.is_some() { second } else { [second, first][usize::from(second.2 == 0)] };
-        let why = Why::new(Quantity::new(cost.2 as f64, Measure::Count(cost.1))?, self.why)?;
+        let is_left = reading.share.is_some() || second.2 > 0;
+        let cost = if is_left { &also } else { &counted };
+        let (phrase, file, command) = self.look;
         let (cause, words) = self.not;
-        let seen = match self.signal.name {
-            "conntrack_full" => namespace.conntrack.map_or(0, |poll| poll.early_drop),
-            "time_wait" => namespace.in_use,
-            _ => namespace.counters.listen_overflows,
-        };
-        let not = RuledOut::new(cause, Quantity::new(seen as f64, Measure::Count("connections"))?, words)?;
-        let sure = Confidence::new(0.9)?;
-        Report::new(None, what, place, why, [counted, also, third], Origin::new(unit, sure)?, not, sure)
+        Parts {
+            class: None,
+            what,
+            place: Where::new(phrase, &Place::File(file.into()), command)?,
+            why: Why::new(cost.quantity(), self.why)?,
+            evidence: [counted, also, third],
+            more: Vec::new(),
+            origin: Origin::new(subject, Confidence::new(0.9)?)?,
+            ruled_out: vec![RuledOut::new(cause, count(reading.not as f64, "connections")?, words)?],
+            confidence: 0.9,
+        }
+        .report()
     }
 }
 

@@ -12,106 +12,78 @@
 //! Where it is blind: `bind` to port 0 before `connect` fails with EADDRINUSE, and is no connect; ports that other sockets
 //! hold by `bind` are not counted; beyond 50,000 sockets of a namespace not all are.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-};
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use weir_abi::ConnectOutcome;
 
-use self::reading::Reading;
-use crate::{
-    evaluate::{Evaluator, Judge},
-    incident::alarm::Rule,
-    report::contract::Place,
-    subject::Subject,
-    table::Signal,
-    trust::Trust,
-    window::Window,
-};
-use weir_engine::{Edge, HostView, PortUse, PortsPoll, Service};
+use self::reading::{Class, Reading};
+use crate::signal::prelude::*;
+use weir_engine::{HostView, PortUse, PortsPoll};
 
 mod reading;
-mod say;
+mod report;
 
-/// Its row.
-pub(crate) const SIGNAL: Signal = Signal {
-    name: "ports_exhausted",
-    says: "no local port is left for new connections to an address",
-    rule: Rule::USUAL,
-    minds_changes: false,
-};
+/// The ids of its classes.
+pub(crate) const CLASSES: &[&str] = Class::NAMES;
 
-/// Edges that are not plainly well, remembered so that they can be said to be well again.
-const MAX_SUSPECTS: usize = 1024;
-
-/// The evaluator.
+/// The signal.
 #[derive(Debug, Default)]
-pub(crate) struct PortsExhausted {
-    suspects: BTreeSet<Subject>,
-    over_limit: u64,
-}
+pub(crate) struct PortsExhausted;
 
-impl Evaluator for PortsExhausted {
-    fn signal(&self) -> &'static Signal {
-        &SIGNAL
+impl Detector for PortsExhausted {
+    /// Edges that are not plainly well at one time: nearly all are.
+    const LIMIT: usize = 1024;
+    const ONLY_SUSPECTS: bool = true;
+
+    /// Nothing.
+    type Memory = ();
+    type Input<'f> = Reading<'f>;
+    type Reading<'f> = Reading<'f>;
+
+    fn gather<'f>(&mut self, facts: &'f Facts<'f>, _: &Subjects<()>) -> Inputs<'f, Reading<'f>> {
+        let ports = Ports::of(&facts.snapshot.host);
+        let pairs = facts.by_pair().into_iter();
+        let readings = pairs.filter_map(|(subject, edges)| {
+            let of_edges = edges.iter().filter_map(|edge| read(edge, &ports));
+            Some((subject, of_edges.reduce(Reading::and)?))
+        });
+        readings.collect()
     }
 
-    fn over_limit(&self) -> u64 {
-        self.over_limit
+    fn is_notable(reading: &Reading<'_>) -> bool {
+        reading.is_suspect()
     }
 
-    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
-        let ports = Ports::of(&window.snapshot.host);
-        let mut readings: BTreeMap<Subject, Reading> = BTreeMap::new();
-        for edge in window.snapshot.edges.iter().filter(|edge| !edge.is_other) {
-            let Some((reading, server)) = read(edge, &ports) else { continue };
-            // All is well with most edges: they take no name and no memory.
-            if !reading.is_suspect() && self.suspects.is_empty() {
-                continue;
-            }
-            let unit = Subject::edge(Service::of(&edge.client.identity), server, edge.server.port);
-            match readings.get_mut(&unit) {
-                Some(known) => known.add(reading),
-                None => drop(readings.insert(unit, reading)),
-            }
-        }
-        for (unit, reading) in readings {
-            if !reading.is_suspect() && !self.suspects.contains(&unit) {
-                continue;
-            }
-            let state = judge.judge(&unit, reading.finding(), Trust::Unchecked, || {
-                say::report(&unit, &reading, window.snapshot.window_ns)
-            });
-            if state.is_normal() {
-                self.suspects.remove(&unit);
-            } else if self.suspects.len() < MAX_SUSPECTS || self.suspects.contains(&unit) {
-                self.suspects.insert(unit);
-            } else {
-                self.over_limit += 1;
-            }
-        }
+    fn read<'f>(&self, _: &Subject, reading: Reading<'f>, _: &mut (), _: &'f Facts<'f>) -> Option<Reading<'f>> {
+        Some(reading)
+    }
+
+    fn verdict(&self, reading: &Reading<'_>, _: Rules) -> Finding {
+        reading.finding()
+    }
+
+    fn report(&self, subject: &Subject, reading: &Reading<'_>, window_ns: u64) -> Result<Report, Defect> {
+        report::report(subject, reading, window_ns)
     }
 }
 
-/// What an edge's client did, and how many ports it has left; and who is called.
-fn read(edge: &Edge, ports: &Ports<'_>) -> Option<(Reading, Service)> {
-    let view = edge.client_view.as_ref().ok()?;
+/// What an edge's client did, and how many ports it has left.
+fn read<'f>(facts: &EdgeFacts<'f>, ports: &Ports<'_>) -> Option<Reading<'f>> {
+    let (edge, view) = (facts.edge, facts.client()?);
     let to = SocketAddr::from((edge.server.address?, edge.server.port?));
     let process = edge.client.process.as_ref().ok();
     let range = process.and_then(|process| ports.ranges.get(ports.namespaces.get(&process.pid)?)).copied();
     let of = |outcome: ConnectOutcome| view.connects[outcome as usize];
-    let reading = Reading {
+    Some(Reading {
         failed: of(ConnectOutcome::AddressNotAvailable),
         connected: of(ConnectOutcome::Ok),
         closed: view.closed,
         failed_there: view.failed_connects().saturating_sub(of(ConnectOutcome::AddressNotAvailable)),
         to,
-        client: process.map(Place::of),
+        client: process,
         available: range.map(PortsPoll::available),
         taken: range.and_then(|range| most_taken(range, to)),
-    };
-    Some((reading, Service::of(&edge.server.identity)))
+    })
 }
 
 /// Where most ports are taken towards an address: from there, and how many of them a connect cannot get.

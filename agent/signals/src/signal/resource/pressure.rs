@@ -6,184 +6,183 @@
 //! It warns at 5% for memory, and at 20% for devices when a service takes half as long again to answer; then it pages with
 //! 20% for memory. 20% for devices that nobody feels, and 60% for processors, are for who looks. It is over below half of these.
 
+use std::borrow::Cow;
+
 use crate::{
-    evaluate::{Evaluator, Judge},
-    facts::{answers::Answers, owners::Known},
-    finding::Finding,
-    incident::{
-        alarm::Rule,
-        severity::{Effect, Level, Resource, Severity},
-    },
-    learn::baseline::Learning,
-    report::{
-        Report,
-        contract::{Confidence, Defect, Origin, Place, RuledOut, What, Where, Why},
-        evidence::{Compared, Evidence},
-        quantity::{Measure, Quantity},
-    },
-    subject::Subject,
-    table::Signal,
-    trust::Trust,
-    window::Window,
-    worst::Worst,
+    facts::{edges::grouped, owners::Owned},
+    signal::prelude::*,
 };
 use weir_engine::{CgroupView, Service};
-
-/// Its row.
-pub(crate) const SIGNAL: Signal = Signal {
-    name: "pressure",
-    says: "tasks wait for memory, devices or processors",
-    rule: Rule::USUAL,
-    minds_changes: true,
-};
 
 const MEMORY: f64 = 0.05;
 const MEMORY_PAGE: f64 = 0.20;
 const DEVICES: f64 = 0.20;
 const PROCESSORS: f64 = 0.60;
 
-/// The evaluator.
-#[derive(Debug)]
-pub(crate) struct PressureStall {
-    answers: Answers,
-}
-
-impl PressureStall {
-    /// One that takes so much to know what is normal.
-    pub(crate) fn new(learning: Learning) -> Self {
-        Self { answers: Answers::new(learning) }
+classes! {
+    /// What tasks wait for, in order of weight.
+    enum Class {
+        Memory = "memory",
+        Devices = "devices",
+        Processors = "processors",
     }
 }
 
-impl Evaluator for PressureStall {
-    fn signal(&self) -> &'static Signal {
-        &SIGNAL
-    }
+/// The ids of its classes.
+pub(crate) const CLASSES: &[&str] = Class::NAMES;
 
-    fn over_limit(&self) -> u64 {
-        self.answers.over_limit()
-    }
-
-    fn evaluate(&mut self, window: &Window<'_>, judge: &mut Judge<'_>) {
-        let snapshot = window.snapshot;
-        if snapshot.host.cgroups.is_empty() {
-            return;
-        }
-        self.answers.gather(window);
-        let owners = window.owners();
-        let mut worst = Worst::new();
-        for cgroup in &snapshot.host.cgroups {
-            let Some(shares) = Shares::of(cgroup) else { continue };
-            let is_host = &*cgroup.path == "/";
-            let inside = snapshot.host.processes.iter().filter(|p| p.last.cgroup.as_deref() == Some(&*cgroup.path));
-            let known = inside.filter_map(|process| owners.get(process.last.pid));
-            let service: Option<Service> = known.max_by_key(|known| known.rounds).map(Known::service);
-            let felt = match &service {
-                Some(service) => self.answers.felt(service),
-                None => self.answers.felt_by_some(),
-            };
-            let unit = match &service {
-                Some(service) => Subject::server(service.clone(), None),
-                None if is_host => Subject::host(),
-                None => continue,
-            };
-            worst.add(unit, shares.finding(felt), (service, shares, cgroup));
-        }
-        let mut states = Vec::new();
-        for (unit, finding, (service, shares, cgroup)) in worst.into_each() {
-            let state = judge.judge(&unit, finding, Trust::Unchecked, || report(&unit, &shares, cgroup));
-            states.extend(service.map(|service| (service, state)));
-        }
-        self.answers.learn(&states);
-    }
-}
+/// The signal.
+#[derive(Debug, Default)]
+pub(crate) struct PressureStall;
 
 /// Shares of the window.
 #[derive(Clone, Copy, Debug)]
-struct Shares {
+pub(crate) struct Reading<'f> {
+    cgroup: &'f CgroupView,
     memory: f64,
     devices: f64,
     processors: f64,
+    /// Callers of the service notice; of the host's, those of any.
+    is_degraded: bool,
 }
 
-impl Shares {
-    fn of(cgroup: &CgroupView) -> Option<Self> {
+impl Detector for PressureStall {
+    /// Services in cgroups, of which 1,024 are polled.
+    const LIMIT: usize = 1024;
+
+    /// Nothing.
+    type Memory = ();
+    type Input<'f> = Vec<Reading<'f>>;
+    type Reading<'f> = Reading<'f>;
+
+    fn gather<'f>(&mut self, facts: &'f Facts<'f>, _: &Subjects<()>) -> Inputs<'f, Self::Input<'f>> {
+        let cgroups = facts.snapshot.host.cgroups.iter();
+        let readings = cgroups.filter_map(|cgroup| {
+            let service = service(cgroup, facts);
+            let (subject, is_degraded) = match service {
+                Some(service) => (Subject::server(service.clone(), None), facts.latency.is_degraded(&service)),
+                None if &*cgroup.path == "/" => (Subject::host(), facts.latency.any_is_degraded()),
+                None => return None,
+            };
+            Some((subject, Reading::of(cgroup, is_degraded)?))
+        });
+        grouped(readings).into_iter().map(|(subject, readings)| (Cow::Owned(subject), readings)).collect()
+    }
+
+    fn read<'f>(&self, _: &Subject, readings: Vec<Reading<'f>>, _: &mut (), _: &'f Facts<'f>) -> Option<Reading<'f>> {
+        worst(readings.into_iter(), Reading::finding)
+    }
+
+    fn verdict(&self, reading: &Reading<'_>, _: Rules) -> Finding {
+        reading.finding()
+    }
+
+    fn report(&self, subject: &Subject, reading: &Reading<'_>, _: u64) -> Result<Report, Defect> {
+        report(subject, reading)
+    }
+}
+
+/// That of the process in a cgroup that had most to do on its edges.
+fn service(cgroup: &CgroupView, facts: &Facts<'_>) -> Option<Service> {
+    let processes = facts.snapshot.host.processes.iter();
+    let inside = processes.filter(|process| process.last.cgroup.as_deref() == Some(&*cgroup.path));
+    let owned = inside.filter_map(|process| facts.owners.get(process.last.pid));
+    owned.max_by_key(|owned| owned.rounds).map(Owned::service)
+}
+
+impl<'f> Reading<'f> {
+    fn of(cgroup: &'f CgroupView, is_degraded: bool) -> Option<Self> {
         let pressure = cgroup.pressure.filter(|_| cgroup.over_ns > 0)?;
         let share = |us: u64| us as f64 * 1000.0 / cgroup.over_ns as f64;
         Some(Self {
+            cgroup,
             memory: share(pressure.memory_full_us),
             devices: share(pressure.io_full_us),
             processors: share(pressure.cpu_some_us),
+            is_degraded,
         })
     }
 
     /// Each against its line: what, share, line.
-    fn lines(&self) -> [(&'static str, f64, f64); 3] {
+    fn lines(&self) -> [(Class, f64, f64); 3] {
         [
-            ("memory", self.memory, MEMORY),
-            ("devices", self.devices, DEVICES),
-            ("processors", self.processors, PROCESSORS),
+            (Class::Memory, self.memory, MEMORY),
+            (Class::Devices, self.devices, DEVICES),
+            (Class::Processors, self.processors, PROCESSORS),
         ]
     }
 
-    /// What is furthest above its line; memory before devices before processors.
-    fn worst(&self) -> (&'static str, f64, f64) {
+    /// What is above its line; memory before devices before processors.
+    fn worst(&self) -> (Class, f64, f64) {
         let lines = self.lines();
         lines.into_iter().find(|(_, share, line)| share >= line).unwrap_or(lines[0])
     }
 
-    fn finding(&self, felt: bool) -> Finding {
+    fn finding(&self) -> Finding {
         match self.worst() {
             (_, share, line) if share < line => {
                 let over = self.lines().iter().all(|(_, share, line)| *share < line / 2.0);
                 if over { Finding::Clear } else { Finding::Between }
             }
-            ("memory", share, _) if share >= MEMORY_PAGE => {
-                let effect = felt.then_some(Effect::LatencyUp);
+            (Class::Memory, share, _) if share >= MEMORY_PAGE => {
+                let effect = self.is_degraded.then_some(Effect::LatencyUp);
                 Finding::Raise(Severity::of(Level::Critical, Some(Resource::Limit), effect))
             }
-            // A disk that is written to by night hurts nobody as long as no service feels it.
-            ("processors", ..) => Finding::Raise(Severity::Info),
-            ("devices", ..) if !felt => Finding::Raise(Severity::Info),
-            _ => Finding::Raise(Severity::Warn),
+            // A disk that is written to by night hurts no service as long as none becomes slower.
+            (Class::Processors, ..) => Finding::Raise(Severity::Info),
+            (Class::Devices, ..) if !self.is_degraded => Finding::Raise(Severity::Info),
+            (Class::Memory | Class::Devices, ..) => Finding::Raise(Severity::Warn),
         }
     }
 }
 
-fn report(unit: &Subject, shares: &Shares, cgroup: &CgroupView) -> Result<Report, Defect> {
-    let (class, share, line) = shares.worst();
+fn report(subject: &Subject, reading: &Reading<'_>) -> Result<Report, Defect> {
+    let (class, share, line) = reading.worst();
+    let over_ns = reading.cgroup.over_ns;
     let evidence = |name, value: f64, line: f64| {
         // Stalls are a time, of which the kernel counts the microseconds.
-        let n = (value * cgroup.over_ns as f64 / 1e3) as u64;
-        let most = Some(Compared::AtMost(line));
-        Evidence::new(name, Quantity::new(value, Measure::Ratio)?, most, cgroup.over_ns, n.max(1))
+        let n = (value * over_ns as f64 / 1e3) as u64;
+        Sample { window_ns: over_ns, n: n.max(1) }.at_most(name, value, Measure::Ratio, line)
     };
     let all = [
-        evidence("every task waits for memory", shares.memory, MEMORY)?,
-        evidence("every task waits for devices", shares.devices, DEVICES)?,
-        evidence("some task waits for a processor", shares.processors, PROCESSORS)?,
+        evidence("every task waits for memory", reading.memory, MEMORY)?,
+        evidence("every task waits for devices", reading.devices, DEVICES)?,
+        evidence("some task waits for a processor", reading.processors, PROCESSORS)?,
     ];
-    let (measured, words) = match class {
-        "memory" => (&all[0], "of the time every task that could run waited for memory"),
-        "devices" => (&all[1], "of the time every task that could run waited for a device"),
-        _ => (&all[2], "of the time some task waited for a processor"),
+    let (phrase, look, command) = match class {
+        Class::Memory => (
+            "of the time every task that could run waited for memory",
+            "memory limit, leaks and reclaim of",
+            "cat /proc/pressure/memory; vmstat 1",
+        ),
+        Class::Devices => (
+            "of the time every task that could run waited for a device",
+            "disks, and who writes to them, in",
+            "cat /proc/pressure/io; iostat -x 1",
+        ),
+        Class::Processors => (
+            "of the time some task waited for a processor",
+            "who runs, and how many processors there are, in",
+            "cat /proc/pressure/cpu; top",
+        ),
     };
-    let what = What::new(measured, words)?;
-    let why = Why::new(Quantity::new(share, Measure::Rate("s/s"))?, "of all work stand still, whoever waits for it")?;
-    let (look, command) = match class {
-        "memory" => ("memory limit, leaks and reclaim of", "cat /proc/pressure/memory; vmstat 1"),
-        "devices" => ("disks, and who writes to them, in", "cat /proc/pressure/io; iostat -x 1"),
-        _ => ("who runs, and how many processors there are, in", "cat /proc/pressure/cpu; top"),
-    };
-    let place = match unit.services() {
-        [Some(service), _] => Place::Service(service.clone()),
-        _ => Place::File("/proc/pressure".into()),
-    };
-    let other = shares.lines().into_iter().find(|(name, share, line)| *name != class && share < line);
-    let (name, other, _) = other.unwrap_or((class, share, line));
-    let not = RuledOut::new(name, Quantity::new(other, Measure::Ratio)?, "of the time was waited for that")?;
-    let sure = Confidence::new(0.9)?;
-    Report::new(Some(class), what, Where::new(look, &place, command)?, why, all, Origin::new(unit, sure)?, not, sure)
+    let service = subject.about().cloned().map(Place::Service);
+    let place = service.unwrap_or_else(|| Place::File("/proc/pressure".into()));
+    let other = reading.lines().into_iter().find(|(other, share, line)| *other != class && share < line);
+    let (not, other, _) = other.unwrap_or((class, share, line));
+    let other = Quantity::new(other, Measure::Ratio)?;
+    Parts {
+        class: Some(class.name()),
+        what: What::new(&all[class as usize], phrase)?,
+        place: Where::new(look, &place, command)?,
+        why: Why::new(Quantity::new(share, Measure::Rate("s/s"))?, "of all work stand still, and its callers wait")?,
+        evidence: all,
+        more: Vec::new(),
+        origin: Origin::new(subject, Confidence::new(0.9)?)?,
+        ruled_out: vec![RuledOut::new(not.name(), other, "of the time was waited for that")?],
+        confidence: 0.9,
+    }
+    .report()
 }
 
 #[cfg(test)]

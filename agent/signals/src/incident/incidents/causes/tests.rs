@@ -2,22 +2,21 @@ use super::*;
 use crate::{
     finding::Finding,
     incident::{
-        alarm::{Ended, Rule},
+        alarm::Ended,
         decisions::Happened,
         incidents::Incidents,
         severity::{Effect, Resource, Severity},
     },
     report::{Report, alert::tests::report},
     table::{SIGNALS, Signal},
-    trust::Trust,
     window::Moment,
 };
 use weir_engine::Kind;
 
 const S: u64 = 1_000_000_000;
-const FDS: Signal = Signal { rule: Rule::USUAL, minds_changes: false, ..fds_exhausted::SIGNAL };
-const QUEUE: Signal = Signal { name: accept_queue::SIGNAL.name, ..FDS };
-const HUNG: Signal = Signal { name: hung_request::SIGNAL.name, ..FDS };
+const FDS: Signal = Signal::named(name::FDS_EXHAUSTED);
+const QUEUE: Signal = Signal::named(name::ACCEPT_QUEUE);
+const HUNG: Signal = Signal::named(name::HUNG_REQUEST);
 const NONE_LEFT: &str = class::FDS_NONE_LEFT;
 const WARN: Finding = Finding::Raise(Severity::Warn);
 
@@ -89,7 +88,7 @@ impl Feed {
             self.incidents.begin(Moment { monotonic_ns: self.now_s * S, unix_ns: 0 });
             for (signal, subject, finding, class) in findings {
                 let report = || report().map(|report| Report { class: Some(class), ..report });
-                self.incidents.judge(signal, subject, *finding, Trust::Unchecked, report);
+                self.incidents.judge(signal, subject, *finding, report);
             }
             let decisions = self.incidents.finish();
             let events = decisions.events.iter().map(|event| {

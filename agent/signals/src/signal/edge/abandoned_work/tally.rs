@@ -1,8 +1,8 @@
 //! What became of a server's rounds in a window, and what that says.
 
 use super::Normal;
-use crate::{finding::Finding, incident::severity::Severity, learn::proportion::Proportion};
-use weir_engine::{Distribution, View, bounds_s};
+use crate::signal::prelude::*;
+use weir_engine::{Distribution, Service, View, bounds_s};
 
 /// It raises when at least 5% of the rounds are for nobody, with 95% confidence; it is over below half of that.
 const RAISE: f64 = 0.05;
@@ -101,8 +101,8 @@ fn add(sum: &mut u64, n: u64) {
 }
 
 /// A tally in numbers, with what it is compared with.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Reading {
+#[derive(Clone, Debug)]
+pub(crate) struct Reading<'a> {
     /// Rounds that were for nobody, of all that came to an end.
     pub(super) left: Proportion,
     /// The same with good-byes and idle connections that were reset: what is learned.
@@ -119,27 +119,22 @@ pub(super) struct Reading {
     pub(super) cut_off: u64,
     pub(super) retransmitted: u64,
     pub(super) normal: Option<Normal>,
+    /// Of the edge that most callers left, and who they are.
+    pub(super) ends: Ends<'a>,
+    pub(super) caller: Option<Service>,
 }
 
-/// How work comes to be for nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
-    /// The server has done it, and its answer met a reset.
-    Finished,
-    /// It was cut off before an answer.
-    BrokenOff,
-}
-
-impl Class {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Finished => "answered too late",
-            Self::BrokenOff => "broken off",
-        }
+classes! {
+    /// How work comes to be done for callers that have left.
+    pub(super) enum Class {
+        /// The server has done it, and its answer met a reset.
+        Finished = "answered too late",
+        /// It was cut off before an answer.
+        BrokenOff = "broken off",
     }
 }
 
-impl Reading {
+impl Reading<'_> {
     pub(super) fn new(tally: &Tally, normal: Option<Normal>, seconds: f64) -> Self {
         // Callers elsewhere do not say whether they gave up or only left: they give up on what takes longer than normal.
         let line = normal.map_or(f64::INFINITY, |normal| (SLOWER * normal.work).max(PATIENCE_NS as f64 / 1e9));
@@ -164,6 +159,8 @@ impl Reading {
             cut_off: tally.cut_off,
             retransmitted: tally.retransmitted,
             normal,
+            ends: Ends::default(),
+            caller: None,
         }
     }
 

@@ -2,14 +2,8 @@
 
 use weir_abi::ConnectOutcome;
 
-use crate::{
-    finding::Finding,
-    incident::severity::{Effect, Level, Resource, Severity},
-    learn::proportion::Proportion,
-    rules::Rules,
-    trust::Trust,
-};
-use weir_engine::{Edge, View};
+use crate::signal::prelude::*;
+use weir_engine::View;
 
 /// It raises when at least 2% of calls fail, with 95% confidence.
 const RAISE: f64 = 0.02;
@@ -26,19 +20,20 @@ const WITHIN_NORMAL: f64 = 1.5;
 /// Goodput below this part of normal is an effect.
 const GOODPUT_DOWN: f64 = 0.5;
 
-/// How a call fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Cause {
-    Refused,
-    Timeout,
-    Unreachable,
-    Reset,
-    /// A connect that failed for another reason, such as a local firewall's.
-    ConnectError,
-    /// The server closed while the request waited.
-    Broken,
-    /// The caller did.
-    Abandoned,
+classes! {
+    /// How a call fails.
+    pub(super) enum Cause {
+        Refused = "refused",
+        Timeout = "timeout",
+        Unreachable = "unreachable",
+        Reset = "reset",
+        /// A connect that failed for another reason, such as a local firewall's.
+        ConnectError = "connect_error",
+        /// The server closed while the request waited.
+        Broken = "broken",
+        /// The caller did.
+        Abandoned = "abandoned",
+    }
 }
 
 impl Cause {
@@ -51,18 +46,6 @@ impl Cause {
         Self::Broken,
         Self::Abandoned,
     ];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Timeout => "timeout",
-            Self::Unreachable => "unreachable",
-            Self::Reset => "reset",
-            Self::ConnectError => "connect_error",
-            Self::Broken => "broken",
-            Self::Abandoned => "abandoned",
-        }
-    }
 }
 
 /// One window's calls.
@@ -80,18 +63,18 @@ pub(super) struct Tally {
     /// Mean time to a failed connect: sum and number.
     pub(super) failed_ns: u64,
     pub(super) failed_timed: u64,
-    /// Whether what is said of rounds can be believed.
-    low_trust: bool,
+    /// Rounds are no requests, or only a sample of them was seen.
+    rounds_mislead: bool,
 }
 
 impl Tally {
     /// Adds what an edge did, as its client sees it; connects that are no failure (`excused`) are left out.
-    pub(super) fn add(&mut self, edge: &Edge, window_ns: u64, excused: bool) {
+    pub(super) fn add(&mut self, facts: &EdgeFacts<'_>, excused: bool) {
         // The far end's view of the same: who gives up there cuts off here.
-        let (view, mirrored) = match (&edge.client_view, &edge.server_view) {
-            (Ok(view), _) => (view, false),
-            (Err(_), Ok(view)) => (view, true),
-            (Err(_), Err(_)) => return,
+        let (view, timed, mirrored) = match (facts.client(), facts.server()) {
+            (Some(view), _) => (view, facts.client_timed(), false),
+            (None, Some(view)) => (view, facts.server_timed(), true),
+            (None, None) => return,
         };
         let View { connects, rounds, abandoned, broken, retransmitted_segments, connect_failed_latency, .. } = view;
         let of = |outcome: ConnectOutcome| connects[outcome as usize];
@@ -112,12 +95,12 @@ impl Tally {
         self.fail(Cause::Broken, *by_server);
         self.answered = self.answered.saturating_add(*rounds);
         self.retransmitted = self.retransmitted.saturating_add(*retransmitted_segments);
-        self.low_trust |= Trust::of(view, window_ns) == Trust::Low;
+        self.rounds_mislead |= timed.is_none();
     }
 
     /// Rounds were those of a sample of sockets: one that fails stands for many, and no share of them is a count.
     pub(super) fn rounds_are_estimates(&mut self) {
-        self.low_trust = true;
+        self.rounds_mislead = true;
     }
 
     fn fail(&mut self, cause: Cause, n: u64) {
@@ -138,7 +121,7 @@ impl Tally {
     /// Requests that got no answer, of all that came to an end; none where they cannot be believed.
     pub(super) fn requests(&self) -> Option<Proportion> {
         let unanswered = self.of(Cause::Broken).saturating_add(self.of(Cause::Abandoned));
-        (!self.low_trust).then_some(Proportion::new(unanswered, unanswered.saturating_add(self.answered)))
+        (!self.rounds_mislead).then_some(Proportion::new(unanswered, unanswered.saturating_add(self.answered)))
     }
 
     /// Connects and requests that succeeded.
@@ -155,7 +138,7 @@ impl Tally {
 
 /// What is known of the edge from before.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Known {
+pub(super) struct Before {
     /// The share of requests without an answer that is normal for it; none before it is learned.
     pub(super) unanswered: Option<f64>,
     /// Calls a second that normally succeed.
@@ -165,23 +148,25 @@ pub(super) struct Known {
 }
 
 /// A tally with what it is compared with.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Reading {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading<'a> {
     pub(super) tally: Tally,
-    pub(super) known: Known,
+    pub(super) before: Before,
     pub(super) seconds: f64,
     /// Calls that failed beyond what is normal, of all.
     pub(super) calls: Proportion,
     /// No connect succeeded, and it is not for want of trying.
     pub(super) none_connect: bool,
+    /// Of an edge that fails, if one does.
+    pub(super) ends: Ends<'a>,
 }
 
-impl Reading {
-    pub(super) fn new(tally: Tally, known: Known, seconds: f64) -> Self {
+impl Reading<'_> {
+    pub(super) fn new(tally: Tally, before: Before, seconds: f64) -> Self {
         let connects = tally.connects();
         // Requests without an answer may be how a client says good-bye (PostgreSQL's Terminate, TLS's close_notify), or how
         // it always speaks (a log shipper). Only what is more than normal is a failure; before that is known, none is.
-        let requests = tally.requests().zip(known.unanswered).map(|(requests, normal)| {
+        let requests = tally.requests().zip(before.unanswered).map(|(requests, normal)| {
             let allowed = (requests.events as f64 * normal * WITHIN_NORMAL) as u64;
             Proportion::new(requests.hits.saturating_sub(allowed), requests.events)
         });
@@ -189,7 +174,7 @@ impl Reading {
         let (hits, events) =
             (connects.hits.saturating_add(requests.hits), connects.events.saturating_add(requests.events));
         let none_connect = connects.hits == connects.events && connects.hits >= MIN_NONE_SUCCEED;
-        Self { tally, known, seconds, calls: Proportion::new(hits, events), none_connect }
+        Self { tally, before, seconds, calls: Proportion::new(hits, events), none_connect, ends: Ends::default() }
     }
 
     pub(super) fn finding(&self, rules: Rules) -> Finding {
@@ -215,14 +200,14 @@ impl Reading {
     /// Who is hurt. What never worked hurts nobody any more than before.
     fn effect(&self, rules: Rules) -> Option<Effect> {
         let goodput = self.tally.good() as f64 / self.seconds;
-        if self.known.worked && self.none_connect && self.tally.answered == 0 {
+        if self.before.worked && self.none_connect && self.tally.answered == 0 {
             let turned_away = self.tally.worst() == Cause::Refused;
             return Some(if turned_away { Effect::Refused } else { Effect::GoodputDown });
         }
-        if self.known.goodput.is_some_and(|normal| goodput <= GOODPUT_DOWN * normal) {
+        if self.before.goodput.is_some_and(|normal| goodput <= GOODPUT_DOWN * normal) {
             return Some(Effect::GoodputDown);
         }
-        let abandoned = self.known.unanswered.is_some() && self.tally.worst() == Cause::Abandoned;
+        let abandoned = self.before.unanswered.is_some() && self.tally.worst() == Cause::Abandoned;
         (abandoned && rules.least(self.calls) >= CRITICAL).then_some(Effect::Abandoned)
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     decider::Decider,
     incident::{alarm::Ended, decisions::Happened, severity::Level},
     lab::{Lab, MS, S, abandon, answer, client, connect, server, v4},
+    learn::baseline::Learning,
     report::alert::MAX_TEXT,
 };
 use weir_engine::{Degraded, Engine, Identity, Input, Kind, Named, NamedEnd, Window as Span};

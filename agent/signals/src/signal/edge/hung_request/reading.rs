@@ -1,12 +1,8 @@
 //! What a window says of the requests that are under way.
 
-use super::usual::{Known, LEAST_AGE_S};
-use crate::{
-    finding::Finding,
-    incident::severity::{Effect, Level, Resource, Severity},
-    trust::Trust,
-};
-use weir_engine::{Distribution, Edge, View, middle_s};
+use super::usual::{LEAST_AGE_S, Normal};
+use crate::signal::prelude::*;
+use weir_engine::{Distribution, View, middle_s};
 
 /// An edge whose answers normally take so long is one of long polls.
 const LONG_POLL_S: f64 = 5.0;
@@ -36,11 +32,11 @@ pub(super) struct Tally {
     connections: u64,
     latency: Distribution,
     abandoned: u64,
-    /// Segments sent again, by both ends.
-    pub(super) resent: u64,
+    /// Segments retransmitted, by both ends.
+    pub(super) retransmitted: u64,
     /// Answers that the server sent, less those that the client read or left.
     pub(super) ahead: i64,
-    views: u32,
+    pub(super) views: u32,
 }
 
 impl Default for Tally {
@@ -53,7 +49,7 @@ impl Default for Tally {
             connections: 0,
             latency,
             abandoned: 0,
-            resent: 0,
+            retransmitted: 0,
             ahead: 0,
             views: 0,
         }
@@ -63,28 +59,26 @@ impl Default for Tally {
 impl Tally {
     /// Adds what an edge's sockets say, unless requests overlap on them or their times contradict each other. Returns how
     /// many requests are under way on it.
-    pub(super) fn add(&mut self, edge: &Edge, window_ns: u64) -> Option<u64> {
-        let (view, server) = match (&edge.client_view, &edge.server_view) {
-            (Ok(client), Ok(server)) => (client, Some(server)),
-            (Ok(view), Err(_)) | (Err(_), Ok(view)) => (view, None),
-            (Err(_), Err(_)) => return None,
+    pub(super) fn add(&mut self, facts: &EdgeFacts<'_>) -> Option<u64> {
+        let here = facts.client().is_some();
+        let (view, server) = match facts.client() {
+            Some(_) => (facts.client_requests()?, facts.server()),
+            None => (facts.server_requests()?, None),
         };
-        let misleads = |view: &View| view.overlaps() || Trust::of(view, window_ns) == Trust::Low;
-        if misleads(view) || server.is_some_and(View::overlaps) {
+        if server.is_some_and(View::overlaps) {
             return None;
         }
         let add = |sum: &mut u64, n: u64| *sum = sum.saturating_add(n);
         add(&mut self.under_way, view.in_flight);
         add(&mut self.age_ns, view.in_flight_age_ns);
         add(&mut self.connections, view.open_connections);
-        add(&mut self.resent, view.retransmitted_segments);
+        add(&mut self.retransmitted, view.retransmitted_segments);
         self.latency.merge(&view.latency);
-        let here = edge.client_view.is_ok();
         // At the server's end a caller that leaves has broken its request off.
         add(&mut self.abandoned, if here { view.abandoned } else { view.broken });
         match server {
             Some(server) => {
-                add(&mut self.resent, server.retransmitted_segments);
+                add(&mut self.retransmitted, server.retransmitted_segments);
                 let [sent, read, left] =
                     [server.rounds, view.rounds, view.abandoned].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
                 self.ahead = self.ahead.saturating_add(sent.saturating_sub(read).saturating_sub(left));
@@ -98,57 +92,30 @@ impl Tally {
         self.views = self.views.saturating_add(1);
         Some(view.in_flight)
     }
-
-    /// Whether anything could be added.
-    pub(super) fn is_believed(&self) -> bool {
-        self.views > 0
-    }
 }
 
-/// What becomes of requests that hang.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
-    /// The server has not read them.
-    NotRead,
-    /// The server has read them, or it is not known.
-    NoAnswer,
-    /// Packets are lost, those of the request or of the answer.
-    Lost,
-}
-
-impl Class {
-    /// `resent`: segments sent again, but for a full accept queue.
-    pub(super) fn of(reading: &Reading, resent: u64) -> Self {
-        let unread = |taken: u64| reading.under_way.saturating_sub(taken) as f64;
-        let not_read = reading.taken.is_some_and(|taken| 2.0 * unread(taken) > reading.old);
-        if resent > 0 && (not_read || reading.taken.is_none()) {
-            Self::Lost
-        } else if not_read {
-            Self::NotRead
-        } else {
-            Self::NoAnswer
-        }
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::NotRead => "not read",
-            Self::NoAnswer => "no answer",
-            Self::Lost => "lost on the way",
-        }
+classes! {
+    /// What becomes of requests that hang.
+    pub(super) enum Class {
+        /// The server has not read them.
+        NotRead = "not read",
+        /// The server has read them, or it is not known.
+        NoAnswer = "no answer",
+        /// Packets are lost, those of the request or of the answer.
+        Lost = "lost on the way",
     }
 }
 
 /// The same in numbers: seconds, and answers a second.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reading {
+pub(crate) struct Reading<'a> {
     /// Requests whose answer the client still waits for.
     pub(super) under_way: u64,
     pub(super) connections: u64,
     /// Of those under way, how many are old: more than answers come in can be young.
     pub(super) old: f64,
     /// The least that it is, whatever chance does.
-    surely: f64,
+    pub(super) surely: f64,
     /// Their mean age.
     pub(super) age_s: f64,
     pub(super) answered: u64,
@@ -160,12 +127,16 @@ pub(super) struct Reading {
     pub(super) taken: Option<u64>,
     /// Requests that the client's own callers wait for.
     pub(super) callers: u64,
-    pub(super) usual: Option<Known>,
+    pub(super) usual: Option<Normal>,
+    /// Of an edge on which most are under way.
+    pub(super) ends: Ends<'a>,
+    /// Segments retransmitted since requests have been old, but for a full accept queue.
+    pub(super) retransmitted: u64,
 }
 
-impl Reading {
+impl Reading<'_> {
     /// `unread`: answered, and not read by the client.
-    pub(super) fn new(tally: &Tally, unread: u64, callers: u64, usual: Option<Known>, seconds: f64) -> Self {
+    pub(super) fn new(tally: &Tally, unread: u64, callers: u64, usual: Option<Normal>, seconds: f64) -> Self {
         let under_way = tally.under_way.saturating_sub(unread);
         // How old those are that are not waited for is not known: as the others.
         let age_s = tally.age_ns as f64 / 1e9 * under_way as f64 / tally.under_way.max(1) as f64;
@@ -187,6 +158,8 @@ impl Reading {
             taken: tally.taken,
             callers,
             usual,
+            ends: Ends::default(),
+            retransmitted: 0,
         }
     }
 
@@ -201,7 +174,20 @@ impl Reading {
         ((self.old - usual) / (self.connections as f64 - usual).max(1.0)).clamp(0.0, 1.0)
     }
 
-    pub(super) fn finding(&self, class: Class) -> Finding {
+    pub(super) fn class(&self) -> Class {
+        let unread = |taken: u64| self.under_way.saturating_sub(taken) as f64;
+        let not_read = self.taken.is_some_and(|taken| 2.0 * unread(taken) > self.old);
+        if self.retransmitted > 0 && (not_read || self.taken.is_none()) {
+            Class::Lost
+        } else if not_read {
+            Class::NotRead
+        } else {
+            Class::NoAnswer
+        }
+    }
+
+    pub(super) fn finding(&self) -> Finding {
+        let class = self.class();
         let Some(usual) = self.usual.filter(|usual| usual.p99_s < LONG_POLL_S) else { return Finding::NoData };
         let line_s = usual.line_s();
         let alone = self.is_alone(class);
@@ -225,7 +211,7 @@ impl Reading {
         class == Class::NoAnswer && self.abandoned == 0 && 2.0 * (self.callers as f64) < self.old
     }
 
-    fn effect(&self, usual: &Known) -> Option<Effect> {
+    fn effect(&self, usual: &Normal) -> Option<Effect> {
         if self.rate <= GOODPUT_DOWN * usual.rate {
             return Some(Effect::GoodputDown);
         }

@@ -1,7 +1,10 @@
 //! What is usual for an edge: how long its answers take, and how old its requests become while all is well.
 
 use super::reading::Reading;
-use crate::learn::baseline::{Baseline, Learning};
+use crate::{
+    driver::baselines::{Baselines, Learn},
+    learn::baseline::Learning,
+};
 
 /// Nobody calls a request hung before.
 pub(super) const LEAST_AGE_S: f64 = 5.0;
@@ -10,8 +13,6 @@ const TIMES_P99: f64 = 10.0;
 const TIMES_LONGEST: f64 = 2.0;
 /// Windows that normal is made of: two minutes, as it rises slowly anyhow.
 const DEPTH: usize = 24;
-/// What takes no time has no logarithm.
-const LEAST: f64 = 1e-6;
 /// What has just been seen may be how a fault begins, which takes so many windows to be told where few requests wait.
 const LATER: usize = 15;
 /// Half a day: the longest seen is remembered for one to two of these.
@@ -19,7 +20,7 @@ const GENERATION_NS: u64 = 12 * 3_600_000_000_000;
 
 /// What is known once enough is learned.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Known {
+pub(super) struct Normal {
     /// The 99th percentile of answers, seconds.
     pub(super) p99_s: f64,
     /// Answers a second.
@@ -30,7 +31,7 @@ pub(super) struct Known {
     pub(super) old: f64,
 }
 
-impl Known {
+impl Normal {
     /// Requests that are older hang.
     pub(super) fn line_s(&self) -> f64 {
         LEAST_AGE_S.max(TIMES_P99 * self.p99_s).max(TIMES_LONGEST * self.longest_s)
@@ -38,40 +39,27 @@ impl Known {
 }
 
 /// What is remembered.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Usual {
-    p99: Baseline,
-    rate: Baseline,
+    /// The 99th percentile of answers, and how many come in a second.
+    normal: Baselines<2, DEPTH>,
     longest_s: Highest,
     old: Highest,
     /// The longest and the number of old ones of the last windows, latest first.
     recent: [(f32, f32); LATER],
 }
 
-impl Default for Usual {
-    fn default() -> Self {
-        Self {
-            p99: Baseline::over(DEPTH),
-            rate: Baseline::over(DEPTH),
-            longest_s: Highest::default(),
-            old: Highest::default(),
-            recent: Default::default(),
-        }
-    }
-}
-
 impl Usual {
-    pub(super) fn known(&self, now_ns: u64, learning: Learning) -> Option<Known> {
-        let of = |baseline: &Baseline| Some(baseline.normal(now_ns, learning)?.value);
+    pub(super) fn known(&self, now_ns: u64, learning: Learning) -> Option<Normal> {
+        let [p99_s, rate] = self.normal.all(now_ns, learning)?;
         let [longest_s, old] = [&self.longest_s, &self.old].map(|highest| f64::from(highest.value()));
-        Some(Known { p99_s: of(&self.p99)?, rate: of(&self.rate)?, longest_s, old })
+        Some(Normal { p99_s, rate, longest_s, old })
     }
 
-    pub(super) fn learn(&mut self, now_ns: u64, reading: &Reading, frozen: bool) {
-        if let Some(p99_s) = reading.p99_s {
-            self.p99.take(now_ns, p99_s.max(LEAST), reading.answered, frozen);
-        }
-        self.rate.take(now_ns, reading.rate.max(LEAST), reading.answered, frozen);
+    pub(super) fn learn(&mut self, learn: Learn, reading: &Reading<'_>) {
+        let Learn { now_ns, frozen } = learn;
+        let p99 = reading.p99_s.map(|p99_s| (p99_s, reading.answered));
+        self.normal.learn(learn, [p99, Some((reading.rate, reading.answered))]);
         if frozen {
             self.recent = Default::default();
             return;

@@ -1,11 +1,10 @@
 //! What a window says of an accept queue.
 
-use crate::{
-    finding::Finding,
-    incident::severity::{Effect, Level, Resource, Severity},
-    learn::proportion::Proportion,
-};
-use weir_engine::{AcceptQueueView, Distribution, ListenerView, bounds_s};
+use weir_abi::ListeningPort;
+
+use super::Port;
+use crate::signal::prelude::*;
+use weir_engine::{Distribution, bounds_s};
 
 /// Shorter waits hurt nobody.
 const LEAST_WAIT_S: f64 = 0.020;
@@ -37,30 +36,23 @@ pub(super) struct Normal {
     pub(super) arrivals_per_s: Option<f64>,
 }
 
-/// Why connections wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
-    /// None is accepted at all.
-    NotAccepting,
-    /// More come than normal.
-    MoreLoad,
-    /// As many as ever come, and are accepted too late.
-    SlowAccept,
-}
-
-impl Class {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::NotAccepting => "not accepting",
-            Self::MoreLoad => "more load",
-            Self::SlowAccept => "slow accept",
-        }
+classes! {
+    /// Why connections wait.
+    pub(super) enum Class {
+        /// None is accepted at all.
+        NotAccepting = "not accepting",
+        /// More come than normal.
+        MoreLoad = "more load",
+        /// As many as ever come, and are accepted too late.
+        SlowAccept = "slow accept",
     }
 }
 
 /// An accept queue in numbers.
 #[derive(Clone, Debug)]
-pub(super) struct Reading {
+pub(crate) struct Reading {
+    pub(super) at: ListeningPort,
+    pub(super) process: Option<Place>,
     pub(super) arrivals: u64,
     pub(super) arrivals_per_s: f64,
     pub(super) accepted: u64,
@@ -84,12 +76,8 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub(super) fn new(
-        queue: Option<&AcceptQueueView>,
-        listeners: &[&ListenerView],
-        normal: Normal,
-        seconds: f64,
-    ) -> Self {
+    pub(super) fn new(port: Port<'_>, normal: Normal, seconds: f64) -> Self {
+        let Port { at, queue, listeners, process } = port;
         let arrivals = queue.map_or(0, |queue| queue.arrivals);
         // The arrival itself is half of a queue of one: of such only the polls tell.
         let is_small = queue.is_some_and(|queue| queue.limit < LEAST_LIMIT);
@@ -107,6 +95,8 @@ impl Reading {
         let peak = listeners.iter().max_by_key(|l| l.peak).map(|l| (l.peak, l.last.max));
         let (depth, limit) = peak.max(queue.map(|queue| (queue.depth, queue.limit))).unwrap_or((0, 0));
         Self {
+            at,
+            process,
             arrivals,
             arrivals_per_s: arrivals as f64 / seconds,
             accepted,

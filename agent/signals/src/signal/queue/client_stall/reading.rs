@@ -1,12 +1,7 @@
 //! What a window says of a caller's sockets.
 
 use super::Normal;
-use crate::{
-    facts::waits::Waits,
-    finding::Finding,
-    incident::severity::{Effect, Level, Resource, Severity},
-    learn::proportion::{MIN_EVENTS, Proportion},
-};
+use crate::{facts::waits::Waits, signal::prelude::*};
 use weir_engine::{Distribution, View};
 
 /// Shorter waits hurt nobody: a thread of a busy process is often no sooner on a processor.
@@ -26,15 +21,9 @@ const LATER: f64 = 1.5;
 /// So many times the calls of normal are more load.
 const MORE: f64 = 1.2;
 
-/// Adds what an edge's sockets saw, unless requests overlap on them, their times contradict each other, or they are polls;
-/// whether it did.
-pub(super) fn add(times: &mut Waits, view: &View, window_ns: u64) -> bool {
-    let is_poll = away_s(&view.receive_queue_wait, &view.latency) >= POLL_S;
-    let believed = !is_poll && !Waits::mislead(view, window_ns);
-    if believed {
-        times.add(view);
-    }
-    believed
+/// Whether an edge's answers take so long to arrive that it polls.
+pub(super) fn is_poll(view: &View) -> bool {
+    away_s(&view.receive_queue_wait, &view.latency) >= POLL_S
 }
 
 /// Mean time until an answer arrives: what is left of the time to its first byte without the wait, seconds.
@@ -44,7 +33,7 @@ fn away_s(wait: &Distribution, latency: &Distribution) -> f64 {
 
 /// The same in numbers: seconds, and calls a second.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reading {
+pub(crate) struct Reading<'a> {
     pub(super) rounds: u64,
     pub(super) wait_p95: f64,
     pub(super) wait: f64,
@@ -52,31 +41,28 @@ pub(super) struct Reading {
     pub(super) latency: f64,
     pub(super) rate: f64,
     pub(super) retransmitted: u64,
-    away: f64,
+    /// Mean time until an answer arrives.
+    pub(super) away: f64,
     /// Those that waited far longer than normal.
-    slow: Proportion,
+    pub(super) slow: Proportion,
     pub(super) normal: Option<Normal>,
+    /// Of the edge whose answers waited most.
+    pub(super) ends: Ends<'a>,
+    /// How many times as long as normal the caller takes to answer its own callers, if they notice.
+    pub(super) slower: Option<f64>,
 }
 
-/// Why answers wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
-    /// The caller makes more calls than normal.
-    MoreLoad,
-    /// It makes no more: it is paused, blocked, or gets no processor.
-    Stalled,
-}
-
-impl Class {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::MoreLoad => "more load",
-            Self::Stalled => "stalled",
-        }
+classes! {
+    /// Why answers wait.
+    pub(super) enum Class {
+        /// The caller makes more calls than normal.
+        MoreLoad = "more load",
+        /// It makes no more: it is paused, blocked, or gets no processor.
+        Stalled = "stalled",
     }
 }
 
-impl Reading {
+impl Reading<'_> {
     /// None where too few were timed.
     pub(super) fn new(times: &Waits, normal: Option<Normal>, seconds: f64) -> Option<Self> {
         let rounds = times.wait.count.min(times.latency.count);
@@ -94,12 +80,9 @@ impl Reading {
             away: away_s(&times.wait, &times.latency),
             slow: times.from(line),
             normal,
+            ends: Ends::default(),
+            slower: None,
         })
-    }
-
-    /// Mean time until an answer arrives.
-    pub(super) fn away(&self) -> f64 {
-        self.away
     }
 
     /// The part of the time to the first byte that answers wait.
@@ -122,17 +105,16 @@ impl Reading {
     }
 
     /// Above the raise line.
-    pub(super) fn stalls(&self) -> bool {
+    fn stalls(&self) -> bool {
         let is_slow = self.slow.hits >= MIN_SLOW && self.slow.low() >= SLOW_SHARE;
         let far_above = self.wait_p95 >= LEAST_WAIT_S && self.times().is_some_and(|times| times >= RAISE);
         is_slow && far_above && self.share() >= MOST_OF_IT
     }
 
-    /// `felt`: the caller's own callers wait longer than normal.
-    pub(super) fn finding(&self, felt: bool) -> Finding {
+    pub(super) fn finding(&self) -> Finding {
         let Some(times) = self.times() else { return Finding::NoData };
         if self.stalls() {
-            let effect = felt.then_some(Effect::LatencyUp);
+            let effect = self.slower.map(|_| Effect::LatencyUp);
             return Finding::Raise(Severity::of(Level::Critical, Some(Resource::Queue), effect));
         }
         let is_over = times < CLEAR || self.wait_p95 < LEAST_WAIT_S / 2.0;

@@ -2,24 +2,22 @@
 
 use weir_abi::ConnectOutcome;
 
-use crate::{
-    finding::Finding,
-    incident::severity::{Effect, Level, Resource, Severity},
-};
-use weir_engine::{HalfOpen, ListenerView, NamespaceView, NetCounters, Snapshot};
+use crate::signal::prelude::*;
+use weir_engine::{HalfOpen, ListenerView, NamespaceView, NetCounters};
 
 /// So many at once are no accident of a moment.
 const MANY: u64 = 10;
 
-/// Which queue it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
-    /// Connections that wait for accept.
-    AcceptQueue,
-    /// SYNs that wait for the handshake to be completed.
-    RequestQueue,
-    /// Neither: no memory, no route back.
-    Dropped,
+classes! {
+    /// Which queue it is.
+    pub(super) enum Class {
+        /// Connections that wait for accept.
+        AcceptQueue = "accept queue",
+        /// SYNs that wait for the handshake to be completed.
+        RequestQueue = "request queue",
+        /// Neither: no memory, no route back.
+        Dropped = "dropped",
+    }
 }
 
 impl Class {
@@ -48,19 +46,12 @@ impl Class {
         let full = listeners.filter(|listener| listener.peak > 0 && listener.peak >= listener.last.max);
         full.max_by_key(|listener| (listener.was_full(), listener.peak, std::cmp::Reverse(listener.last.address)))
     }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::AcceptQueue => "accept queue",
-            Self::RequestQueue => "request queue",
-            Self::Dropped => "dropped",
-        }
-    }
 }
 
 /// A namespace's drops, and the listener whose they are.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reading<'a> {
+pub(crate) struct Reading<'a> {
+    pub(super) netns: u32,
     /// Something was dropped for this reason, or answered by a cookie.
     is_bad: bool,
     pub(super) counters: NetCounters,
@@ -68,8 +59,8 @@ pub(super) struct Reading<'a> {
     pub(super) class: Class,
     /// Listeners of the namespace.
     pub(super) listeners: u64,
-    /// What clients on this host saw of the port: segments sent again, and connects without an answer.
-    pub(super) sent_again: u64,
+    /// What clients on this host saw of the port: segments retransmitted, and connects without an answer.
+    pub(super) retransmitted: u64,
     pub(super) unanswered: u64,
 }
 
@@ -78,27 +69,28 @@ impl<'a> Reading<'a> {
         namespace: &NamespaceView,
         culprit: Option<&'a ListenerView>,
         class: Class,
-        snapshot: &Snapshot,
+        facts: &Facts<'_>,
     ) -> Self {
         let port = culprit.map(|culprit| culprit.last.address.port());
-        let to_it = snapshot.edges.iter().filter(|edge| port.is_some() && edge.server.port == port);
-        let views = to_it.filter_map(|edge| edge.client_view.as_ref().ok());
-        let (sent_again, unanswered) = views.fold((0u64, 0u64), |(sent_again, unanswered), view| {
+        let to_it = facts.edges.iter().filter(|facts| port.is_some() && facts.edge.server.port == port);
+        let views = to_it.filter_map(EdgeFacts::client);
+        let (retransmitted, unanswered) = views.fold((0u64, 0u64), |(retransmitted, unanswered), view| {
             let timeouts = view.connects[ConnectOutcome::Timeout as usize];
-            (sent_again.saturating_add(view.retransmitted_segments), unanswered.saturating_add(timeouts))
+            (retransmitted.saturating_add(view.retransmitted_segments), unanswered.saturating_add(timeouts))
         });
-        Self { is_bad: true, sent_again, unanswered, culprit, class, ..Self::well(namespace) }
+        Self { is_bad: true, retransmitted, unanswered, culprit, class, ..Self::well(namespace) }
     }
 
     /// Others of its namespace may drop; this one does not.
     pub(super) fn well(namespace: &NamespaceView) -> Self {
         Self {
+            netns: namespace.netns,
             is_bad: false,
             counters: namespace.counters,
             culprit: None,
             class: Class::Dropped,
             listeners: namespace.listeners.len() as u64,
-            sent_again: 0,
+            retransmitted: 0,
             unanswered: 0,
         }
     }

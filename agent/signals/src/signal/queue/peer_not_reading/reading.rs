@@ -1,15 +1,13 @@
 //! What a window says of an edge on which somebody may not read.
 
-use super::{Held, Worst};
 use crate::{
     facts::senders::{Flow, Receiver},
-    finding::Finding,
-    incident::severity::Severity,
+    signal::prelude::*,
 };
 
 /// A connection is held up that had something to send for so long, the receiver leaving no room for this part of it.
 const LEAST_BUSY_US: u64 = 1_000_000;
-const HELD_UP: f64 = 0.5;
+pub(super) const HELD_UP: f64 = 0.5;
 /// What waits needs so long to go, at the pace at which it goes.
 const LEAST_WAIT_S: f64 = 1.0;
 /// More connections than normal: to raise, to be over; and so many times as many.
@@ -17,6 +15,41 @@ const RAISE: (f64, f64) = (0.5, 1.5);
 const CLEAR: (f64, f64) = (0.25, 1.2);
 /// One of many is no fault of the service.
 const NOTABLE_SHARE: f64 = 0.2;
+
+classes! {
+    /// Which end does not read.
+    pub(super) enum Class {
+        Client = "client does not read",
+        Server = "server does not read",
+    }
+}
+
+/// What is held up on an edge, of all its connections.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Held {
+    /// On average over the window.
+    pub(super) connections: f64,
+    /// Microseconds with something to send, and of them held up by the receiver.
+    busy_us: u64,
+    limited_us: u64,
+    pub(super) queued_bytes: u64,
+    pub(super) acked_bytes_per_s: f64,
+    segments: u64,
+    retransmitted: u64,
+    /// Connections that were held up.
+    pub(super) seen: u64,
+    /// The one in which most waits.
+    pub(super) worst: Option<Worst>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Worst {
+    queued_bytes: u32,
+    /// The process or address that does not read.
+    pub(super) reader: Place,
+    pub(super) receiver: Receiver,
+    pub(super) server_port: Option<u16>,
+}
 
 impl Held {
     /// Adds a connection, if it is held up.
@@ -49,6 +82,11 @@ impl Held {
         self.limited_us as f64 / self.busy_us.max(1) as f64
     }
 
+    /// Segments retransmitted, of all.
+    pub(super) fn retransmitted(&self) -> Proportion {
+        Proportion::new(self.retransmitted, self.segments)
+    }
+
     /// How long what waits needs to go, at the pace at which it goes; none where nothing goes.
     pub(super) fn wait_s(&self) -> Option<f64> {
         (self.acked_bytes_per_s > 0.0).then(|| self.queued_bytes as f64 / self.acked_bytes_per_s)
@@ -57,14 +95,15 @@ impl Held {
 
 /// It against what is normal.
 #[derive(Debug)]
-pub(super) struct Reading<'a> {
-    pub(super) held: &'a Held,
+pub(crate) struct Reading {
+    pub(super) held: Held,
+    pub(super) rounds: u64,
     /// Open ones, of the edge.
     pub(super) connections: u64,
     pub(super) normal: Option<f64>,
 }
 
-impl Reading<'_> {
+impl Reading {
     pub(super) fn finding(&self) -> Finding {
         let Some(normal) = self.normal else { return Finding::NoData };
         let above = |(more, times): (f64, f64)| self.held.connections >= (normal + more).max(normal * times);
@@ -75,11 +114,10 @@ impl Reading<'_> {
         if above(CLEAR) { Finding::Between } else { Finding::Clear }
     }
 
-    /// Who does not read.
-    pub(super) fn class(&self) -> &'static str {
+    pub(super) fn class(&self) -> Class {
         match self.held.worst.as_ref().map(|worst| worst.receiver) {
-            Some(Receiver::Client) => "client does not read",
-            Some(Receiver::Server) | None => "server does not read",
+            Some(Receiver::Client) => Class::Client,
+            Some(Receiver::Server) | None => Class::Server,
         }
     }
 }

@@ -1,13 +1,7 @@
 //! What a window says of a server's receive queues.
 
 use super::Normal;
-use crate::{
-    facts::waits::Waits,
-    finding::Finding,
-    incident::severity::{Effect, Level, Resource, Severity},
-    learn::proportion::{MIN_EVENTS, Proportion},
-    rules::Rules,
-};
+use crate::{facts::waits::Waits, signal::prelude::*};
 
 /// Shorter waits hurt nobody.
 const LEAST_WAIT_S: f64 = 0.010;
@@ -24,7 +18,7 @@ const FELT: f64 = 2.0;
 
 /// The same in numbers: seconds, and rounds a second.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reading {
+pub(crate) struct Reading<'a> {
     pub(super) rounds: u64,
     pub(super) wait_p95: f64,
     pub(super) wait: f64,
@@ -32,32 +26,25 @@ pub(super) struct Reading {
     pub(super) rate: f64,
     pub(super) retransmitted: u64,
     /// Those that waited far longer than normal.
-    slow: Proportion,
+    pub(super) slow: Proportion,
     pub(super) normal: Option<Normal>,
+    /// Of the edge whose requests waited most.
+    pub(super) ends: Ends<'a>,
 }
 
-/// Why requests wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
-    /// More of them than normal.
-    MoreLoad,
-    /// Each takes longer than normal.
-    SlowWork,
-    /// Neither: who reads them is blocked, or gets no processor.
-    Starved,
-}
-
-impl Class {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::MoreLoad => "more load",
-            Self::SlowWork => "slow work",
-            Self::Starved => "starved",
-        }
+classes! {
+    /// Why requests wait.
+    pub(super) enum Class {
+        /// More of them than normal.
+        MoreLoad = "more load",
+        /// Each takes longer than normal.
+        SlowWork = "slow work",
+        /// Neither: the reader is blocked, or gets no processor.
+        Starved = "starved",
     }
 }
 
-impl Reading {
+impl Reading<'_> {
     /// None where too few were timed.
     pub(super) fn new(times: &Waits, normal: Option<Normal>, seconds: f64) -> Option<Self> {
         let rounds = times.wait.count.min(times.latency.count);
@@ -74,6 +61,7 @@ impl Reading {
             retransmitted: times.retransmitted,
             slow: times.from(line),
             normal,
+            ends: Ends::default(),
         })
     }
 

@@ -2,12 +2,8 @@
 
 use std::net::SocketAddr;
 
-use crate::{
-    finding::Finding,
-    incident::severity::{Effect, Level, Resource, Severity},
-    report::contract::Place,
-};
-use weir_engine::PortUse;
+use crate::signal::prelude::*;
+use weir_engine::{PortUse, Process};
 
 /// So many connects without a port are no accident.
 const MIN_FAILED: u64 = 3;
@@ -17,8 +13,8 @@ pub(super) const NEARLY: f64 = 0.8;
 const CLEAR: f64 = 0.6;
 
 /// What clients of an edge did, and how many ports they have.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Reading {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading<'a> {
     /// Connects that found no local address and port.
     pub(super) failed: u64,
     pub(super) connected: u64,
@@ -26,45 +22,37 @@ pub(super) struct Reading {
     /// Connects that failed, but not for want of a port.
     pub(super) failed_there: u64,
     pub(super) to: SocketAddr,
-    pub(super) client: Option<Place>,
+    pub(super) client: Option<&'a Process>,
     /// Ports that there are; none where that was not polled.
     pub(super) available: Option<u32>,
     /// Sockets of this address, and those whose ports cannot be had; none where there are few.
     pub(super) taken: Option<(PortUse, u32)>,
 }
 
-/// Why connects find no port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
-    /// There is none.
-    Used,
-    /// There are some: the address that the socket is bound to is not this host's.
-    AddressNotLocal,
-    /// It is not known how many there are, or some connects find one.
-    Unclear,
-}
-
-impl Class {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Used => "ports used",
-            Self::AddressNotLocal => "address not local",
-            Self::Unclear => "unclear",
-        }
+classes! {
+    /// Why connects find no port.
+    pub(super) enum Class {
+        /// There is none.
+        Used = "ports used",
+        /// There are some: the address that the socket is bound to is not this host's.
+        AddressNotLocal = "address not local",
+        /// It is not known how many there are, or some connects find one.
+        Unclear = "unclear",
     }
 }
 
-impl Reading {
-    /// Adds another instance's: the worse one is where to look.
-    pub(super) fn add(&mut self, other: Self) {
-        let (failed, connected) =
-            (self.failed.saturating_add(other.failed), self.connected.saturating_add(other.connected));
-        let (closed, failed_there) =
-            (self.closed.saturating_add(other.closed), self.failed_there.saturating_add(other.failed_there));
-        if (other.failed, other.share()) > (self.failed, self.share()) {
-            *self = other;
+impl Reading<'_> {
+    /// Together with another instance's: the worse one is where to look.
+    #[must_use]
+    pub(super) fn and(self, other: Self) -> Self {
+        let worse = if (other.failed, other.share()) > (self.failed, self.share()) { other } else { self };
+        Self {
+            failed: self.failed.saturating_add(other.failed),
+            connected: self.connected.saturating_add(other.connected),
+            closed: self.closed.saturating_add(other.closed),
+            failed_there: self.failed_there.saturating_add(other.failed_there),
+            ..worse
         }
-        (self.failed, self.connected, self.closed, self.failed_there) = (failed, connected, closed, failed_there);
     }
 
     /// All connects.

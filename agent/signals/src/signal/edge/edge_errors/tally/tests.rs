@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// Windows of five seconds on an edge that has worked.
-const WORKED: Known = Known { unanswered: Some(0.0), goodput: None, worked: true };
+const WORKED: Before = Before { unanswered: Some(0.0), goodput: None, worked: true };
 
 fn tally(connected: u64, answered: u64, failed: &[(Cause, u64)]) -> Tally {
     let mut tally = Tally { connected, answered, ..Tally::default() };
@@ -11,8 +11,8 @@ fn tally(connected: u64, answered: u64, failed: &[(Cause, u64)]) -> Tally {
     tally
 }
 
-fn read(tally: Tally, known: Known) -> Finding {
-    Reading::new(tally, known, 5.0).finding(Rules::ALL)
+fn read(tally: Tally, before: Before) -> Finding {
+    Reading::new(tally, before, 5.0).finding(Rules::ALL)
 }
 
 fn level(finding: Finding) -> Option<Level> {
@@ -47,12 +47,12 @@ fn three_connects_of_which_none_succeeds_need_no_share() {
 #[test]
 fn a_page_needs_an_effect() {
     let none = tally(0, 0, &[(Cause::Timeout, 10)]);
-    let severity = |known| level(read(none, known));
-    assert_eq!(severity(Known::default()), Some(Level::Warn), "it never worked: nobody misses it");
+    let severity = |before| level(read(none, before));
+    assert_eq!(severity(Before::default()), Some(Level::Warn), "it never worked: nobody misses it");
     assert_eq!(severity(WORKED), Some(Level::Critical));
     // Open connections still do their work.
     let pooled = Tally { answered: 1000, ..none };
-    let normal = |goodput| Known { goodput: Some(goodput), ..WORKED };
+    let normal = |goodput| Before { goodput: Some(goodput), ..WORKED };
     assert_eq!(level(read(pooled, normal(200.0))), Some(Level::Warn));
     assert_eq!(level(read(pooled, normal(1000.0))), Some(Level::Critical), "a fifth of normal");
     let half = tally(50, 0, &[(Cause::Refused, 50)]);
@@ -63,20 +63,20 @@ fn a_page_needs_an_effect() {
 #[test]
 fn requests_without_an_answer_count_beyond_what_is_normal() {
     let calls = tally(0, 100, &[(Cause::Abandoned, 100)]);
-    assert_eq!(read(calls, Known::default()), Finding::Clear, "not known yet: it may be how it says good-bye");
-    assert_eq!(read(calls, Known { unanswered: Some(0.5), ..WORKED }), Finding::Clear, "every other, as always");
+    assert_eq!(read(calls, Before::default()), Finding::Clear, "not known yet: it may be how it says good-bye");
+    assert_eq!(read(calls, Before { unanswered: Some(0.5), ..WORKED }), Finding::Clear, "every other, as always");
     assert_eq!(level(read(calls, WORKED)), Some(Level::Critical), "abandoned, where none ever was");
     let worse = tally(0, 10, &[(Cause::Abandoned, 190)]);
-    assert!(level(read(worse, Known { unanswered: Some(0.5), ..WORKED })).is_some());
+    assert!(level(read(worse, Before { unanswered: Some(0.5), ..WORKED })).is_some());
     let shipper = tally(0, 0, &[(Cause::Abandoned, 1000)]);
-    assert!(level(read(shipper, Known { unanswered: Some(1.0), ..WORKED })).is_none(), "it is never answered");
+    assert!(level(read(shipper, Before { unanswered: Some(1.0), ..WORKED })).is_none(), "it is never answered");
 }
 
 #[test]
 fn rounds_that_cannot_be_believed_say_nothing_but_connects_do() {
-    let calls = Tally { low_trust: true, ..tally(0, 100, &[(Cause::Abandoned, 100)]) };
+    let calls = Tally { rounds_mislead: true, ..tally(0, 100, &[(Cause::Abandoned, 100)]) };
     assert_eq!(read(calls, WORKED), Finding::Clear);
-    let refused = Tally { low_trust: true, ..tally(0, 0, &[(Cause::Refused, 100)]) };
+    let refused = Tally { rounds_mislead: true, ..tally(0, 0, &[(Cause::Refused, 100)]) };
     assert!(level(read(refused, WORKED)).is_some());
 }
 
@@ -92,11 +92,11 @@ proptest! {
         connected: u64, answered: u64, failed: [u64; 7], unanswered: Option<f64>, goodput: Option<f64>,
         worked: bool, seconds in 1e-9f64..1e9,
     ) {
-        let known = Known { unanswered, goodput, worked };
+        let before = Before { unanswered, goodput, worked };
         let mut tally = Tally { connected, answered, failed, ..Tally::default() };
-        let _ = read(tally, known);
+        let _ = read(tally, before);
         tally.failed = [0; 7];
-        prop_assert_eq!(level(Reading::new(tally, known, seconds).finding(Rules::ALL)), None);
+        prop_assert_eq!(level(Reading::new(tally, before, seconds).finding(Rules::ALL)), None);
     }
 
     /// More failures of as many calls are never better.

@@ -2,31 +2,31 @@
 
 use weir_abi::IDLE_BUCKETS;
 
-use crate::trust::Trust;
+use crate::facts::edges::EdgeFacts;
 use weir_engine::{Distribution, View};
 
 /// What all connections of a pool did.
 #[derive(Clone, Debug)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// Established, at the end of the window.
-    pub(super) connections: u64,
+    pub(crate) connections: u64,
     /// Opened and closed in it.
-    pub(super) opened: u64,
-    pub(super) closed: u64,
-    pub(super) rounds: u64,
+    pub(crate) opened: u64,
+    pub(crate) closed: u64,
+    pub(crate) rounds: u64,
     /// Waiting for an answer, now.
-    pub(super) in_flight: u64,
-    pub(super) retransmitted: u64,
+    pub(crate) in_flight: u64,
+    pub(crate) retransmitted: u64,
     /// Threads that used them.
-    pub(super) threads: u32,
+    pub(crate) threads: u32,
     /// To the first byte of the answer.
-    pub(super) latency: Distribution,
+    pub(crate) latency: Distribution,
     in_flight_ns: u64,
     answering_ns: u64,
     same_thread: [u64; IDLE_BUCKETS],
     other_thread: [u64; IDLE_BUCKETS],
-    /// Requests overlap, or the books do not balance: nothing of this can be believed.
-    pub(super) untold: bool,
+    /// Requests overlap, or times contradict counts: nothing of this can be believed.
+    pub(crate) misleads: bool,
 }
 
 impl Default for Usage {
@@ -45,14 +45,15 @@ impl Default for Usage {
             answering_ns: 0,
             same_thread: [0; IDLE_BUCKETS],
             other_thread: [0; IDLE_BUCKETS],
-            untold: false,
+            misleads: false,
         }
     }
 }
 
 impl Usage {
     /// Adds the connections to one of the service's addresses.
-    pub(super) fn add(&mut self, view: &View, window_ns: u64) {
+    pub(super) fn add(&mut self, facts: &EdgeFacts<'_>, window_ns: u64) {
+        let Some(view) = facts.client() else { return };
         self.connections = self.connections.saturating_add(view.open_connections);
         self.opened = self.opened.saturating_add(view.connects[0]);
         self.closed = self.closed.saturating_add(view.closed);
@@ -69,28 +70,27 @@ impl Usage {
         {
             sums.iter_mut().zip(counts).for_each(|(sum, n)| *sum = sum.saturating_add(n.into()));
         }
-        let overlapping = view.overlaps();
-        self.untold |= overlapping || Trust::of(view, window_ns) == Trust::Low;
+        self.misleads |= facts.client_requests().is_none();
     }
 
     /// The time integral of requests on them whose answer had not begun.
-    pub(super) fn in_flight_ns(&self) -> u64 {
+    pub(crate) fn in_flight_ns(&self) -> u64 {
         self.in_flight_ns
     }
 
     /// Mean number of connections that waited for an answer, or for the rest of one.
-    pub(super) fn concurrency(&self, window_ns: u64) -> f64 {
+    pub(crate) fn concurrency(&self, window_ns: u64) -> f64 {
         self.in_flight_ns.saturating_add(self.answering_ns) as f64 / window_ns.max(1) as f64
     }
 
     /// Of these, those whose answer had begun.
-    pub(super) fn answering(&self, window_ns: u64) -> f64 {
+    pub(crate) fn answering(&self, window_ns: u64) -> f64 {
         self.answering_ns as f64 / window_ns.max(1) as f64
     }
 
     /// Requests on a connection that another thread had used before, those of them that came within the first `buckets` of
     /// idle time, and the same of all requests on used connections.
-    pub(super) fn reused(&self, buckets: usize) -> Reused {
+    pub(crate) fn reused(&self, buckets: usize) -> Reused {
         let sum = |counts: &[u64]| counts.iter().sum::<u64>();
         let (same, other) = (&self.same_thread, &self.other_thread);
         Reused {
@@ -104,9 +104,9 @@ impl Usage {
 
 /// Counts of `Usage::reused`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reused {
-    pub(super) taken: u64,
-    pub(super) taken_at_once: u64,
-    pub(super) all: u64,
-    pub(super) all_at_once: u64,
+pub(crate) struct Reused {
+    pub(crate) taken: u64,
+    pub(crate) taken_at_once: u64,
+    pub(crate) all: u64,
+    pub(crate) all_at_once: u64,
 }

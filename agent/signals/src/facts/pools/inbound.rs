@@ -2,41 +2,41 @@
 
 use std::collections::BTreeMap;
 
-use crate::trust::Trust;
-use weir_engine::{Distribution, Edge, ServerProcess, Snapshot, View};
+use crate::facts::edges::EdgeFacts;
+use weir_engine::{Distribution, Edge, ServerProcess, View};
 
 /// Requests that one process has from its callers.
 #[derive(Clone, Debug)]
-pub(super) struct Inbound {
+pub(crate) struct Inbound {
     /// Time integral of those whose answer had not begun, nanoseconds.
     in_flight_ns: f64,
     /// And of those whose had.
     answering_ns: f64,
     /// Read and not answered, now.
-    pub(super) in_flight: u64,
+    pub(crate) in_flight: u64,
     /// Answered in the window.
-    pub(super) rounds: u64,
+    pub(crate) rounds: u64,
     /// Connections that they are made on: on each one at a time.
-    pub(super) connections: u64,
+    pub(crate) connections: u64,
     /// Given up by their callers.
-    pub(super) abandoned: u64,
+    pub(crate) abandoned: u64,
     /// Request read to answer begun.
     latency: Distribution,
 }
 
 impl Inbound {
     /// Mean number of requests whose answer had not begun.
-    pub(super) fn concurrency(&self, window_ns: u64) -> f64 {
+    pub(crate) fn concurrency(&self, window_ns: u64) -> f64 {
         self.in_flight_ns / window_ns.max(1) as f64
     }
 
     /// Mean number of those that were being answered: their callers read, and may take their time.
-    pub(super) fn answering(&self, window_ns: u64) -> f64 {
+    pub(crate) fn answering(&self, window_ns: u64) -> f64 {
         self.answering_ns / window_ns.max(1) as f64
     }
 
     /// How long they took, seconds.
-    pub(super) fn usual_s(&self) -> Option<f64> {
+    pub(crate) fn usual_s(&self) -> Option<f64> {
         self.latency.usual_s()
     }
 
@@ -53,22 +53,22 @@ impl Inbound {
 }
 
 /// Of every process that `wanted` names and that has callers. None of one whose requests overlap on a connection (HTTP/2), or
-/// whose books do not balance: how many it has under work is not known.
-pub(super) fn of(snapshot: &Snapshot, wanted: impl Fn(u32) -> bool) -> BTreeMap<u32, Option<Inbound>> {
+/// whose times contradict its counts: how many it has under work is not known.
+pub(super) fn of(
+    edges: &[EdgeFacts<'_>],
+    window_ns: u64,
+    wanted: impl Fn(u32) -> bool,
+) -> BTreeMap<u32, Option<Inbound>> {
     let mut processes: BTreeMap<u32, Option<Inbound>> = BTreeMap::new();
-    for edge in snapshot.edges.iter().filter(|edge| !edge.is_other) {
-        let Ok(view) = &edge.server_view else { continue };
-        for (process, share) in shares(edge, view).filter(|(process, _)| wanted(process.process.pid)) {
+    for facts in edges {
+        let Some(view) = facts.server() else { continue };
+        for (process, share) in shares(facts.edge, view).filter(|(process, _)| wanted(process.process.pid)) {
             let entry = processes.entry(process.process.pid).or_insert_with(|| Some(nothing()));
-            if view.multiplexed
-                || view.push
-                || view.pipelined.1 > 0
-                || Trust::of(view, snapshot.window_ns) == Trust::Low
-            {
+            if facts.server_requests().is_none() {
                 *entry = None;
             }
             if let Some(inbound) = entry {
-                inbound.add(view, share, snapshot.window_ns);
+                inbound.add(view, share, window_ns);
                 inbound.connections = inbound.connections.saturating_add(process.open_connections);
             }
         }
