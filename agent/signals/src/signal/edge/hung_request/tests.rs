@@ -78,7 +78,7 @@ fn requests_that_hang_raise_and_clear() {
     assert!(document.what.starts_with("39 s is how long 8 requests wait on 10 connections (8 in 5 s, normal"));
     assert!(document.r#where.contains("redis (pid 8): ps -L"), "{}", document.r#where);
     assert_eq!(document.why, "80% of the connections are held by requests that get no answer");
-    assert_eq!(document.ruled_out[0], "lost packets: 0 segments were sent again but for a full accept queue");
+    assert_eq!(document.ruled_out[0], "lost packets: 0 segments were retransmitted but for a full accept queue");
     assert_eq!(document.ruled_out[1], "queue: 8 requests of these the server has read");
     assert!(alert.text().chars().count() <= MAX_TEXT, "{}", alert.text());
     assert_eq!(lab.decider.incidents().lost(), Default::default());
