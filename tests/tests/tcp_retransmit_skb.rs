@@ -67,11 +67,13 @@ fn lossy_traffic(lab: &Lab, near: (&Netns, &str), far: (&Netns, &str)) -> Vec<Tr
     vec![bulk, ping, reverse]
 }
 
+/// Alone: compares with the kernel's count to the segment.
 #[test]
 fn loss_over_ipv4_is_exact() {
     loss_is_exact("10.77.0.1", "10.77.0.2");
 }
 
+/// Alone: compares with the kernel's count to the segment.
 #[test]
 fn loss_over_ipv6_is_exact() {
     loss_is_exact("[fd77::1]", "[fd77::2]");

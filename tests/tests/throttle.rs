@@ -36,6 +36,8 @@ impl Drop for Limited {
 }
 
 /// A server that turns to answering as fast as it can, with a fifth of a processor.
+///
+/// Alone: its server must get a processor up to its limit.
 #[test]
 fn a_limit_that_is_used_up() {
     if !fs::exists(format!("{CPU}/cpu.cfs_quota_us")).is_ok_and(|_| fs::exists(format!("{CPU}/tasks")).unwrap_or(false))

@@ -25,7 +25,8 @@ const KERNEL_TESTS: &str = "tests";
 const INSIDE_THE_AGENT: [&str; 2] = ["conntrack", "steady_tick"];
 /// Read by `weir_tests::Lab`.
 const SIDE_BY_SIDE: &str = weir_tests::lab::SIDE_BY_SIDE;
-/// Test programs at once, for each processor. A choice: they mostly wait, and 870 s of them take three minutes so.
+/// Test programs at once, for each processor. A choice: they mostly wait, and at two on each of two
+/// processors 742 s of them took 187 s.
 const FOR_EACH_PROCESSOR: usize = 2;
 
 /// What a test program may take: the longest takes two and a half minutes.
