@@ -118,7 +118,7 @@ impl Engine {
         if mark.monotonic_ns.saturating_sub(self.next.0.monotonic_ns) >= span_ns {
             std::mem::swap(&mut self.from, &mut self.next);
             self.next.0 = mark;
-            self.next.1.become_like(&self.latest);
+            self.next.1.assign_from(&self.latest);
             self.forget(self.from.0.monotonic_ns);
             self.host.close_window(mark.monotonic_ns);
             self.queues.close_window();
@@ -172,7 +172,7 @@ impl Engine {
     /// What a slot has counted so far goes there; what it counts from now on is its own.
     fn part(&mut self, slot: u32, mut destination: Destination) {
         let Some(record) = self.latest.edges.get(&slot).cloned() else { return };
-        self.latest.services_over_limit += u64::from(destination.make_room(&self.latest.folded));
+        self.latest.services_over_limit += u64::from(destination.redirect_if_full(&self.latest.folded));
         destination.add(&mut self.latest.folded, &fold::closed(&record));
         for mark in [&mut self.from.1, &mut self.next.1] {
             if let Some(before) = mark.edges.insert(slot, Rc::clone(&record)) {
@@ -197,7 +197,7 @@ impl Engine {
         let mut destination = Destination::of(slot, header, &self.names, &self.latest.folded);
         let silent = self.from.1.edges.get(&slot) == Some(&record);
         if !silent {
-            self.latest.services_over_limit += u64::from(destination.make_room(&self.latest.folded));
+            self.latest.services_over_limit += u64::from(destination.redirect_if_full(&self.latest.folded));
         }
         for cumulative in [&mut self.latest, &mut self.from.1, &mut self.next.1] {
             if let Some(record) = cumulative.edges.remove(&slot)
@@ -218,7 +218,7 @@ impl Engine {
         for (server, key) in behind.collect::<Vec<_>>() {
             let between = Between::called(slot, header, &server, &self.names);
             let mut destination = Destination::of_behind(between, shared).with(None, named);
-            self.latest.services_over_limit += u64::from(destination.make_room(&self.latest.folded));
+            self.latest.services_over_limit += u64::from(destination.redirect_if_full(&self.latest.folded));
             for cumulative in [&mut self.latest, &mut self.from.1, &mut self.next.1] {
                 if let Some(sum) = cumulative.folded.remove(&key) {
                     destination.add(&mut cumulative.folded, &sum);

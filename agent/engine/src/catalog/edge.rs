@@ -21,8 +21,8 @@ const SEE_CLIENT: &str = "the client is not on this host: see service_s for the 
 
 /// An edge, in `edges` of `weir edges` and in `callers` and `callees` of `weir explain`.
 pub const EDGE: &[Field<Edge>] = &[
-    object("client", "who connected", |edge: &Edge| Part::End(&edge.client).into()).parts(|| abouts(end::END)),
-    object("server", "who was connected to", |edge: &Edge| Part::Server(edge).into()).parts(end::server),
+    object("client", "the end that connected", |edge: &Edge| Part::End(&edge.client).into()).parts(|| abouts(end::END)),
+    object("server", "the end that accepted", |edge: &Edge| Part::Server(edge).into()).parts(end::server),
     label("transport", "`tcp`", |_| "tcp".into()),
     counters(
         "connects",

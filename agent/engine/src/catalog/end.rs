@@ -19,7 +19,7 @@ pub const END: &[Field<End>] = &[
     .nullable(),
     id(
         "cgroup_id",
-        "the inode number of its cgroup's directory in version 2's hierarchy; where that says only the root (1), as for containers \
+        "the inode number of its cgroup's directory in version 2's hierarchy; where that is only the root (1), as for containers \
          on hosts of version 1 and hybrid ones, it is the one in version 1's `pids` hierarchy (else `memory`, `cpu`) plus 2^52, \
          since ids of two hierarchies may be equal",
         |end: &End| of_process(end, |p| p.cgroup_id.into()),

@@ -166,7 +166,7 @@ pub const UNAVAILABLE: &[Field<(Source, Reason)>] = &[
     label("reason", "why it does not answer", |(_, reason): &(Source, Reason)| (&**reason).into()),
 ];
 
-/// `groups`, which whoever writes the document has counted.
+/// `groups`, which the writer of the document counts.
 pub const GROUP: &[Field<()>] = &[
     label("name", "the service's name", |(): &()| Value::OfTheWriter),
     label("rule", "the rule as it was written", |()| Value::OfTheWriter),

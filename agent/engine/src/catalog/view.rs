@@ -71,7 +71,7 @@ pub const VIEW: &[Field<View>] = &[
     .parts(|| abouts(REUSED)),
     gauge(
         "threads",
-        "client: threads that sent requests in the last 4 to 9 seconds, 64 at most, told apart by six bits of their ids",
+        "client: threads that sent requests in the last 4 to 9 seconds, 64 at most, distinguished by six bits of their ids",
         |view: &View| view.threads.into(),
     )
     .source("`sock_send_length`"),

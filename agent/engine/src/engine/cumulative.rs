@@ -49,7 +49,7 @@ impl Cumulative {
         match self.edges.get_mut(&slot) {
             Some(known) => {
                 match Rc::get_mut(known) {
-                    Some(own) => own.become_like(record),
+                    Some(own) => own.assign_from(record),
                     None => *known = Rc::new(known.successor(record)), // a mark has it too
                 }
                 None
@@ -73,7 +73,7 @@ impl Cumulative {
     }
 
     /// Takes over a later state; records are shared until they change. What was retired since is gone from both.
-    pub(super) fn become_like(&mut self, later: &Self) {
+    pub(super) fn assign_from(&mut self, later: &Self) {
         let Self { edges, folded, services_over_limit, counters, programs, agent } = later;
         for (slot, record) in edges {
             self.edges.insert(*slot, Rc::clone(record));

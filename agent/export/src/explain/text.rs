@@ -112,7 +112,7 @@ fn edges(
     snapshot: &Snapshot,
     name: impl Fn(&weir_engine::Edge) -> String,
 ) -> io::Result<()> {
-    writeln!(out, "\n{title}{}", if lines.is_empty() { ": nobody in this window" } else { "" })?;
+    writeln!(out, "\n{title}{}", if lines.is_empty() { ": none in this window" } else { "" })?;
     if lines.is_empty() {
         return Ok(());
     }
@@ -177,7 +177,7 @@ fn notes(line: &Line, snapshot: &Snapshot) -> Vec<String> {
     for (outcome, count) in edge.connects().failures() {
         notes.push(format!("{count} connects {}", outcome.name().replace('_', " ")));
     }
-    let counts = [(edge.retransmitted_segments(), "segments sent again"), (edge.resets(), "resets")];
+    let counts = [(edge.retransmitted_segments(), "segments retransmitted"), (edge.resets(), "resets")];
     notes.extend(counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
     if edge.rounds_are_a_lower_bound() {
         notes.push("requests overlap or data is pushed: rounds are a lower bound".to_owned());
@@ -225,7 +225,7 @@ fn incidents(out: &mut impl Write, picture: &Picture<'_>) -> io::Result<()> {
     more(out, incidents.len(), "incidents")?;
     for pending in pending.iter().take(MOST) {
         let held = pending.held.map(|held| format!(", held back: {held}")).unwrap_or_default();
-        writeln!(out, "{}", cut(&format!("  may be one soon: {} {}{held}", pending.signal, pending.unit), WIDTH))?;
+        writeln!(out, "{}", cut(&format!("  pending: {} {}{held}", pending.signal, pending.unit), WIDTH))?;
     }
     more(out, pending.len(), "pending")?;
     picture.unjudged().map_or(Ok(()), |why| writeln!(out, "  {why}"))
@@ -260,7 +260,7 @@ fn times(out: &mut impl Write, picture: &Picture<'_>) -> io::Result<()> {
     more(out, lines.len(), "edges")
 }
 
-/// What its server alone can tell.
+/// What the server's own sockets measured.
 fn served(edge: &weir_engine::Edge) -> String {
     let mean = |f: fn(&View) -> &Distribution| edge.server_view.as_ref().ok().and_then(|view| f(view).mean_s());
     match (mean(|v| &v.receive_queue_wait), mean(|v| &v.latency)) {
