@@ -31,7 +31,7 @@ pub(super) fn write(out: &mut impl Write, picture: &Picture<'_>) -> io::Result<(
         edges(out, "WHO CALLS IT", "CALLER", &picture.callers, snapshot, |edge| {
             edge.server.port.map_or_else(|| place::client(edge), |port| format!("{} -> :{port}", place::client(edge)))
         })?;
-        edges(out, "WHOM IT CALLS", "CALLEE", &picture.callees, snapshot, place::server)?;
+        edges(out, "WHAT IT CALLS", "CALLEE", &picture.callees, snapshot, place::server)?;
     }
     pools(out, &picture.callees, snapshot)?;
     limits::write(out, &picture.limits)?;
