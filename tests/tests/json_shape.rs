@@ -103,7 +103,11 @@ fn the_contract_holds() {
         client.must(&format!("to 127.0.1.{i}:{}", weir_tests::lab::free_port()), "done");
         client.must("open 1", "opened 0 111:1");
     }
+    // Requests whose answer the client does not read: in flight to the end.
+    client.must("write 1", "done");
     let document = weir.finish();
+    let in_flight = document.edge(client.pid(), server.port()).count("in_flight");
+    assert_eq!(in_flight, 2, "one on each of its connections");
     let mut seen = Seen::default();
     seen.check("", document.value(), &self::document());
     let edges = document.value()["edges"].as_array().expect("a list of edges");
