@@ -2,7 +2,7 @@
 
 use super::{
     Field, OUTCOME, Part, QUEUE_WAIT, RECEIVED, RESETS, ROUNDS, SENT, Unit, Value, abouts, counter, counters, end,
-    flag, gauge, histogram, id, label, object, seconds, view,
+    flag, gauge, histogram, id, label, object, rounded, seconds, view,
 };
 use crate::{
     distribution::Distribution,
@@ -54,6 +54,18 @@ pub const EDGE: &[Field<Edge>] = &[
     })
     .needs(ROUNDS),
     gauge("in_flight", "requests unanswered, now", |edge: &Edge| edge.total(|view| view.in_flight).into()).needs(ROUNDS).sampled(),
+    gauge(
+        "in_flight_age_s",
+        "how long these have been unanswered, on average: an edge that hangs shows here, and in no latency before it answers",
+        |edge: &Edge| match edge.total(|view| view.in_flight) {
+            0 => Value::Absent("no request is unanswered"),
+            n => rounded(seconds(edge.total(|view| view.in_flight_age_ns)) / n as f64).into(),
+        },
+    )
+    .unit(Unit::Seconds)
+    .nullable()
+    .needs(ROUNDS)
+    .sampled(),
     counter("abandoned", "requests whose client closed the connection before an answer", |edge: &Edge| {
         edge.total(|view| view.abandoned).into()
     })

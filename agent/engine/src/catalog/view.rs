@@ -147,7 +147,7 @@ const _: fn(&View, &Reused) = |view, reused| {
         partial: _,
         rounds: _,
         in_flight: _,
-        in_flight_age_ns: _, // for signals
+        in_flight_age_ns: _, // on the edge, as a mean
         abandoned: _,
         broken: _,
         unobserved: _,
