@@ -52,7 +52,7 @@ pub struct About {
     pub sampled: bool,
     /// Whether it may be null although all probes run; then the reason is beside it.
     pub nullable: bool,
-    /// Where it comes from: a probe, or what the kernel keeps; empty where `needs` says all.
+    /// Where it comes from: a probe, or what the kernel keeps; empty where `needs` is enough.
     pub source: &'static str,
     /// Of a loss: what helps against it; empty where nothing does.
     pub remedy: &'static str,
@@ -85,7 +85,7 @@ pub enum Kind {
     List,
 }
 
-/// What counters are told apart by.
+/// The label that separates counters.
 #[derive(Clone, Copy, Debug)]
 pub struct Label {
     /// Its name in metrics.

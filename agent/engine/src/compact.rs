@@ -17,7 +17,7 @@ pub(crate) struct Header {
     pub(crate) peer_netns: u32,
 }
 
-/// Bytes that most edges come to; more are made room for once.
+/// Bytes of counts that most edges need; a longer record reallocates once.
 const USUAL: usize = 128;
 
 /// A record, made small.
@@ -32,12 +32,12 @@ macro_rules! codec {
     (numbers: $($number:ident)*; small: $($small:ident)*; arrays: $($array:ident)*; histograms: $($histogram:ident)*;) => {
         impl Compact {
             pub(crate) fn of(record: &EdgeRecord) -> Self {
-                // An edge is met when it is new, with nothing counted: this is what it will come to.
+                // The first record of an edge has counted nothing: this is the size that it will grow to.
                 Self::within(record, Vec::with_capacity(USUAL))
             }
 
-            /// Makes it anew in the memory it has.
-            pub(crate) fn become_like(&mut self, record: &EdgeRecord) {
+            /// Takes over another record in the memory that it has.
+            pub(crate) fn assign_from(&mut self, record: &EdgeRecord) {
                 *self = Self::within(record, std::mem::take(&mut self.counts));
             }
 
@@ -140,7 +140,7 @@ impl Writer {
         self.raw(number);
     }
 
-    /// Seven bits a byte, the lowest first; the eighth says that more follow (LEB128).
+    /// Seven bits a byte, the lowest first; the eighth bit is set when more follow (LEB128).
     fn raw(&mut self, mut number: u64) {
         while number >= 0x80 {
             self.bytes.push(number as u8 | 0x80);

@@ -82,7 +82,7 @@ impl Distribution {
     }
 
     /// The mean of all but the slowest 5%, seconds, estimated from the buckets; none of nothing. One that takes a hundred times
-    /// longer than all others says nothing of them, and a median nothing of a mixture of short and long.
+    /// longer than all others would hide them in a mean, and a median hides one half of a mixture of short and long.
     pub fn usual_s(&self) -> Option<f64> {
         let kept = self.count - self.count / 20;
         let (mut left, mut sum_s) = (kept, 0.0);

@@ -1,4 +1,4 @@
-//! What a record's header says of its process and its addresses.
+//! Process and addresses, from a record's header.
 
 use std::net::{IpAddr, Ipv6Addr};
 

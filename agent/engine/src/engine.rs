@@ -248,7 +248,7 @@ impl Engine {
     /// What a slot has counted so far goes there; what it counts from now on is its own.
     fn part(&mut self, slot: u32, mut destination: Destination) {
         let Some(record) = self.latest.edges.get(&slot).cloned() else { return };
-        self.latest.services_over_limit += u64::from(destination.make_room(&self.latest.folded));
+        self.latest.services_over_limit += u64::from(destination.redirect_if_full(&self.latest.folded));
         destination.add(&mut self.latest.folded, &fold::closed(&record));
         for mark in self.windows.iter_mut().flat_map(OpenWindow::marks) {
             if let Some(before) = mark.edges.insert(slot, Rc::clone(&record)) {
@@ -273,7 +273,7 @@ impl Engine {
         let mut destination = Destination::of(slot, header, &self.names, &self.latest.folded);
         let silent = self.windows.iter().all(|open| open.from.1.edges.get(&slot) == Some(&record));
         if !silent {
-            self.latest.services_over_limit += u64::from(destination.make_room(&self.latest.folded));
+            self.latest.services_over_limit += u64::from(destination.redirect_if_full(&self.latest.folded));
         }
         let marks = self.windows.iter_mut().flat_map(OpenWindow::marks);
         for cumulative in marks.chain([&mut self.latest]) {
@@ -295,7 +295,7 @@ impl Engine {
         for (server, key) in behind.collect::<Vec<_>>() {
             let between = Between::called(slot, header, &server, &self.names);
             let mut destination = Destination::of_behind(between, shared).with(None, named);
-            self.latest.services_over_limit += u64::from(destination.make_room(&self.latest.folded));
+            self.latest.services_over_limit += u64::from(destination.redirect_if_full(&self.latest.folded));
             let marks = self.windows.iter_mut().flat_map(OpenWindow::marks);
             for cumulative in marks.chain([&mut self.latest]) {
                 if let Some(sum) = cumulative.folded.remove(&key) {

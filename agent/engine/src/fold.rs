@@ -10,7 +10,7 @@ use crate::{
     ends::address,
     identity::{Identity, Kind},
     join::Span,
-    names::{Names, nobody},
+    names::{Names, other_identity},
     view::View,
 };
 
@@ -23,26 +23,26 @@ pub(crate) type Folded = BTreeMap<Rc<FoldKey>, Rc<Compact>>;
 /// What a sum is of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum FoldKey {
-    /// Retired edges of a service that this client's slot has reached. Kept apart while the client's edge lives: whether
-    /// its own counts can be told apart by service is known at its end.
+    /// Retired edges of a service that this client's slot has reached. Kept apart while the client's edge lives: only at its
+    /// end is it known whether its own counts can be separated by service.
     Behind { client: u32, server: Arc<Identity> },
     /// Retired edges between two services.
     Between(Between, Side),
 }
 
-/// Whose sockets counted it.
+/// Which end's sockets counted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Side {
     Client,
     /// Of clients whose own counts are among those of `Client`.
     Server,
-    /// Of clients on this host whose own counts cannot be told apart by service.
+    /// Of clients on this host whose own counts cannot be separated by service.
     ServerAlone,
     /// Of clients elsewhere.
     ServerOfRemote,
 }
 
-/// Between whom.
+/// The two ends of a folded edge.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Between {
     pub(crate) client: Arc<Identity>,
@@ -84,7 +84,7 @@ impl Between {
 /// Where a slot's record belongs when it is retired.
 pub(crate) struct Destination {
     key: Rc<FoldKey>,
-    /// A client's that found several services behind one address: only its failures belong anywhere.
+    /// A client's record that found several services behind one address: only its failures can be attributed.
     pub(crate) shared: bool,
 }
 
@@ -135,8 +135,8 @@ impl Destination {
         self
     }
 
-    /// The bucket for what finds no room; true when this is it.
-    pub(crate) fn make_room(&mut self, folded: &Folded) -> bool {
+    /// Redirects to `other` when the table is full and has no such key; returns whether it did.
+    pub(crate) fn redirect_if_full(&mut self, folded: &Folded) -> bool {
         if folded.len() < MAX_FOLDED || folded.contains_key(&self.key) {
             return false;
         }
@@ -144,8 +144,13 @@ impl Destination {
             FoldKey::Behind { .. } => Side::Server,
             FoldKey::Between(_, side) => *side,
         };
-        let other =
-            Between { client: nobody(), server: nobody(), client_address: None, server_address: None, port: None };
+        let other = Between {
+            client: other_identity(),
+            server: other_identity(),
+            client_address: None,
+            server_address: None,
+            port: None,
+        };
         self.key = Rc::new(FoldKey::Between(other, side));
         true
     }
@@ -185,8 +190,8 @@ pub(crate) fn behind(slot: u32, folded: &Folded) -> impl Iterator<Item = (&Arc<I
     })
 }
 
-/// Of a client's record: what no server can have counted. Where several services were found behind one address, the
-/// rest is known by service from the servers' records alone.
+/// Of a client's record: what no server can have counted. Where several services were found behind one address, only the
+/// servers' records have the rest by service.
 pub(crate) fn failures(record: &EdgeRecord) -> EdgeRecord {
     let mut connects = record.connects;
     connects[ConnectOutcome::Ok.index()] = 0;

@@ -11,7 +11,7 @@ use crate::{
     ends::{address, process},
     fold::{self, Between, FoldKey, Folded, Side},
     identity::{Identity, Kind},
-    names::{Dialled, Names, nobody},
+    names::{Dialled, Names, other_identity},
     service::busiest_first,
     snapshot::{Absent, Edge, End, Failure, Process, ServerProcess},
     view::View,
@@ -54,7 +54,7 @@ impl<'a> Reading<'a> {
     }
 
     /// With its view; none when nothing happened.
-    fn heard(self, span: &Span) -> Option<(Self, View)> {
+    fn with_view(self, span: &Span) -> Option<(Self, View)> {
         let view = self.view(span);
         (!view.is_silent()).then_some((self, view))
     }
@@ -86,7 +86,7 @@ pub(crate) fn edges(sources: Sources<'_>) -> Vec<Edge> {
         } else if let Some(dialled) = Dialled::by(header) {
             local_servers.entry(dialled).or_default().push(reading);
         } else {
-            edges.extend(reading.heard(&span).map(|heard| served(heard, names)));
+            edges.extend(reading.with_view(&span).map(|both| served(both, names)));
         }
     }
     for client in clients {
@@ -103,8 +103,8 @@ pub(crate) fn edges(sources: Sources<'_>) -> Vec<Edge> {
         }
     }
     // Servers whose client's edge is gone (retired, or beyond the limit) still have a view of their own.
-    let alone = local_servers.into_values().flatten().filter_map(|server| server.heard(&span));
-    edges.extend(alone.map(|heard| served(heard, names)));
+    let alone = local_servers.into_values().flatten().filter_map(|server| server.with_view(&span));
+    edges.extend(alone.map(|both| served(both, names)));
     edges.extend(retired(folded, &span));
     edges.extend(other(&others, &span));
     edges.sort_by_cached_key(|edge| (edge.is_other, order(&edge.client), order(&edge.server)));
@@ -174,14 +174,14 @@ fn called(call: Call<'_>, reached: Option<&Arc<Identity>>, names: &Names, span: 
     })
 }
 
-/// Edges of a client that found several services behind one address: what went to which only the servers can tell. What
-/// no server counted, failures, belongs to the address.
+/// Edges of a client that found several services behind one address: only the servers' records separate them. What no
+/// server counted, failures, belongs to the address.
 fn shared(call: Call<'_>, names: &Names, span: &Span) -> Vec<Edge> {
     let Call { client, servers, ended, failure } = call;
-    let live = servers.into_iter().filter_map(|server| server.heard(span)).map(|heard| Edge {
+    let live = servers.into_iter().filter_map(|server| server.with_view(span)).map(|both| Edge {
         client: own_end(&client, names),
         client_view: Err(Absent::Shared),
-        ..served(heard, names)
+        ..served(both, names)
     });
     let ended = ended.into_iter().filter(|(_, view)| !view.is_silent()).map(|(identity, view)| {
         let place = far_end(&client, names);
@@ -305,7 +305,7 @@ fn other(readings: &[Reading<'_>], span: &Span) -> Vec<Edge> {
 }
 
 pub(crate) fn other_edge(client_view: Result<View, Absent>, server_view: Result<View, Absent>) -> Edge {
-    let end = || End::elsewhere(nobody(), Absent::ManyInOne);
+    let end = || End::elsewhere(other_identity(), Absent::ManyInOne);
     Edge { is_other: true, ..Edge::new(end(), end(), client_view, server_view) }
 }
 

@@ -1,4 +1,4 @@
-//! Who is at the ends of each slot's edge, as far as the engine has been told.
+//! Identities of the ends of each slot's edge, as far as they are known.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +18,8 @@ use crate::{
 /// Translated addresses kept an edge; a service of more is known by these.
 const MAX_BACKENDS: usize = 16;
 
-/// What both ends of a local edge know of it: the client's process and namespace, the address and port it dialled.
+/// What the records of both ends of a local edge have in common: the client's process and namespace, the address and port it
+/// dialled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Dialled {
     tgid: u32,
@@ -51,7 +52,7 @@ struct Slot {
     far: Arc<Identity>,
     /// Why the far end has no better name.
     unknown: Option<Arc<str>>,
-    /// Somebody was named, not just an address.
+    /// The far end has a name, not only an address.
     far_is_named: bool,
     backends: Vec<SocketAddr>,
     /// The last tick before its record came.
@@ -98,7 +99,7 @@ impl Names {
         }
     }
 
-    /// A slot's edge is retired. `alone`: its counts could not be told apart by service.
+    /// A slot's edge is retired. `alone`: its counts could not be separated by service.
     pub(crate) fn vanished(&mut self, slot: u32, header: &Header, alone: bool) {
         let Some(ended) = self.slots.remove(&slot) else { return };
         let Some(dialled) = Dialled::by(header) else { return };
@@ -155,22 +156,24 @@ impl Names {
         }
     }
 
-    /// Who the record's process is.
+    /// The identity of the record's process.
     pub(crate) fn own(&self, slot: u32) -> Arc<Identity> {
-        self.slots.get(&slot).map_or_else(nobody, |slot| Arc::clone(&slot.own))
+        self.slots.get(&slot).map_or_else(other_identity, |slot| Arc::clone(&slot.own))
     }
 
-    /// Who is behind the record's address, and why that is not known better.
+    /// The identity behind the record's address, and why there is no better one than the address.
     pub(crate) fn far(&self, slot: u32) -> (Arc<Identity>, Option<Arc<str>>) {
-        self.slots.get(&slot).map_or_else(|| (nobody(), None), |slot| (Arc::clone(&slot.far), slot.unknown.clone()))
+        self.slots
+            .get(&slot)
+            .map_or_else(|| (other_identity(), None), |slot| (Arc::clone(&slot.far), slot.unknown.clone()))
     }
 
-    /// Where its connections really went.
+    /// The translated addresses that its connections went to.
     pub(crate) fn backends(&self, slot: u32) -> &[SocketAddr] {
         self.slots.get(&slot).map_or(&[], |slot| &slot.backends)
     }
 
-    /// The client of a server's record, and why it is not known better.
+    /// The identity of a server's client, and why there is no better one than the address.
     pub(crate) fn client(&self, slot: u32, header: &Header) -> (Arc<Identity>, Option<Arc<str>>) {
         self.client_slot(header).map_or_else(|| self.far(slot), |client| (self.own(client), None))
     }
@@ -180,7 +183,7 @@ impl Names {
         self.dials.get(&Dialled::by(header)?)?.client
     }
 
-    /// Whether the counts of the server's client, which has gone, could not be told apart by service.
+    /// Whether the counts of the server's client, which has gone, could not be separated by service.
     pub(crate) fn is_alone(&self, slot: u32) -> bool {
         self.slots.get(&slot).is_some_and(|slot| slot.alone)
     }
@@ -191,13 +194,14 @@ impl Names {
         dial.map_or_else(Vec::new, |dial| dial.servers.iter().copied().collect())
     }
 
-    /// And who they are.
+    /// The identities of their processes.
     pub(crate) fn servers(&self, header: &Header) -> Vec<Arc<Identity>> {
         self.server_slots(header).into_iter().map(|slot| self.own(slot)).collect()
     }
 }
 
-/// An end that is an address. Public addresses of clients are legion, and say nothing: they are one service.
+/// An end that is an address. A server may have thousands of clients with public addresses, none of which names a service: they are
+/// one service, `internet`.
 fn nameless(of_client: bool, address: IpAddr) -> Identity {
     if of_client && is_public(address) {
         return Identity::new(Kind::Internet, "internet");
@@ -219,7 +223,8 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-pub(crate) fn nobody() -> Arc<Identity> {
+/// The end of an edge that stands for all beyond a limit.
+pub(crate) fn other_identity() -> Arc<Identity> {
     Arc::new(Identity::new(Kind::Other, "other"))
 }
 

@@ -1,4 +1,4 @@
-//! What the engine says: the only thing exporters may read.
+//! What a window comes to: the only thing exporters read.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -107,7 +107,7 @@ pub struct Coverage {
     pub sockets_now: u64,
     /// Edges retired because they fell silent (over weir's life).
     pub evicted_edges: u64,
-    /// SYN-ACKs sent again, of all handshakes, complete or not.
+    /// SYN-ACKs retransmitted, of all handshakes, complete or not.
     pub synack_retransmits: u64,
 }
 
@@ -127,9 +127,9 @@ pub struct Cost {
 /// An edge between two processes, or a process and an address; or, by service, between two services.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Edge {
-    /// Who connected.
+    /// The end that connected.
     pub client: End,
-    /// Who was connected to.
+    /// The end that accepted.
     pub server: End,
     /// Every process on this host that served it, busiest first.
     pub server_processes: Vec<ServerProcess>,
@@ -146,7 +146,7 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// One of which no more is known than its ends and what they saw.
+    /// An edge with its ends and their views, and nothing else.
     pub(crate) fn new(
         client: End,
         server: End,
@@ -169,9 +169,9 @@ impl Edge {
 /// One end of an edge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct End {
-    /// Who it is.
+    /// Its identity.
     pub identity: Arc<Identity>,
-    /// Why it has no better name than its address.
+    /// Why there is no better name than its address.
     pub unknown: Option<Arc<str>>,
     /// The processes of this host that it stands for, in order.
     pub pids: Vec<u32>,
@@ -197,7 +197,7 @@ impl End {
         self.address.zip(self.port).map(SocketAddr::from)
     }
 
-    /// Somebody of whom no process is known.
+    /// An end of which no process is known.
     pub fn elsewhere(identity: Arc<Identity>, absent: Absent) -> Self {
         let process = Err(absent);
         Self { identity, unknown: None, pids: Vec::new(), process, address: None, port: None, backends: Vec::new() }
@@ -220,16 +220,16 @@ pub struct Process {
 }
 
 impl Process {
-    /// The name people use.
+    /// The name that an engineer uses for it.
     pub fn name(&self) -> &str {
         program_name(&self.comm, &self.exe)
     }
 }
 
-/// The name people use of a program: the executable's, unless the process was started under another one. Scripts
+/// The name that an engineer uses for a program: the executable's, unless the process was started under another one. Scripts
 /// (`gunicorn`, run by `python3.11`) and links to multi-call programs (`redis-server`, a link to `redis-check-rdb`) show
-/// that name as their comm; a comm that merely shortens the executable's name says nothing new, and runtimes that rename
-/// their main thread say less.
+/// that name as their comm; a comm that merely shortens the executable's name adds nothing, nor does one that a
+/// runtime gives its main thread.
 pub fn program_name<'n>(comm: &'n str, exe: &'n str) -> &'n str {
     const RENAMED: &[&str] = &["MainThread", "main"];
     let says_more = !comm.is_empty() && !RENAMED.contains(&comm);
@@ -260,7 +260,7 @@ pub enum Absent {
     Ended,
     /// Several instances of a service.
     Several,
-    /// Several services were found behind one address: only what their sockets counted can be told apart.
+    /// Several services were found behind one address: only the counts of their own sockets can be separated.
     Shared,
 }
 
@@ -286,7 +286,7 @@ pub struct Failure {
     pub errno: i32,
     /// From the SYN to the failure, nanoseconds; 0 when no SYN left.
     pub after_ns: u64,
-    /// SYNs sent again.
+    /// SYNs retransmitted.
     pub syn_retransmits: u32,
     /// How long before the window's end.
     pub ago_ns: u64,
@@ -307,8 +307,8 @@ pub enum LittlesLaw {
         /// From the latencies.
         timed: f64,
     },
-    /// Requests older than the window were answered in it: no telling.
+    /// Requests older than the window were answered in it: the check is not possible.
     CutByWindow,
-    /// Too few rounds to tell.
+    /// Too few rounds for the check.
     TooFew,
 }

@@ -1,4 +1,4 @@
-//! What one end saw of an edge in a window: the difference of two cumulative records.
+//! One end's view of an edge in a window: the difference of two cumulative records.
 
 use weir_abi::{ConnectOutcome, EdgeRecord, IDLE_BUCKETS, InFlight, SocketError, THREADS_EXPONENT};
 
@@ -159,7 +159,7 @@ const AT_ONCE_BUCKETS: usize = 3;
 const _: () = assert!(AT_ONCE_BUCKETS < IDLE_BUCKETS, "the last bucket is open above");
 
 impl View {
-    /// Requests overlap on its connections, or answers come unasked: rounds are no requests, and their times mislead.
+    /// Requests overlap on its connections, or data answers no request: rounds are no requests, and their times mislead.
     pub fn overlaps(&self) -> bool {
         self.multiplexed || self.push || self.pipelined.1 > 0
     }
@@ -192,7 +192,7 @@ impl View {
             broken: d(|r| r.rounds_broken),
             unobserved: d(|r| r.rounds_unobserved),
             unanswered_ns: d(|r| r.unanswered_ns),
-            // A round may end between two words of a reading; what then comes out negative was nothing.
+            // A round may end between two words of a reading: a negative difference is zero.
             in_flight_ns: if in_flight.is_none() || integral > i64::MAX as u64 { 0 } else { integral },
             multiplexed: gauge(after.multiplexed_set, after.multiplexed_cleared) > 0 || d(|r| r.multiplexed_set) > 0,
             push: gauge(after.push_set, after.push_cleared) > 0 || d(|r| r.push_set) > 0,
@@ -222,7 +222,7 @@ impl View {
         }
     }
 
-    /// One in which nothing happened.
+    /// A view in which nothing happened.
     pub fn nothing() -> Self {
         Self::between(&EdgeRecord::EMPTY, &EdgeRecord::EMPTY, 0, 0)
     }
@@ -296,7 +296,7 @@ fn in_flight(record: &EdgeRecord) -> Option<u64> {
     (in_flight <= MAX_WEIGHT * sockets + SLACK).then_some(in_flight)
 }
 
-/// Threads that have used an edge of late.
+/// Threads that sent requests on an edge in the last two epochs.
 fn threads(record: &EdgeRecord, now_ns: u64) -> u32 {
     let age = (now_ns >> THREADS_EXPONENT).saturating_sub(record.threads_epoch);
     if age <= 1 { (record.threads[0] | record.threads[1]).count_ones() } else { 0 }

@@ -1,4 +1,4 @@
-//! The whole picture of one service, or of one edge, for who looks at it alone.
+//! The whole picture of one service, or of one edge, looked at alone.
 
 mod json;
 mod limits;
@@ -136,12 +136,12 @@ impl<'a> Picture<'a> {
     }
 }
 
-/// Edges between services, of what is wanted; busiest first. What is beyond a limit may be anybody's.
+/// Edges between services, of what is wanted; busiest first. What is beyond a limit is of no one service.
 fn lines(snapshot: &Snapshot, wanted: impl Fn(&Edge) -> bool) -> Vec<Line> {
     let of = |wanted: &dyn Fn(&Edge) -> bool| {
         snapshot.clone().only(|edge| !edge.is_other && wanted(edge)).by_service(|_| true).edges
     };
-    // Connections whose two ends are here can be told apart only before they are put together with others.
+    // Connections whose two ends are here can be separated only before they are put together with others.
     let pairs = of(&|edge| wanted(edge) && edge.client_view.is_ok() && edge.server_view.is_ok());
     let key = |edge: &Edge| (Service::of(&edge.client.identity), Service::of(&edge.server.identity), edge.server.port);
     let pairs: BTreeMap<_, Edge> = pairs.into_iter().map(|edge| (key(&edge), edge)).collect();

@@ -41,7 +41,7 @@ fn node(end: &End) -> String {
     label::of(&end.identity)
 }
 
-/// An address alone says too little of a server.
+/// Of a server without a name, the address with the port.
 fn server_node(end: &End) -> String {
     match (end.identity.kind, end.address, end.port) {
         (Kind::Address, Some(address), Some(port)) => std::net::SocketAddr::new(address, port).to_string(),

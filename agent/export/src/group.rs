@@ -23,7 +23,7 @@ enum Condition {
     Address(Network),
 }
 
-/// What of an end may be asked for. A pod is no such thing: of those that have gone, only their service is kept.
+/// The fields of an end that a rule may match. A pod is not one: of pods that have ended only the service is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Field {
     Kind,
@@ -131,7 +131,7 @@ impl Field {
     }
 }
 
-/// What a rule has come to in a snapshot.
+/// A rule, with the number of ends that it named in a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Grouped {
     pub(super) name: Arc<str>,
@@ -149,7 +149,7 @@ pub(super) fn group(snapshot: &mut Snapshot, rules: &[Rule]) -> Vec<Grouped> {
     }
     for Edge { client, server, is_other, .. } in &mut snapshot.edges {
         for end in [client, server] {
-            // What is beyond a limit may be anybody.
+            // What is beyond a limit is of no one service.
             let found = rules.iter().position(|rule| !*is_other && rule.conditions.iter().all(|one| one.holds(end)));
             let Some(found) = found else { continue };
             groups[found].ends += 1;
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_rule_is_said() {
+    fn errors_name_what_is_wrong_with_a_rule() {
         let error = |text: &str| text.parse::<Rule>().expect_err(text);
         assert!(error("payments").contains("names no service"));
         assert!(error("=name:x").contains("no name"));

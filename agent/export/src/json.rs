@@ -34,7 +34,7 @@ impl Object {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// Adds a field that may be absent: then it is null, and `<name>_reason` beside it says why.
+    /// Adds a field that may be absent: then it is null, and `<name>_reason` beside it is the reason.
     pub(super) fn maybe<T: Into<Json>>(self, name: &str, value: Result<T, impl AsRef<str>>) -> Self {
         match value {
             Ok(value) => self.with(name, value),

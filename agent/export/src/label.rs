@@ -1,4 +1,4 @@
-//! How an end is called where there is room for one word.
+//! The name of an end in one word.
 
 use weir_engine::{Identity, Kind};
 

@@ -1,5 +1,6 @@
 //! From a snapshot to text. Exporters read the snapshot and nothing else.
 
+mod csv;
 mod degraded;
 mod document;
 pub mod explain;
@@ -14,7 +15,10 @@ pub mod select;
 pub mod signals;
 mod table;
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use weir_engine::{Edge, Snapshot};
 
@@ -30,12 +34,14 @@ pub struct View {
     rules: Vec<Rule>,
     /// Processes and addresses instead of services.
     instances: bool,
+    /// A window was written: formats with a header have theirs.
+    begun: AtomicBool,
 }
 
 impl View {
     /// A selection. `rules` put instances together to services; `instances` shows processes and addresses.
     pub fn new(sort: SortKey, filters: Vec<Filter>, rules: Vec<Rule>, instances: bool) -> Self {
-        Self { sort, filters, rules, instances }
+        Self { sort, filters, rules, instances, begun: AtomicBool::new(false) }
     }
 }
 
@@ -55,6 +61,8 @@ pub enum Format {
     Json,
     /// One document a line.
     Jsonl,
+    /// Lines of comma-separated values.
+    Csv,
     /// A Graphviz graph.
     Dot,
     /// A Mermaid flowchart.
@@ -67,6 +75,7 @@ impl Format {
         (Self::Table, "table", "Columns for people"),
         (Self::Json, "json", "One document, indented"),
         (Self::Jsonl, "jsonl", "One document a line, for pipes and log collectors"),
+        (Self::Csv, "csv", "A line for each edge after a header line, for spreadsheets and databases"),
         (Self::Dot, "dot", "A Graphviz graph: `| dot -Tsvg`"),
         (Self::Mermaid, "mermaid", "A Mermaid flowchart, for Markdown"),
     ];
@@ -102,6 +111,7 @@ impl View {
                 serde_json::to_writer(&mut *out, &document)?;
                 out.write_all(b"\n")?;
             }
+            (Format::Csv, _) => csv::write(out, &shown, !self.begun.swap(true, Ordering::Relaxed))?,
             (Format::Dot, _) => graph::dot(out, snapshot, &edges)?,
             (Format::Mermaid, _) => graph::mermaid(out, snapshot, &edges)?,
         }

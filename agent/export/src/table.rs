@@ -49,12 +49,12 @@ pub(super) fn write(out: &mut impl Write, shown: &Shown<'_>, size: Size) -> io::
     let rows: Vec<Vec<String>> = edges.iter().map(|edge| row(edge, snapshot)).collect();
     let widths = widths(&rows);
     writeln!(out, "{}", cut(&line(&HEADERS.map(str::to_owned), &widths), size.columns))?;
-    let room = size.rows.saturating_sub(6);
-    for row in rows.iter().take(room) {
+    let fitting = size.rows.saturating_sub(6);
+    for row in rows.iter().take(fitting) {
         writeln!(out, "{}", cut(&line(row, &widths), size.columns))?;
     }
-    if rows.len() > room {
-        writeln!(out, "… and {} more edges: use --filter or --sort, or a taller terminal", rows.len() - room)?;
+    if rows.len() > fitting {
+        writeln!(out, "… and {} more edges: use --filter or --sort, or a taller terminal", rows.len() - fitting)?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Field, OUTCOME, Part, QUEUE_WAIT, RECEIVED, RESETS, ROUNDS, SENT, Unit, Value, abouts, counter, counters, end,
-    flag, gauge, histogram, id, label, object, seconds, view,
+    flag, gauge, histogram, id, label, object, rounded, seconds, view,
 };
 use crate::{
     distribution::Distribution,
@@ -21,15 +21,16 @@ const SEE_CLIENT: &str = "the client is not on this host: see service_s for the 
 
 /// An edge, in `edges` of `weir edges` and in `callers` and `callees` of `weir explain`.
 pub const EDGE: &[Field<Edge>] = &[
-    object("client", "who connected", |edge: &Edge| Part::End(&edge.client).into()).parts(|| abouts(end::END)),
-    object("server", "who was connected to", |edge: &Edge| Part::Server(edge).into()).parts(end::server),
+    object("client", "the end that connected", |edge: &Edge| Part::End(&edge.client).into()).parts(|| abouts(end::END)),
+    object("server", "the end that accepted", |edge: &Edge| Part::Server(edge).into()).parts(end::server),
     label("transport", "`tcp`", |_| "tcp".into()),
     counters(
         "connects",
         OUTCOME,
-        "connects by outcome: `ok`; `refused` (RST answered the SYN); `timeout` (the far end was silent: ETIMEDOUT, or the caller \
-         closed the socket after a SYN had been retransmitted); `unreachable` (no route, or ICMP); `reset`; `cancelled` (closed \
-         while connecting, before a SYN was retransmitted); `address_not_available` (no free port or address); `other`",
+        "connects by outcome: `ok`; `refused` (RST answered the SYN); `timeout` (the far end was silent: \
+         ETIMEDOUT, or the caller closed the socket after a SYN had been retransmitted); `unreachable` (no \
+         route, or ICMP); `reset`; `cancelled` (closed while connecting, before a SYN was retransmitted); \
+         `address_not_available` (no free port or address); `other`",
         |edge: &Edge| edge.connects().into(),
     )
     .source("`inet_sock_set_state`, `sys_exit_connect`"),
@@ -45,15 +46,34 @@ pub const EDGE: &[Field<Edge>] = &[
     .nullable()
     .source("ring event, at most one a second and edge")
     .parts(|| abouts(FAILURE)),
-    gauge("open_connections", "established connections, now", |edge: &Edge| edge.total(|view| view.open_connections).into()),
+    gauge("open_connections", "established connections, now", |edge: &Edge| {
+        edge.total(|view| view.open_connections).into()
+    }),
     counter("rounds", "answered rounds ([rounds](rounds.md))", |edge: &Edge| edge.total(|view| view.rounds).into())
         .needs(ROUNDS)
         .sampled(),
-    label("rounds_are", "`round trips`, or `a lower bound of requests` where requests overlap or data is pushed", |edge: &Edge| {
-        if edge.rounds_are_a_lower_bound() { LOWER_BOUND } else { "round trips" }.into()
-    })
+    label(
+        "rounds_are",
+        "`round trips`, or `a lower bound of requests` where requests overlap or data is pushed",
+        |edge: &Edge| if edge.rounds_are_a_lower_bound() { LOWER_BOUND } else { "round trips" }.into(),
+    )
     .needs(ROUNDS),
-    gauge("in_flight", "requests unanswered, now", |edge: &Edge| edge.total(|view| view.in_flight).into()).needs(ROUNDS).sampled(),
+    gauge("in_flight", "requests unanswered, now", |edge: &Edge| edge.total(|view| view.in_flight).into())
+        .needs(ROUNDS)
+        .sampled(),
+    gauge(
+        "in_flight_age_s",
+        "how long these have been unanswered, on average: an edge that hangs shows here, and in no latency \
+         before it answers",
+        |edge: &Edge| match edge.total(|view| view.in_flight) {
+            0 => Value::Absent("no request is unanswered"),
+            n => rounded(seconds(edge.total(|view| view.in_flight_age_ns)) / n as f64).into(),
+        },
+    )
+    .unit(Unit::Seconds)
+    .nullable()
+    .needs(ROUNDS)
+    .sampled(),
     counter("abandoned", "requests whose client closed the connection before an answer", |edge: &Edge| {
         edge.total(|view| view.abandoned).into()
     })
@@ -89,13 +109,16 @@ pub const EDGE: &[Field<Edge>] = &[
     .source("`inet_sock_set_state`"),
     histogram(
         "handshake_s",
-        "the handshake's round trip as the kernel sampled it: a retransmitted SYN is not in it, a retransmitted SYN-ACK is",
+        "the handshake's round trip as the kernel sampled it: a retransmitted SYN is not in it, a \
+         retransmitted SYN-ACK is",
         |edge: &Edge| Value::Distribution(&edge.near_view().handshake, NO_HANDSHAKES),
     )
     .source("`tcp_sock.srtt_us`"),
-    histogram("receive_queue_wait_s", "how long requests lay in the server's socket before they were read", |edge: &Edge| {
-        of_server(edge, |v| &v.receive_queue_wait, NO_READS)
-    })
+    histogram(
+        "receive_queue_wait_s",
+        "how long requests lay in the server's socket before they were read",
+        |edge: &Edge| of_server(edge, |v| &v.receive_queue_wait, NO_READS),
+    )
     .needs(QUEUE_WAIT)
     .sampled(),
     histogram("service_s", "the server's own time: request read to answer sent", |edge: &Edge| {
@@ -105,8 +128,9 @@ pub const EDGE: &[Field<Edge>] = &[
     .sampled(),
     counter(
         "bytes_sent",
-        "payload from client to server. The last quarter of a second of a connection may come with a later tick of a live table \
-         (with the scan, every 10 s), never later than the connection's end or the window of `--for` and `--every`",
+        "payload from client to server. The last quarter of a second of a connection may come with a later \
+         tick of a live table (with the scan, every 10 s), never later than the connection's end or the \
+         window of `--for` and `--every`",
         |edge: &Edge| edge.bytes_sent().into(),
     )
     .unit(Unit::Bytes)
@@ -118,11 +142,13 @@ pub const EDGE: &[Field<Edge>] = &[
         .sampled(),
     counter(
         "retransmitted_segments",
-        "segments retransmitted by both ends on this host, SYN and SYN-ACK included (the kernel's `RetransSegs`)",
+        "segments retransmitted by both ends on this host, SYN and SYN-ACK included (the kernel's \
+         `RetransSegs`)",
         |edge: &Edge| edge.retransmitted_segments().into(),
     )
     .source("`tcp_sock.total_retrans`"),
-    counter("resets", "RSTs sent and received, on established connections", |edge: &Edge| edge.resets().into()).needs(RESETS),
+    counter("resets", "RSTs sent and received, on established connections", |edge: &Edge| edge.resets().into())
+        .needs(RESETS),
     gauge("srtt_s", "smoothed round trip of the connection that last moved data", |edge: &Edge| srtt(edge.near_view()))
         .unit(Unit::Seconds)
         .nullable()
@@ -131,14 +157,17 @@ pub const EDGE: &[Field<Edge>] = &[
         edge.is_multiplexed().into()
     })
     .needs(ROUNDS),
-    flag("pipelined", "at least half of the sampled requests held several", |edge: &Edge| edge.is_pipelined().into()).needs(ROUNDS),
-    flag("push", "some connections carry data that answers no request", |edge: &Edge| edge.is_push().into()).needs(ROUNDS),
+    flag("pipelined", "at least half of the sampled requests held several", |edge: &Edge| edge.is_pipelined().into())
+        .needs(ROUNDS),
+    flag("push", "some connections carry data that answers no request", |edge: &Edge| edge.is_push().into())
+        .needs(ROUNDS),
     flag("partial", "some connections are older than weir", |edge: &Edge| edge.is_partial().into()),
     flag(
         "other",
-        "this edge stands for all edges beyond `--max-edges`, and for connections beyond `--max-sockets`: one for clients on this \
-         host, one for clients elsewhere, so that every connection is counted once. Its bytes are those of whole connections, \
-         added when they close; of connections older than weir, too",
+        "this edge stands for all edges beyond `--max-edges`, and for connections beyond `--max-sockets`: \
+         one for clients on this host, one for clients elsewhere, so that every connection is counted once. \
+         Its bytes are those of whole connections, added when they close; of connections older than weir, \
+         too",
         |edge: &Edge| edge.is_other.into(),
     ),
     object("views", "what the sockets of each end saw", |edge: &Edge| Part::Views(edge).into()).parts(view::views),

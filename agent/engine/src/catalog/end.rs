@@ -9,9 +9,11 @@ use crate::{
 /// `client` and `server` of an edge.
 pub const END: &[Field<End>] = &[
     label("name", "the service's name ([identity](identity.md))", |end: &End| (&*end.identity.name).into()),
-    id("pid", "the process; with several of a server and `--instances`, the busiest", |end: &End| of_process(end, |p| p.pid.into()))
-        .nullable()
-        .source("the task that connected, or first read or wrote"),
+    id("pid", "the process; with several of a server and `--instances`, the busiest", |end: &End| {
+        of_process(end, |p| p.pid.into())
+    })
+    .nullable()
+    .source("the task that connected, or first read or wrote"),
     label("comm", "the name of its main thread", |end: &End| of_process(end, |p| p.comm.as_str().into())).nullable(),
     label("executable", "the file name of its executable", |end: &End| {
         of_process(end, |p| if p.exe.is_empty() { Value::Absent("a kernel thread") } else { p.exe.as_str().into() })
@@ -19,9 +21,9 @@ pub const END: &[Field<End>] = &[
     .nullable(),
     id(
         "cgroup_id",
-        "the inode number of its cgroup's directory in version 2's hierarchy; where that says only the root (1), as for containers \
-         on hosts of version 1 and hybrid ones, it is the one in version 1's `pids` hierarchy (else `memory`, `cpu`) plus 2^52, \
-         since ids of two hierarchies may be equal",
+        "the inode number of its cgroup's directory in version 2's hierarchy; where that is only the root \
+         (1), as for containers on hosts of version 1 and hybrid ones, it is the one in version 1's `pids` \
+         hierarchy (else `memory`, `cpu`) plus 2^52, since ids of two hierarchies may be equal",
         |end: &End| of_process(end, |p| p.cgroup_id.into()),
     )
     .nullable(),
@@ -30,13 +32,17 @@ pub const END: &[Field<End>] = &[
     })
     .nullable(),
     label("kind", "what the name stands for ([identity](identity.md))", |end: &End| end.identity.kind.name().into()),
-    name("namespace", "the Kubernetes namespace, or the declared `service.namespace`", |end: &End| detail(end, "namespace")),
+    name("namespace", "the Kubernetes namespace, or the declared `service.namespace`", |end: &End| {
+        detail(end, "namespace")
+    }),
     name("workload", "the Kubernetes workload, such as `deployment/checkout`", |end: &End| detail(end, "workload")),
     name("pod", "the Kubernetes pod", |end: &End| detail(end, "pod")),
     name("container", "the container's name", |end: &End| detail(end, "container")),
     name("image", "the container's image", |end: &End| detail(end, "image")),
     name("unit", "the systemd unit", |end: &End| detail(end, "unit")),
-    name("dns_name", "the host name that the process asked for when it got this address", |end: &End| detail(end, "dns_name")),
+    name("dns_name", "the host name that the process asked for when it got this address", |end: &End| {
+        detail(end, "dns_name")
+    }),
     name("unknown_reason", "why there is no better name than an address", |end: &End| end.unknown.as_deref().into()),
     list("pids", "its processes on this host", |end: &End| end.pids.iter().copied().collect()),
 ];

@@ -14,24 +14,35 @@ use crate::{
 
 /// The document.
 pub const SNAPSHOT: &[Field<Snapshot>] = &[
-    gauge("window_s", "the length of the window", |snapshot: &Snapshot| seconds(snapshot.window_ns).into()).unit(Unit::Seconds),
-    gauge("end_unix_s", "its end, seconds since 1970", |snapshot: &Snapshot| seconds(snapshot.end_unix_ns).into()).unit(Unit::Seconds),
-    flag("complete", "nothing was lost, missed, unavailable or left out", |snapshot: &Snapshot| snapshot.is_complete().into()),
-    object("losses", "what was lost in the window, by name", |snapshot: &Snapshot| Part::Losses(&snapshot.losses).into())
-        .parts(|| abouts(LOSSES)),
-    object("coverage", "how many connections were seen whole", |snapshot: &Snapshot| Part::Coverage(&snapshot.coverage).into())
-        .parts(|| abouts(COVERAGE)),
+    gauge("window_s", "the length of the window", |snapshot: &Snapshot| seconds(snapshot.window_ns).into())
+        .unit(Unit::Seconds),
+    gauge("end_unix_s", "its end, seconds since 1970", |snapshot: &Snapshot| seconds(snapshot.end_unix_ns).into())
+        .unit(Unit::Seconds),
+    flag("complete", "nothing was lost, missed, unavailable or left out", |snapshot: &Snapshot| {
+        snapshot.is_complete().into()
+    }),
+    object("losses", "what was lost in the window, by name", |snapshot: &Snapshot| {
+        Part::Losses(&snapshot.losses).into()
+    })
+    .parts(|| abouts(LOSSES)),
+    object("coverage", "how many connections were seen whole", |snapshot: &Snapshot| {
+        Part::Coverage(&snapshot.coverage).into()
+    })
+    .parts(|| abouts(COVERAGE)),
     list("missing_probes", "probes that do not run", |snapshot: &Snapshot| {
         snapshot.missing_probes.iter().map(Part::Probe).collect()
     })
     .parts(|| abouts(PROBE)),
-    object("naming", "how well ends could be named since weir's start ([identity](identity.md))", |snapshot: &Snapshot| {
-        Part::Naming(&snapshot.naming).into()
-    })
+    object(
+        "naming",
+        "how well ends could be named since weir's start ([identity](identity.md))",
+        |snapshot: &Snapshot| Part::Naming(&snapshot.naming).into(),
+    )
     .parts(|| abouts(NAMING)),
     object(
         "degraded",
-        "how far weir had stepped back to keep `--cpu-budget` and `--memory-limit` ([self-protection](self-protection.md))",
+        "how far weir had stepped back to keep `--cpu-budget` and `--memory-limit` \
+         ([self-protection](self-protection.md))",
         |snapshot: &Snapshot| Part::Degraded(&snapshot.degradation).into(),
     )
     .parts(|| abouts(DEGRADED)),
@@ -54,14 +65,16 @@ pub const SNAPSHOT: &[Field<Snapshot>] = &[
         },
     )
     .parts(|| abouts(ACCEPT_QUEUE)),
-    list("groups", "rules of `--group` and `--group-file`, in order ([identity](identity.md#your-own-services))", |_| {
-        Value::OfTheWriter
-    })
+    list(
+        "groups",
+        "rules of `--group` and `--group-file`, in order ([identity](identity.md#your-own-services))",
+        |_| Value::OfTheWriter,
+    )
     .parts(|| abouts(GROUP)),
     list(
         "edges",
-        "one object per pair of services and port; with `--instances` one per client process and dialled address. Filters choose \
-         among the latter, before they are put together",
+        "one object per pair of services and port; with `--instances` one per client process and dialled \
+         address. Filters choose among the latter, before they are put together",
         |_| Value::OfTheWriter,
     )
     .parts(|| abouts(EDGE)),
@@ -93,7 +106,8 @@ losses! {
     sockets_over_limit: "connections without timing; their connects, bytes and retransmitted segments are in `other`",
         remedy: "`--max-sockets`";
     socket_storage_failed: "the same, because the kernel had no memory", remedy: "";
-    unknown_sockets: "connections that ended before any process used them, on a port whose listener is unknown; in `other`",
+    unknown_sockets: "connections that ended before any process used them, on a port whose listener is unknown; in \
+         `other`",
         remedy: "";
     listeners_over_limit: "listening ports not remembered (2,048)", remedy: "";
     unreadable_connects: "failed connects whose target was not readable", remedy: "";
@@ -101,11 +115,13 @@ losses! {
     dns_replies_dropped: "replies of name servers, and with them `dns_name`s, beyond 500 a second; counts are not affected",
         remedy: "";
     dns_replies_unread:
-        "the same, where the process read them in a way that weir cannot follow ([probes](probes.md#dns-replies))", remedy: "";
+        "the same, where the process read them in a way that weir cannot follow \
+         ([probes](probes.md#dns-replies))", remedy: "";
     recursion_misses: "program runs that the kernel skipped because the program was already running on that processor",
         remedy: "";
     services_over_limit:
-        "edges of ended processes counted in `other`, because more than 2,048 pairs of services had some in the window",
+        "edges of ended processes counted in `other`, because more than 2,048 pairs of services had some in \
+         the window",
         remedy: "";
 }
 
@@ -166,7 +182,7 @@ pub const UNAVAILABLE: &[Field<(Source, Reason)>] = &[
     label("reason", "why it does not answer", |(_, reason): &(Source, Reason)| (&**reason).into()),
 ];
 
-/// `groups`, which whoever writes the document has counted.
+/// `groups`, which the writer of the document counts.
 pub const GROUP: &[Field<()>] = &[
     label("name", "the service's name", |(): &()| Value::OfTheWriter),
     label("rule", "the rule as it was written", |()| Value::OfTheWriter),

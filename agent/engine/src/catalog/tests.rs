@@ -106,6 +106,7 @@ fn what_the_data_hooks_count_is_an_estimate_in_a_sample() {
     let fields = [
         "rounds",
         "in_flight",
+        "in_flight_age_s",
         "abandoned",
         "broken",
         "unobserved",
@@ -117,4 +118,18 @@ fn what_the_data_hooks_count_is_an_estimate_in_a_sample() {
         "bytes_received",
     ];
     assert_eq!(estimated().collect::<Vec<_>>(), fields);
+}
+
+#[test]
+fn unanswered_requests_have_a_mean_age() {
+    let age = |in_flight, in_flight_age_ns| {
+        let mut view = crate::View::nothing();
+        (view.in_flight, view.in_flight_age_ns) = (in_flight, in_flight_age_ns);
+        let edge = crate::join::other_edge(Ok(view), Err(crate::Absent::ManyInOne));
+        match (named(EDGE, "in_flight_age_s").read)(&edge) {
+            Value::Number(seconds) => Some(seconds),
+            _ => None,
+        }
+    };
+    assert_eq!((age(2, 5_000_000_000), age(0, 0)), (Some(2.5), None));
 }

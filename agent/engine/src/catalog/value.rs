@@ -33,12 +33,12 @@ pub enum Value<'a> {
     NotApplicable,
     /// Null, and why.
     Absent(&'a str),
-    /// What a snapshot does not hold, or not in one piece: whoever writes the document has it.
+    /// What a snapshot does not hold, or not in one piece: the writer of the document has it.
     OfTheWriter,
 }
 
 /// An object of a document, whose fields are in a table of their own.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "each is named after the table of its fields")]
 pub enum Part<'a> {
     Losses(&'a Losses),

@@ -10,22 +10,29 @@ use crate::view::{Reused, View};
 
 /// `views.client` and `views.server`.
 pub const VIEW: &[Field<View>] = &[
-    counters("connects", OUTCOME, "connects by outcome; of a server, accepted connections are under `ok`", |view: &View| {
-        view.connects.into()
-    })
+    counters(
+        "connects",
+        OUTCOME,
+        "connects by outcome; of a server, accepted connections are under `ok`",
+        |view: &View| view.connects.into(),
+    )
     .source("`inet_sock_set_state`, `sys_exit_connect`"),
     gauge("open_connections", "established connections, now", |view: &View| view.open_connections.into()),
     counter("closed_connections", "connections closed", |view: &View| view.closed.into()),
-    gauge("partial_connections", "connections first seen in mid-life, of all that were open since weir's start", |view: &View| {
-        view.partial.into()
-    }),
+    gauge(
+        "partial_connections",
+        "connections first seen in mid-life, of all that were open since weir's start",
+        |view: &View| view.partial.into(),
+    ),
     counter("rounds", "answered rounds", |view: &View| view.rounds.into()).needs(ROUNDS).sampled(),
     gauge("in_flight", "requests unanswered, now", |view: &View| view.in_flight.into()).needs(ROUNDS).sampled(),
     counter("abandoned", "requests that this end gave up before an answer", |view: &View| view.abandoned.into())
         .needs(ROUNDS)
         .sampled(),
     counter("broken", "requests that the far end cut off", |view: &View| view.broken.into()).needs(ROUNDS).sampled(),
-    counter("unobserved", "requests whose end was not observed", |view: &View| view.unobserved.into()).needs(ROUNDS).sampled(),
+    counter("unobserved", "requests whose end was not observed", |view: &View| view.unobserved.into())
+        .needs(ROUNDS)
+        .sampled(),
     histogram("latency_s", "client: time to first byte; server: request read to answer sent", |view: &View| {
         Value::Distribution(&view.latency, NO_ROUNDS)
     })
@@ -53,13 +60,18 @@ pub const VIEW: &[Field<View>] = &[
         .unit(Unit::Bytes)
         .needs(RECEIVED)
         .sampled(),
-    counter("retransmitted_segments", "segments that this end retransmitted", |view: &View| view.retransmitted_segments.into())
-        .source("`tcp_sock.total_retrans`"),
+    counter("retransmitted_segments", "segments that this end retransmitted", |view: &View| {
+        view.retransmitted_segments.into()
+    })
+    .source("`tcp_sock.total_retrans`"),
     counter("resets_sent", "RSTs sent", |view: &View| view.resets_sent.into()).needs(RESETS_SENT),
     counter("resets_received", "RSTs received", |view: &View| view.resets_received.into()).needs(RESETS_RECEIVED),
-    counters("errors", ERROR, "errors of established connections: `timeout`, `reset`, `unreachable`, `other`", |view: &View| {
-        view.errors.into()
-    })
+    counters(
+        "errors",
+        ERROR,
+        "errors of established connections: `timeout`, `reset`, `unreachable`, `other`",
+        |view: &View| view.errors.into(),
+    )
     .needs(ERRORS),
     object(
         "reused",
@@ -71,15 +83,16 @@ pub const VIEW: &[Field<View>] = &[
     .parts(|| abouts(REUSED)),
     gauge(
         "threads",
-        "client: threads that sent requests in the last 4 to 9 seconds, 64 at most, told apart by six bits of their ids",
+        "client: threads that sent requests in the last 4 to 9 seconds, 64 at most, distinguished by six \
+         bits of their ids",
         |view: &View| view.threads.into(),
     )
     .source("`sock_send_length`"),
     counter(
         "closed_early",
-        "connections that the server closed within two rounds and 200 ms of the last operation or of the handshake, having \
-         spoken last; each view has those that the other end left first. A client's is counted with its next step after the \
-         FIN: a read, a send or its own close",
+        "connections that the server closed within two rounds and 200 ms of the last operation or of the \
+         handshake, having spoken last; each view has those that the other end left first. A client's is \
+         counted with its next step after the FIN: a read, a send or its own close",
         |view: &View| view.closed_early.into(),
     )
     .source("`inet_sock_set_state`, `tcp_receive_reset`; `sock_recv_length`, `sock_send_length`"),
@@ -89,17 +102,23 @@ pub const VIEW: &[Field<View>] = &[
         .unit(Unit::Seconds)
         .nullable()
         .source("`tcp_sock.srtt_us`"),
-    flag("multiplexed", "some connections carry overlapping requests", |view: &View| view.multiplexed.into()).needs(ROUNDS),
-    flag("push", "some connections carry data that answers no request", |view: &View| view.push.into()).needs(ROUNDS),
-    counter("pipeline_sampled", "requests whose head was compared with what follows it", |view: &View| view.pipelined.0.into())
+    flag("multiplexed", "some connections carry overlapping requests", |view: &View| view.multiplexed.into())
         .needs(ROUNDS),
-    counter("pipeline_repeated", "of these: the same head followed, so one round carried several requests", |view: &View| {
-        view.pipelined.1.into()
+    flag("push", "some connections carry data that answers no request", |view: &View| view.push.into()).needs(ROUNDS),
+    counter("pipeline_sampled", "requests whose head was compared with what follows it", |view: &View| {
+        view.pipelined.0.into()
     })
+    .needs(ROUNDS),
+    counter(
+        "pipeline_repeated",
+        "of these: the same head followed, so one round carried several requests",
+        |view: &View| view.pipelined.1.into(),
+    )
     .needs(ROUNDS),
     object(
         "littles_law",
-        "the self-check of this view's timing: concurrency counted must be concurrency timed ([rounds](rounds.md))",
+        "the self-check of this view's timing: concurrency counted must be concurrency timed \
+         ([rounds](rounds.md))",
         |view: &View| Part::LittlesLaw(view).into(),
     )
     .needs(ROUNDS)
@@ -147,7 +166,7 @@ const _: fn(&View, &Reused) = |view, reused| {
         partial: _,
         rounds: _,
         in_flight: _,
-        in_flight_age_ns: _, // for signals
+        in_flight_age_ns: _, // on the edge, as a mean
         abandoned: _,
         broken: _,
         unobserved: _,

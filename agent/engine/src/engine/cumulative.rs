@@ -49,7 +49,7 @@ impl Cumulative {
         match self.edges.get_mut(&slot) {
             Some(known) => {
                 match Rc::get_mut(known) {
-                    Some(own) => own.become_like(record),
+                    Some(own) => own.assign_from(record),
                     None => *known = Rc::new(known.successor(record)), // a mark has it too
                 }
                 None

@@ -15,7 +15,7 @@ pub(super) struct Limits<'a> {
     pub(super) listeners: Vec<&'a ListenerView>,
     pub(super) processes: Vec<&'a ProcessView>,
     pub(super) cgroups: Vec<&'a CgroupView>,
-    /// Of each network namespace, and what is used of it towards whom it calls. Few sockets are not counted.
+    /// Of each network namespace, and how many are used towards each address that is called. Uses of a few ports are not counted.
     pub(super) ports: Vec<(&'a PortsPoll, Vec<&'a PortUse>)>,
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Split {
     pub(super) rounds: u64,
     /// From the request's sending to its answer's reading, by the client.
     pub(super) whole: f64,
-    /// A bare round trip, as far as there is room for one beside what was measured.
+    /// A bare round trip, or what the measured parts leave of it.
     pub(super) network: f64,
     /// What that is taken from.
     pub(super) network_from: &'static str,
@@ -51,7 +51,7 @@ pub(super) fn of(pair: Option<&Edge>, edge: &Edge, snapshot: &Snapshot) -> Resul
 
 fn split(client: &View, server: &View) -> Option<Split> {
     let whole = client.latency.mean_s()?;
-    // Data that was there before anybody waited for it has no wait: each sum is spread over all rounds.
+    // Data that arrived before the process waited for it has no wait: each sum is spread over all rounds.
     let per_round = |sum_ns: u64, rounds: u64| if rounds == 0 { 0.0 } else { sum_ns as f64 / 1e9 / rounds as f64 };
     let (asked, served) = (client.latency.count, server.latency.count);
     let peer_queue = per_round(server.receive_queue_wait.sum_ns, server.receive_queue_wait.count.max(served));

@@ -31,7 +31,7 @@ pub(super) fn write(out: &mut impl Write, picture: &Picture<'_>) -> io::Result<(
         edges(out, "WHO CALLS IT", "CALLER", &picture.callers, snapshot, |edge| {
             edge.server.port.map_or_else(|| place::client(edge), |port| format!("{} -> :{port}", place::client(edge)))
         })?;
-        edges(out, "WHOM IT CALLS", "CALLEE", &picture.callees, snapshot, place::server)?;
+        edges(out, "WHAT IT CALLS", "CALLEE", &picture.callees, snapshot, place::server)?;
     }
     pools(out, &picture.callees, snapshot)?;
     limits::write(out, &picture.limits)?;
@@ -112,7 +112,7 @@ fn edges(
     snapshot: &Snapshot,
     name: impl Fn(&weir_engine::Edge) -> String,
 ) -> io::Result<()> {
-    writeln!(out, "\n{title}{}", if lines.is_empty() { ": nobody in this window" } else { "" })?;
+    writeln!(out, "\n{title}{}", if lines.is_empty() { ": none in this window" } else { "" })?;
     if lines.is_empty() {
         return Ok(());
     }
@@ -177,7 +177,7 @@ fn notes(line: &Line, snapshot: &Snapshot) -> Vec<String> {
     for (outcome, count) in edge.connects().failures() {
         notes.push(format!("{count} connects {}", outcome.name().replace('_', " ")));
     }
-    let counts = [(edge.retransmitted_segments(), "segments sent again"), (edge.resets(), "resets")];
+    let counts = [(edge.retransmitted_segments(), "segments retransmitted"), (edge.resets(), "resets")];
     notes.extend(counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
     if edge.rounds_are_a_lower_bound() {
         notes.push("requests overlap or data is pushed: rounds are a lower bound".to_owned());
@@ -260,7 +260,7 @@ fn times(out: &mut impl Write, picture: &Picture<'_>) -> io::Result<()> {
     more(out, lines.len(), "edges")
 }
 
-/// What its server alone can tell.
+/// What the server's own sockets measured.
 fn served(edge: &weir_engine::Edge) -> String {
     let mean = |f: fn(&View) -> &Distribution| edge.server_view.as_ref().ok().and_then(|view| f(view).mean_s());
     match (mean(|v| &v.receive_queue_wait), mean(|v| &v.latency)) {

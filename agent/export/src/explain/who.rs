@@ -1,4 +1,4 @@
-//! What was asked for, as people type it, and what of the snapshot that is.
+//! The subject of `weir explain`: how it is written, and which services of a snapshot it matches.
 
 mod nearest;
 
@@ -19,14 +19,14 @@ pub enum Asked {
     Edge(Who, Who),
 }
 
-/// Somebody.
+/// One end of what to explain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Who {
     /// A process.
     Pid(u32),
-    /// Whoever serves it.
+    /// The processes that serve it.
     Port(u16),
-    /// As it is called.
+    /// A service of that name.
     Name(String),
 }
 
@@ -47,7 +47,7 @@ impl FromStr for Who {
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if text.is_empty() {
-            return Err("names nobody: use a service, :PORT, a pid, or CLIENT->SERVER".to_owned());
+            return Err("an empty name: use a service, :PORT, a pid, or CLIENT->SERVER".to_owned());
         }
         match text.strip_prefix(':').map(str::parse) {
             Some(Ok(port)) => return Ok(Self::Port(port)),
@@ -77,10 +77,10 @@ impl std::fmt::Display for Asked {
     }
 }
 
-/// Who that is.
+/// The services that match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Subject {
-    said: String,
+    text: String,
     /// Several where they are called the same.
     pub(super) services: BTreeSet<Service>,
     /// Only as a server of this.
@@ -93,8 +93,8 @@ impl Who {
     /// Looks for it.
     pub(super) fn resolve(&self, snapshot: &Snapshot) -> Result<Subject> {
         let edges = || snapshot.edges.iter().filter(|edge| !edge.is_other);
-        let said = self.to_string();
-        let subject = |services, port, pids| Subject { said: said.clone(), services, port, pids };
+        let text = self.to_string();
+        let subject = |services, port, pids| Subject { text: text.clone(), services, port, pids };
         let found = match self {
             Self::Pid(pid) => {
                 let ends = edges().flat_map(|edge| ends_of(edge, |pids| pids.contains(pid)));
@@ -149,7 +149,7 @@ impl Who {
     }
 }
 
-/// Services that are called so: exactly; or else but for case; or else by a pod, container, unit, program or address.
+/// Services of that name: exactly; or else but for case; or else by a pod, container, unit, program or address.
 fn named(name: &str, snapshot: &Snapshot) -> BTreeSet<Service> {
     let ends = || snapshot.edges.iter().filter(|e| !e.is_other).flat_map(|edge| [&edge.client, &edge.server]);
     let called = |is: &dyn Fn(&End) -> bool| -> BTreeSet<Service> {
@@ -210,9 +210,9 @@ pub(super) fn unconnected(client: &Subject, server: &Subject, snapshot: &Snapsho
     let called: BTreeSet<String> =
         snapshot.edges.iter().filter(|edge| !edge.is_other && client.calls(edge)).map(place::server).collect();
     let called: Vec<String> = called.into_iter().collect();
-    let called = if called.is_empty() { "nobody".to_owned() } else { nearest::listed(&called) };
+    let called = if called.is_empty() { "no service".to_owned() } else { nearest::listed(&called) };
     let seconds = snapshot.window_ns as f64 / 1e9;
-    anyhow!("no connection from {} to {} in {seconds:.1} s\n{} calls: {called}", client.said, server.said, client.said)
+    anyhow!("no connection from {} to {} in {seconds:.1} s\n{} calls: {called}", client.text, server.text, client.text)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(super) fn write(out: &mut impl Write, limits: &Limits<'_>) -> io::Result<()>
         ("network namespaces", ports.iter().map(|(ports, towards)| local_ports(ports, towards)).collect()),
     ];
     let none = groups.iter().all(|(_, lines)| lines.is_empty());
-    writeln!(out, "\nQUEUES AND LIMITS{}", if none { ": none of it were seen on this host" } else { "" })?;
+    writeln!(out, "\nQUEUES AND LIMITS{}", if none { ": none were seen on this host" } else { "" })?;
     for (what, lines) in groups {
         for line in lines.iter().take(MOST) {
             writeln!(out, "{}", cut(&format!("  {line}"), WIDTH))?;

@@ -1,6 +1,6 @@
-//! For a name that nobody has: who may have been meant.
+//! Suggestions for a name that no service has.
 
-/// Names that are said to be near.
+/// Names that are suggested.
 const MAX_NEAR: usize = 3;
 /// Names that are listed.
 const MAX_LISTED: usize = 20;
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_have_been_meant() {
+    fn near_names_are_suggested() {
         let names = ["nginx", "postgres", "shop/checkout", "redis"].map(str::to_owned);
         assert_eq!(of("postgers", &names), ["postgres"]);
         assert_eq!(of("chekout", &names), ["shop/checkout"]);
