@@ -173,6 +173,18 @@ mod tests {
         assert!(of(name::FDS_EXHAUSTED).classes.contains(&class::FDS_NONE_LEFT));
     }
 
+    #[test]
+    fn every_signal_and_class_is_documented() {
+        let documented = include_str!("../../../docs/signals.md");
+        for Signal { name, classes, .. } in SIGNALS {
+            let headings = documented.lines().filter(|line| line.starts_with("## "));
+            assert!(headings.into_iter().any(|heading| heading.contains(name)), "{name} has no section");
+            for class in *classes {
+                assert!(documented.contains(&format!("`{class}`")), "class {class} of {name}");
+            }
+        }
+    }
+
     fn of(name: &str) -> &'static Signal {
         SIGNALS.iter().find(|signal| signal.name == name).expect("a row")
     }
