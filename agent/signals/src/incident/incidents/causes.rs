@@ -16,7 +16,7 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use super::{Entries, each_mut, entry::Entry};
+use super::{Entries, entry::Entry};
 use crate::{
     incident::severity::{Level, TwoKeys},
     subject::Subject,
@@ -77,7 +77,8 @@ impl Graph {
     pub(super) fn link(self, entries: &mut Entries) {
         let nodes = self.nodes(entries);
         let mut linked = self.resolve(&nodes).into_iter();
-        for (_, _, entry) in each_mut(entries).filter(|(signal, ..)| self.has(signal)) {
+        let entries = entries.iter_mut().filter(|(signal, _)| self.has(signal));
+        for entry in entries.flat_map(|(_, of)| of.values_mut()) {
             entry.inherited_keys = None;
             let Some(incident) = entry.incident.as_deref_mut() else { continue };
             // As many as there are nodes, in their order.

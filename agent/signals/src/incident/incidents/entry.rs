@@ -58,8 +58,7 @@ pub(super) struct Context<'a> {
 }
 
 impl Entry {
-    /// Takes a window's finding. `held`: what holds an alarm back that does not fire yet. An incident of an earlier alarm
-    /// is dropped when the alarm fires anew; the caller counts those that are open.
+    /// Takes a window's finding. `held`: the change that holds the alarm back, if one does.
     pub(super) fn advance(&mut self, rule: Rule, now_ns: u64, finding: Finding, held: Option<&str>) -> Transition {
         let transition = self.alarm.judge(rule, now_ns, finding.verdict(), held.is_some());
         self.held = held.filter(|_| self.alarm.state() == State::Pending).map(str::to_owned);
@@ -69,7 +68,7 @@ impl Entry {
         transition
     }
 
-    /// Drops the incident of an earlier alarm; whether there was one.
+    /// Drops the incident of an earlier alarm, as the alarm fires anew. Returns whether there was one.
     pub(super) fn start_anew(&mut self) -> bool {
         self.left_out = false;
         self.incident.take().is_some()

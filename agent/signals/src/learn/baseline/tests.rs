@@ -27,7 +27,7 @@ fn it_is_the_median_and_outliers_do_not_move_it() {
 }
 
 #[test]
-fn a_value_that_never_moves_has_five_percent_to_stray() {
+fn a_constant_value_has_a_sigma_of_five_percent() {
     let mut baseline = Baseline::default();
     let now_ns = fed(&mut baseline, 0, [3.0; 100]);
     let normal = baseline.normal(now_ns, Learning::USUAL).expect("learned");
@@ -51,14 +51,14 @@ fn nothing_is_normal_before_it_is_learned() {
 }
 
 #[test]
-fn where_nothing_is_compared_everything_is_far_above_normal() {
+fn without_comparison_everything_is_far_above_normal() {
     let alone = Learning { compares: false, ..Learning::USUAL };
     let normal = Baseline::default().normal(0, alone).expect("before anything is learned");
     assert!((1e6..f64::INFINITY).contains(&normal.times(0.001)), "{normal:?}");
 }
 
 #[test]
-fn learning_less_long_asks_for_fewer_events() {
+fn a_shorter_learning_time_asks_for_fewer_events() {
     assert_eq!(Learning::of(600 * S), Learning::USUAL);
     assert_eq!(Learning::of(30 * S), Learning { age_ns: 30 * S, events: 25, compares: true });
     assert_eq!(Learning::of(0).events, 20);
@@ -75,7 +75,7 @@ fn a_fault_is_not_learned_while_its_alarm_is_not_ok() {
         assert!(!baseline.take(now_ns, 10.0, 100, true));
     }
     assert_eq!(baseline.normal(now_ns, Learning::USUAL), before);
-    // And the time of the fault has not earned a jump afterwards.
+    // The time of the fault allows no rise afterwards.
     for _ in 0..6 {
         now_ns += 10 * S;
         baseline.take(now_ns, 0.010, 100, false);
@@ -85,7 +85,7 @@ fn a_fault_is_not_learned_while_its_alarm_is_not_ok() {
 }
 
 #[test]
-fn time_that_was_not_learned_from_earns_no_rise() {
+fn frozen_time_allows_no_rise() {
     let mut baseline = Baseline::over(1);
     baseline.take(0, 1.0, 1, false);
     baseline.take(60 * S, 2.0, 1, true);
@@ -98,7 +98,7 @@ fn time_that_was_not_learned_from_earns_no_rise() {
 fn it_rises_slowly_and_falls_at_once() {
     let mut baseline = Baseline::default();
     let now_ns = fed(&mut baseline, 0, [0.010; 10]);
-    // Twice as much for an hour, of which the median says so nearly all the time.
+    // Twice as much for ten minutes, which the median follows after the first windows.
     let then_ns = fed(&mut baseline, now_ns / S, [0.020; 60]);
     let normal = baseline.normal(then_ns, AT_ONCE).expect("learned");
     let minutes = 10.0;
@@ -110,7 +110,7 @@ fn it_rises_slowly_and_falls_at_once() {
 }
 
 #[test]
-fn what_is_no_number_is_not_taken() {
+fn values_that_are_not_finite_are_not_taken() {
     let mut baseline = Baseline::default();
     for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -1.0] {
         assert!(!baseline.take(S, value, 1, false), "{value}");
@@ -125,7 +125,7 @@ fn what_is_no_number_is_not_taken() {
 }
 
 #[test]
-fn five_thousand_edges_fit() {
+fn a_baseline_is_small() {
     assert!(size_of::<Baseline>() <= 80, "{}", size_of::<Baseline>());
     let mut baseline = Baseline::default();
     fed(&mut baseline, 0, (0..5000).map(f64::from));
@@ -133,7 +133,7 @@ fn five_thousand_edges_fit() {
 }
 
 proptest! {
-    /// Whatever is measured, whenever, frozen or not.
+    /// Any values at any times, frozen or not.
     #[test]
     fn it_never_rises_faster_than_two_percent_a_minute(
         windows in prop::collection::vec((0u64..300, -20.0f64..40.0, 1u64..1000, prop::bool::weighted(0.2)), 1..600),
@@ -146,7 +146,7 @@ proptest! {
             baseline.take(now_ns, x.exp(), events, frozen);
             let Some(normal) = baseline.normal(now_ns, AT_ONCE) else { continue };
             if let Some((then_ns, value)) = before {
-                // From the time of the last change on, which is at most as long ago as the last six windows.
+                // Since the last change, which is at most six windows ago.
                 let minutes = (now_ns - then_ns) as f64 / MINUTE_NS as f64;
                 let allowed = value * RISE_PER_MINUTE.powf(minutes) * 1.0001;
                 prop_assert!(normal.value <= allowed, "{} > {allowed} after {minutes} minutes", normal.value);

@@ -116,10 +116,12 @@ impl Feed {
 }
 
 #[test]
-fn links_are_between_signals_that_exist_and_have_no_cycle() {
-    let exists = |name: &str| SIGNALS.iter().any(|signal| signal.name == name);
+fn links_name_signals_and_classes_of_the_table_and_have_no_cycle() {
+    let row = |name: &str| SIGNALS.iter().find(|signal| signal.name == name).expect("a row of the table");
     for link in LINKS {
-        assert!(exists(link.cause) && link.effects.iter().all(|effect| exists(effect)));
+        let classes = row(link.cause).classes;
+        assert!(link.class.is_none_or(|class| classes.contains(&class)), "{:?}", link.class);
+        assert!(link.effects.iter().all(|effect| row(effect).name == *effect));
     }
     // Without a cycle, taking away the links of signals that follow from nothing leaves none in the end.
     let mut links: Vec<&Link> = LINKS.iter().collect();
