@@ -15,10 +15,7 @@ pub mod select;
 pub mod signals;
 mod table;
 
-use std::{
-    io::{self, Write},
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::io::{self, Write};
 
 use weir_engine::{Edge, Snapshot};
 
@@ -35,13 +32,13 @@ pub struct View {
     /// Processes and addresses instead of services.
     instances: bool,
     /// A window was written: formats with a header have theirs.
-    begun: AtomicBool,
+    begun: bool,
 }
 
 impl View {
     /// A selection. `rules` put instances together to services; `instances` shows processes and addresses.
     pub fn new(sort: SortKey, filters: Vec<Filter>, rules: Vec<Rule>, instances: bool) -> Self {
-        Self { sort, filters, rules, instances, begun: AtomicBool::new(false) }
+        Self { sort, filters, rules, instances, begun: false }
     }
 }
 
@@ -87,7 +84,7 @@ impl View {
     /// # Errors
     /// What the writer returns.
     pub fn write(
-        &self,
+        &mut self,
         format: Format,
         mut snapshot: Snapshot,
         out: &mut impl Write,
@@ -111,7 +108,7 @@ impl View {
                 serde_json::to_writer(&mut *out, &document)?;
                 out.write_all(b"\n")?;
             }
-            (Format::Csv, _) => csv::write(out, &shown, !self.begun.swap(true, Ordering::Relaxed))?,
+            (Format::Csv, _) => csv::write(out, &shown, !std::mem::replace(&mut self.begun, true))?,
             (Format::Dot, _) => graph::dot(out, snapshot, &edges)?,
             (Format::Mermaid, _) => graph::mermaid(out, snapshot, &edges)?,
         }

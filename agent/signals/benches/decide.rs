@@ -1,4 +1,4 @@
-//! The engine: a tick is what weir pays every second, a snapshot what it pays when somebody looks, a decision what it pays
+//! The engine: a tick is what weir pays every second, a snapshot what it pays when one is taken, a decision what it pays
 //! every five.
 
 use std::hint::black_box;
@@ -29,14 +29,14 @@ fn clients(n: u32) -> Vec<EdgeRecord> {
     (1..=n).map(|tgid| record(key(tgid))).collect()
 }
 
-fn tell(engine: &mut Engine, records: &[EdgeRecord], at_ns: u64) {
+fn take(engine: &mut Engine, records: &[EdgeRecord], at_ns: u64) {
     for (slot, record) in (FIRST_SLOT..).zip(records) {
         engine.take(Input::Edge { slot, record });
     }
     engine.take(Input::Tick { monotonic_ns: at_ns, unix_ns: at_ns });
 }
 
-/// 5,000 edges to as many addresses, each told of so many connects of that outcome a window.
+/// 5,000 edges to as many addresses, each with so many connects of that outcome a window.
 fn decide(c: &mut Criterion) {
     let window_ns = 5_000_000_000;
     let mut group = c.benchmark_group("decide, 5,000 edges");
@@ -53,7 +53,7 @@ fn decide(c: &mut Criterion) {
                 record.connects[outcome] += 30;
                 record.latency.buckets[20] += 30;
             }
-            tell(engine, &records, now_ns);
+            take(engine, &records, now_ns);
             (now_ns, engine.snapshot(WindowId::FIRST))
         };
         for _ in 0..60 {

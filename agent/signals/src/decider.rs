@@ -77,7 +77,7 @@ impl Decider {
         &self.incidents
     }
 
-    /// Subjects and names that were refused for want of room.
+    /// Subjects and names that were refused because a limit was reached.
     pub fn subjects_over_limit(&self) -> u64 {
         let of_signals: u64 = self.evaluators.iter().map(|(_, evaluator)| evaluator.over_limit()).sum();
         of_signals + self.latency.over_limit()

@@ -12,7 +12,7 @@ use std::{borrow::Cow, fmt};
 use crate::{
     driver::baselines::Learn,
     evaluate::{Evaluator, Judge},
-    facts::Facts,
+    facts::{Facts, edges},
     finding::Finding,
     learn::subjects::Subjects,
     report::{Report, contract::Defect},
@@ -25,9 +25,16 @@ pub(crate) mod baselines;
 /// What a window holds, by subject, each subject once.
 pub(crate) type Inputs<'f, T> = Vec<(Cow<'f, Subject>, T)>;
 
+/// Items by subject, in the order of subjects; those of one subject in the order in which they came.
+pub(crate) fn grouped<'f, T>(items: impl Iterator<Item = (Subject, T)>) -> Inputs<'f, Vec<T>> {
+    edges::grouped(items).into_iter().map(|(subject, items)| (Cow::Owned(subject), items)).collect()
+}
+
 /// A signal: what it reads of a subject, how it judges that, how it reports it, and what it remembers. All but `gather` is
 /// a function of its arguments.
 pub(crate) trait Detector: fmt::Debug {
+    /// The ids of the classes that its incidents can have; none where they have no class.
+    const CLASSES: &'static [&'static str] = &[];
     /// Subjects remembered. When there are so many, others are not judged, and counted.
     const LIMIT: usize;
     /// A subject is forgotten once its alarm is over. Otherwise it is an hour after it had no more data.
@@ -56,7 +63,6 @@ pub(crate) trait Detector: fmt::Debug {
     /// The numbers; none where there are too few to say anything.
     fn read<'f>(
         &self,
-        subject: &Subject,
         input: Self::Input<'f>,
         memory: &mut Self::Memory,
         facts: &'f Facts<'f>,
@@ -71,7 +77,7 @@ pub(crate) trait Detector: fmt::Debug {
     /// Learns from the window.
     fn learn(&self, _memory: &mut Self::Memory, _reading: &Self::Reading<'_>, _learn: Learn) {}
 
-    /// What was refused for want of room, beside subjects.
+    /// What was refused at a limit of its own.
     fn over_limit(&self) -> u64 {
         0
     }
@@ -106,7 +112,7 @@ impl<D: Detector> Evaluator for Driver<D> {
                 continue;
             }
             let Some(memory) = subjects.entry(Subject::clone(&subject), |_| ()) else { continue };
-            let Some(reading) = detector.read(&subject, input, memory, facts) else { continue };
+            let Some(reading) = detector.read(input, memory, facts) else { continue };
             let finding = detector.verdict(&reading, facts.rules);
             let report = || detector.report(&subject, &reading, facts.window_ns());
             let state = judge.judge(&subject, finding, report);

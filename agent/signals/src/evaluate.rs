@@ -17,7 +17,7 @@ pub(crate) trait Evaluator: fmt::Debug {
     /// Judges every subject that the window has data of. One that is not judged had none.
     fn evaluate(&mut self, facts: &Facts<'_>, judge: &mut Judge<'_>);
 
-    /// Subjects, and names, that were refused for want of room; one for each window in which they had data.
+    /// Subjects, and names, that were refused because a limit was reached; one for each window in which they had data.
     fn over_limit(&self) -> u64;
 }
 

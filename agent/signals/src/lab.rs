@@ -66,7 +66,7 @@ pub(crate) fn abandon(record: &mut EdgeRecord, n: u64, after_ns: u64) {
     record.unanswered_ns += n * after_ns;
 }
 
-/// An engine and a decider, and what they are told each second.
+/// An engine and a decider, and what they take each second.
 pub(crate) struct Lab {
     pub(crate) engine: Engine,
     pub(crate) decider: Decider,
@@ -106,12 +106,12 @@ impl Lab {
         Self { decider: Decider::following(rules, Learning::of(30 * S)), ..self }
     }
 
-    /// What this signal says, where others have a word to say too.
+    /// Events of this signal alone.
     pub(crate) fn only(self, signal: &'static str) -> Self {
         Self { only: Some(signal), ..self }
     }
 
-    /// Lets it run; each second the records go on as told.
+    /// Lets it run; each second the records go on as `second` has it.
     pub(crate) fn run(&mut self, seconds: u64, mut second: impl FnMut(u64, &mut [(u32, EdgeRecord)])) -> &mut Self {
         for _ in 0..seconds {
             self.now_s += 1;
@@ -141,7 +141,7 @@ impl Lab {
         self.events.iter().map(|(at, event)| (*at, event.happened)).collect()
     }
 
-    pub(crate) fn units(&self) -> BTreeSet<String> {
+    pub(crate) fn subjects(&self) -> BTreeSet<String> {
         self.events.iter().map(|(_, event)| event.alert.subject().to_string()).collect()
     }
 }

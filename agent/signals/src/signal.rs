@@ -13,7 +13,7 @@ pub(crate) mod prelude {
         driver::{
             Detector, Inputs,
             baselines::{Baselines, Learn},
-            worst,
+            grouped, worst,
         },
         facts::{Facts, edges::EdgeFacts},
         finding::Finding,

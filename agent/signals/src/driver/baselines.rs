@@ -7,7 +7,7 @@ use crate::learn::baseline::{Baseline, Learning};
 /// Windows that normal is made of: five minutes. A choice; the limit on its rise (2% a minute) is what keeps a fault from
 /// becoming normal, not its depth.
 const DEPTH: usize = 60;
-/// What takes no time, and what is nobody, has no logarithm.
+/// A time of 0, and a number of 0, has no logarithm.
 const LEAST: f64 = 1e-6;
 
 /// `N` baselines. A signal names them where it takes them apart: `let [wait_s, work_s] = baselines.all(…)?`.

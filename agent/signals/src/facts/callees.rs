@@ -1,4 +1,4 @@
-//! Who answers at an address, remembered when it is gone.
+//! Which service answers at an address, remembered when it is gone.
 //!
 //! A server that stops is soon nameless: its records are retired, and what its clients dial is an address again. An
 //! incident must not change its name for that, or it would be two.
@@ -9,10 +9,10 @@ use weir_engine::{End, Kind, Service};
 
 /// Dialled addresses whose names are remembered.
 pub(crate) const MAX_CALLEES: usize = 8192;
-/// A name not heard for so long is an older tenant's.
+/// A name not seen for so long is an older tenant's. A choice, as long as subjects are remembered.
 const REMEMBERED_NS: u64 = 3_600_000_000_000;
 
-/// Names of what is dialled, each with when it was last heard. The same address is another in another namespace, so that
+/// Names of what is dialled, each with when it was last seen. The same address is another in another namespace, so that
 /// the client is part of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Callees {
@@ -23,26 +23,26 @@ pub(crate) struct Callees {
 impl Callees {
     /// The best name known of the end that this client dials.
     pub(crate) fn name(&mut self, client: &Service, server: &End, now_ns: u64) -> Service {
-        let told = Service::of(&server.identity);
-        let Some(address) = server.address else { return told };
+        let named = Service::of(&server.identity);
+        let Some(address) = server.address else { return named };
         let key = (client.clone(), address, server.port);
-        if told.kind == Kind::Address {
-            return self.names.get(&key).map_or(told, |(known, _)| known.clone());
+        if named.kind == Kind::Address {
+            return self.names.get(&key).map_or(named, |(known, _)| known.clone());
         }
         if self.names.len() >= MAX_CALLEES && !self.names.contains_key(&key) {
             self.forgotten += 1;
         } else {
-            self.names.insert(key, (told.clone(), now_ns));
+            self.names.insert(key, (named.clone(), now_ns));
         }
-        told
+        named
     }
 
     /// Time goes on.
     pub(crate) fn forget(&mut self, now_ns: u64) {
-        self.names.retain(|_, (_, heard_ns)| now_ns.saturating_sub(*heard_ns) <= REMEMBERED_NS);
+        self.names.retain(|_, (_, seen_ns)| now_ns.saturating_sub(*seen_ns) <= REMEMBERED_NS);
     }
 
-    /// Names that found no room.
+    /// Names that were refused for want of space.
     pub(crate) fn forgotten(&self) -> u64 {
         self.forgotten
     }

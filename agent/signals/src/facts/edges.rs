@@ -3,8 +3,6 @@
 //! Trust is a matter of single views: one whose counted and timed concurrency disagree (Little's law) is left out of what a
 //! signal adds up, and the rest is judged. A finding made of the remaining views needs no further mark.
 
-use std::collections::BTreeMap;
-
 use crate::subject::Subject;
 use weir_engine::{Edge, LittlesLaw, Service, Snapshot, View};
 
@@ -86,13 +84,19 @@ pub(super) fn by_pair<'a>(edges: &[EdgeFacts<'a>]) -> Groups<'a> {
     grouped(edges.iter().map(|facts| (Subject::of_edge(facts.edge), *facts)))
 }
 
-/// Items by subject, in the order of subjects; those of one subject in the order in which they came.
+/// Items by subject, in the order of subjects; those of one subject in the order in which they came. Sorted rather than kept in
+/// a map: edges come nearly in that order, and a node of a map is an allocation.
 pub(crate) fn grouped<T>(items: impl Iterator<Item = (Subject, T)>) -> Vec<(Subject, Vec<T>)> {
-    let mut groups: BTreeMap<Subject, Vec<T>> = BTreeMap::new();
+    let mut items: Vec<(Subject, T)> = items.collect();
+    items.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut groups: Vec<(Subject, Vec<T>)> = Vec::new();
     for (subject, item) in items {
-        groups.entry(subject).or_default().push(item);
+        match groups.last_mut() {
+            Some((last, group)) if *last == subject => group.push(item),
+            _ => groups.push((subject, vec![item])),
+        }
     }
-    groups.into_iter().collect()
+    groups
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ use weir_engine::Service;
 
 /// Services remembered, 300 bytes each; of more the first ones.
 const MAX_SERVICES: usize = 2048;
-/// From so many times the normal time on callers notice. A choice, the value of W_in in `cpu_throttled`'s first design: in
-/// the fault lab F14 and F15 at least double it, and no healthy run reaches it.
+/// From so many times the normal time on callers notice. A choice: half as much again is beyond what the mean of twenty
+/// requests or more strays by from window to window.
 const DEGRADED: f64 = 1.5;
 
 #[derive(Debug, Default)]
@@ -62,17 +62,17 @@ impl ServiceLatency {
         self.times = times.collect();
     }
 
-    /// How many times as long as normal a service takes; none where that is not known.
-    pub(crate) fn times(&self, service: &Service) -> Option<f64> {
-        self.times.get(service).copied()
+    /// How many times as long as normal a service takes, if that is so much that its callers notice.
+    pub(crate) fn degraded(&self, service: &Service) -> Option<f64> {
+        self.times.get(service).copied().filter(|times| *times >= DEGRADED)
     }
 
-    /// Whether a service takes so much longer than normal that its callers notice.
+    /// Whether it is.
     pub(crate) fn is_degraded(&self, service: &Service) -> bool {
-        self.times(service).is_some_and(|times| times >= DEGRADED)
+        self.degraded(service).is_some()
     }
 
-    /// Whether some service does.
+    /// Whether that of some service is.
     pub(crate) fn any_is_degraded(&self) -> bool {
         self.times.values().any(|times| *times >= DEGRADED)
     }

@@ -19,11 +19,11 @@ const MAX_KNOWN: usize = 4096;
 pub(crate) struct Observed {
     /// Ports that are listened on, by network namespace: those looked at in the last window.
     ports: BTreeMap<u32, BTreeSet<u16>>,
-    /// Who accepted there last.
+    /// The service that accepted there last.
     accepts: BTreeMap<(u32, u16), Service>,
     /// Processes that serve, where there were any.
     instances: BTreeMap<Service, usize>,
-    /// Services of which something had ended: it is told once.
+    /// Services of which something had ended: it is reported once.
     ended: BTreeSet<Service>,
 }
 
@@ -99,7 +99,7 @@ fn ports(namespace: &NamespaceView) -> BTreeSet<u16> {
     namespace.listeners.iter().map(|listener| listener.last.address.port()).collect()
 }
 
-/// A process that began in this window. Its start is told since boot and the window's end by the monotonic clock, which
+/// A process that began in this window. Its start is counted since boot, and the window's end by the monotonic clock, which
 /// stands still while the host is suspended: after that no start is seen here, rather than one in each window.
 fn started(end: &End, now_ns: u64, window_ns: u64) -> Option<Change> {
     let process = end.process.as_ref().ok()?;
@@ -193,7 +193,7 @@ mod tests {
         watched.listening(&[80, 81]);
         assert_eq!(watched.window(), [""; 0], "the first look");
         watched.listening(&[80]);
-        assert_eq!(watched.window(), [""; 0], "nobody has used port 81");
+        assert_eq!(watched.window(), [""; 0], "port 81 was not used");
         watched.listening(&[]);
         assert_eq!(watched.window(), ["during closing of a listener of web, 0 s before"]);
         watched.listening(&[80]);

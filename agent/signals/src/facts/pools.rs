@@ -1,13 +1,13 @@
 //! Pools of connections: those of one process to one service. And what the callers of these processes ask of them.
 
-use std::{
-    cell::OnceCell,
-    collections::{BTreeMap, btree_map::Entry},
-    net::SocketAddr,
-};
+use std::{cell::OnceCell, collections::BTreeMap, net::SocketAddr};
 
 pub(crate) use self::{inbound::Inbound, usage::Usage};
-use crate::{facts::edges::EdgeFacts, report::contract::Place, subject::Subject};
+use crate::{
+    facts::edges::{self, EdgeFacts},
+    report::contract::Place,
+    subject::Subject,
+};
 use weir_engine::{Process, Service};
 
 mod inbound;
@@ -34,22 +34,23 @@ pub(crate) struct Pools<'a> {
 impl<'a> Pools<'a> {
     pub(super) fn of(edges: &[EdgeFacts<'a>], window_ns: u64) -> Self {
         let mut waiting: BTreeMap<u32, u64> = BTreeMap::new();
-        let mut pools: BTreeMap<Subject, Pool<'a>> = BTreeMap::new();
-        for facts in edges {
-            let (Some(view), Ok(process)) = (facts.client(), &facts.edge.client.process) else { continue };
+        let pooled = edges.iter().filter_map(|facts| {
+            let (view, process) = (facts.client()?, facts.edge.client.process.as_ref().ok()?);
             let sum = waiting.entry(process.pid).or_default();
             *sum = sum.saturating_add(view.in_flight_ns);
-            let (client, server) = (&facts.edge.client, &facts.edge.server);
-            let [client, to] = [&client.identity, &server.identity].map(|identity| Service::of(identity));
-            match pools.entry(Subject::edge_of_process(client, process.pid, to, server.port)) {
-                Entry::Occupied(pool) => pool.into_mut().edges.push(*facts),
-                Entry::Vacant(place) => {
-                    place.insert(Pool { edges: vec![*facts], process, window_ns, usage: OnceCell::new() });
-                }
-            }
-        }
+            let [client, to] = [&facts.edge.client, &facts.edge.server].map(|end| Service::of(&end.identity));
+            let subject = Subject::edge_of_process(client, process.pid, to, facts.edge.server.port);
+            Some((subject, (*facts, process)))
+        });
+        let pools = edges::grouped(pooled).into_iter().filter_map(|(subject, edges)| {
+            // Of one process, which is the same on all of them.
+            let (_, process) = *edges.first()?;
+            let edges = edges.into_iter().map(|(facts, _)| facts).collect();
+            Some((subject, Pool { edges, process, window_ns, usage: OnceCell::new() }))
+        });
+        let pools = pools.collect();
         let inbound = inbound::of(edges, window_ns, |pid| waiting.contains_key(&pid));
-        Self { pools: pools.into_iter().collect(), inbound, waiting }
+        Self { pools, inbound, waiting }
     }
 
     /// What callers ask of a pool's process: none where it has no callers; `Some(None)` where their requests overlap on a

@@ -3,7 +3,7 @@
 use crate::learn::proportion::Proportion;
 use weir_engine::{Distribution, View, bounds_s};
 
-/// Of all sockets of somebody.
+/// Of all sockets of a service.
 #[derive(Clone, Debug)]
 pub(crate) struct Waits {
     pub(crate) wait: Distribution,

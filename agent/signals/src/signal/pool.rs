@@ -1,4 +1,4 @@
-//! Pools of connections, which nobody declares: a process, and its connections to one service.
+//! Pools of connections, which no interface declares: a process, and its connections to one service.
 //!
 //! ```text
 //! Facts ─▶ pools: how connections are used, and what callers ask of the process ─▶ reading: H, Q, wait, class ─▶ exhausted, near_limit

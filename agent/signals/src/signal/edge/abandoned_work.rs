@@ -1,7 +1,7 @@
-//! E3: a server goes on working for callers that have left.
+//! A server goes on working for callers that have left.
 //!
 //! A caller that gives up closes its connection, and the server, which reads nothing while it works, does not know. Its work
-//! is for nobody, and those who still wait have to wait for it: the more callers give up, the less is left for the others.
+//! is wasted, and callers that still wait have to wait for it: the more callers give up, the less is left for the others.
 //!
 //! What the server's end counts (`ebpf/src/connection/close.rs`): a round is **broken** when the connection ends with it open and the
 //! caller was the first to close: at once by a reset; after a FIN only when the server closes without an answer. If the
@@ -13,7 +13,7 @@
 //! Terminate, TLS's close_notify) is a round without an answer too, and idle connections are reset. `tally.rs` tells them
 //! apart by how long they took, and where the caller is on this host, by what it gave up itself.
 //!
-//! It warns when at least 5% of 20 rounds or more that came to an end were for nobody, with 95% confidence and five of
+//! It warns when at least 5% of 20 rounds or more that came to an end were wasted, with 95% confidence and five of
 //! them or more, and twice as many as normal for this server; it is over below half of that. It never pages: that callers
 //! give up is `edge_errors`.
 //!
@@ -31,10 +31,7 @@ use weir_engine::Service;
 mod report;
 mod tally;
 
-/// The ids of its classes.
-pub(crate) const CLASSES: &[&str] = Class::NAMES;
-
-/// What a logarithm in steps leaves of a share of nothing, with room to spare.
+/// What a logarithm in steps leaves of a share of nothing, with a wide margin.
 const ROUNDING: f64 = OFFSET / 10.0;
 
 /// What is normal for a server: the share of its rounds whose caller leaves, and the time that an answer takes, seconds.
@@ -49,6 +46,7 @@ struct Normal {
 pub(crate) struct AbandonedWork;
 
 impl Detector for AbandonedWork {
+    const CLASSES: &'static [&'static str] = Class::NAMES;
     /// Servers, some 600 bytes each.
     const LIMIT: usize = 4096;
 
@@ -67,7 +65,6 @@ impl Detector for AbandonedWork {
 
     fn read<'f>(
         &self,
-        _: &Subject,
         edges: &'f [EdgeFacts<'f>],
         memory: &mut Self::Memory,
         facts: &'f Facts<'f>,

@@ -1,8 +1,8 @@
-//! E2: calls on an edge fail, by cause.
+//! Calls on an edge fail, by cause.
 //!
 //! A call is a connect, or a request on a connection. It fails when the connect is refused, times out, finds no route, is
 //! reset or refused by the client's own host, or when the request gets no answer because the server (`broken`) or the caller
-//! (`abandoned`) closes. What is no failure: a connect that its caller cancelled; one that found no local port (R1's); one
+//! (`abandoned`) closes. What is no failure: a connect that its caller cancelled; one that found no local port (`ports_exhausted`); one
 //! to an address of the other family, where the same client reached the same service by the first (happy eyeballs); a
 //! connection that is opened and closed without a request; an idle connection that is reset.
 //!
@@ -11,27 +11,24 @@
 //! effect: what worked before is turned away, or less than half of the normal calls succeed.
 //!
 //! Where it is blind: requests that are given up before it is known how many normally are; a failing address among many that
-//! work, where they are one service and it is under 2% of the calls; whoever is in the edge of all that is over the limit; an
+//! work, where they are one service and it is under 2% of the calls; edges over the limit, which are counted together; an
 //! answer that is an error, which only its reader knows.
 //!
 //! Requests without an answer count once it is known how many are normal for the edge (`tally.rs` says why); failed
 //! connects count from the first.
 
-use std::{borrow::Cow, collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr};
 
 use self::tally::{Before, Cause, Reading, Tally};
 use crate::{
     driver::baselines::{OFFSET, without_offset},
-    facts::{callees::Callees, edges::grouped},
+    facts::callees::Callees,
     signal::prelude::*,
 };
 use weir_engine::{Edge, Service};
 
 mod report;
 mod tally;
-
-/// The ids of its classes.
-pub(crate) const CLASSES: &[&str] = Cause::NAMES;
 
 /// What is remembered of an edge between services.
 #[derive(Debug, Default)]
@@ -49,6 +46,7 @@ pub(crate) struct EdgeErrors {
 }
 
 impl Detector for EdgeErrors {
+    const CLASSES: &'static [&'static str] = Cause::NAMES;
     /// Edges, less than a KiB each (`tests/allocations.rs`).
     const LIMIT: usize = 8192;
 
@@ -67,16 +65,10 @@ impl Detector for EdgeErrors {
             let server = self.callees.name(&client, &edge.server, facts.now_ns());
             (Subject::edge(client, server, edge.server.port), (*facts_of_edge, reached.excuses(edge)))
         });
-        grouped(edges).into_iter().map(|(subject, edges)| (Cow::Owned(subject), edges)).collect()
+        grouped(edges)
     }
 
-    fn read<'f>(
-        &self,
-        _: &Subject,
-        edges: Self::Input<'f>,
-        memory: &mut Memory,
-        facts: &'f Facts<'f>,
-    ) -> Option<Reading<'f>> {
+    fn read<'f>(&self, edges: Self::Input<'f>, memory: &mut Memory, facts: &'f Facts<'f>) -> Option<Reading<'f>> {
         let (mut tally, mut ends) = (Tally::default(), Ends::default());
         for (facts_of_edge, is_excused) in edges {
             let before = tally.connects().hits;

@@ -1,4 +1,4 @@
-//! V2: requests have been under way far longer than any normal one, and no answer comes.
+//! Requests have been under way far longer than any normal one, and no answer comes.
 //!
 //! An edge's record says how many requests are under way and how old they are together, not how old each is. But of those
 //! under way so many are expected to be young as the answers of the window took up (Little's law): what is left of number and
@@ -6,8 +6,8 @@
 //!
 //! It raises when three are so old, or half of the connections wait, and their mean age is at least 5 s, ten times the 99th
 //! percentile of answers that is normal and twice what any request took while all was well; fewer than three must be a minute
-//! old, and half a minute those for which nothing else speaks: the server has read them, nobody gives up, and nobody waits
-//! for who asked. It is over when none is left. It pages when half of the connections wait so, and less than half of the normal answers come or more
+//! old, and half a minute those for which nothing else speaks: the server has read them, no caller gives up, and the client
+//! has no waiting callers of its own. It is over when none is left. It pages when half of the connections wait so, and less than half of the normal answers come or more
 //! callers give up than get one.
 //!
 //! Where it is blind: before it is known what is normal; an edge that also carries requests which stay open by design (its
@@ -15,10 +15,7 @@
 //! an answer that stops in the middle; under a CPU budget, while only a sample of sockets is followed. A queue's consumers
 //! that wait for their next item on an edge where items always came at once look hung when no more come.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::{
     reading::{Class, Reading, Tally},
@@ -31,40 +28,34 @@ mod reading;
 mod report;
 mod usual;
 
-/// The ids of its classes.
-pub(crate) const CLASSES: &[&str] = Class::NAMES;
-
 /// What is remembered of an edge between services.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// Segments retransmitted since requests have been old: the kernel's pauses between two become longer than a window.
     retransmitted: u64,
-    /// The server's accept queue was full in the last window: SYNs that found no room are retransmitted seconds later.
+    /// The server's accept queue was full in the last window: SYNs that it dropped are retransmitted seconds later.
     was_full: bool,
     /// Answers that the server has sent beyond those that the client has read.
     ahead: i64,
     usual: Usual,
 }
 
-/// What a window holds of an edge.
-pub(crate) struct Input<'f> {
-    edges: &'f [EdgeFacts<'f>],
-    /// Requests that the client's own callers wait for.
-    callers: u64,
-    /// Ports of this host with a full accept queue.
-    full_ports: Rc<BTreeSet<u16>>,
+/// The signal, and what it has gathered of the window.
+#[derive(Debug, Default)]
+pub(crate) struct HungRequest {
+    /// How many requests of its own callers each service has under work.
+    callers: BTreeMap<Service, u64>,
+    /// Ports with a full accept queue: there SYNs are retransmitted because the listener drops them, and not because packets are lost.
+    full_ports: BTreeSet<u16>,
 }
 
-/// The signal.
-#[derive(Debug, Default)]
-pub(crate) struct HungRequest;
-
 impl Detector for HungRequest {
+    const CLASSES: &'static [&'static str] = Class::NAMES;
     /// Edges, some 600 bytes each (`tests/allocations.rs`).
     const LIMIT: usize = 8192;
 
     type Memory = Memory;
-    type Input<'f> = Input<'f>;
+    type Input<'f> = &'f [EdgeFacts<'f>];
     type Reading<'f> = Reading<'f>;
 
     /// Not while only a sample of sockets is followed: one request stands for many.
@@ -72,24 +63,14 @@ impl Detector for HungRequest {
         !facts.snapshot.degradation.estimated()
     }
 
-    fn gather<'f>(&mut self, facts: &'f Facts<'f>, _: &Subjects<Memory>) -> Inputs<'f, Input<'f>> {
-        let callers = callers(facts);
-        let full_ports = Rc::new(full_ports(facts.snapshot));
-        let input = |subject: &Subject, edges| {
-            let [client, _] = subject.services();
-            let callers = client.and_then(|client| callers.get(client)).copied().unwrap_or(0);
-            Input { edges, callers, full_ports: Rc::clone(&full_ports) }
-        };
-        facts.by_pair().into_iter().map(|(subject, edges)| (subject.clone(), input(&subject, edges))).collect()
+    fn gather<'f>(&mut self, facts: &'f Facts<'f>, _: &Subjects<Memory>) -> Inputs<'f, Self::Input<'f>> {
+        *self = Self { callers: callers(facts), full_ports: full_ports(facts.snapshot) };
+        facts.by_pair()
     }
 
-    fn read<'f>(
-        &self,
-        _: &Subject,
-        Input { edges, callers, full_ports }: Input<'f>,
-        memory: &mut Memory,
-        facts: &'f Facts<'f>,
-    ) -> Option<Reading<'f>> {
+    fn read<'f>(&self, edges: Self::Input<'f>, memory: &mut Memory, facts: &'f Facts<'f>) -> Option<Reading<'f>> {
+        let client = Service::of(&edges.first()?.edge.client.identity);
+        let callers = self.callers.get(&client).copied().unwrap_or(0);
         let (mut tally, mut ends) = (Tally::default(), Ends::default());
         for facts in edges {
             if let Some(under_way) = tally.add(facts) {
@@ -102,7 +83,7 @@ impl Detector for HungRequest {
         let unread = memory.unread(&tally);
         let usual = memory.usual.known(facts.now_ns(), facts.learning);
         let reading = Reading::new(&tally, unread, callers, usual, facts.seconds());
-        let is_full = ends.address.is_some_and(|address| full_ports.contains(&address.port()));
+        let is_full = ends.address.is_some_and(|address| self.full_ports.contains(&address.port()));
         let lost = if is_full || memory.was_full { 0 } else { tally.retransmitted };
         memory.was_full = is_full;
         memory.retransmitted = if reading.is_old() { memory.retransmitted.saturating_add(lost) } else { lost };
@@ -127,7 +108,7 @@ impl Memory {
     /// requests. Where segments are retransmitted the answers may be what is lost.
     fn unread(&mut self, tally: &Tally) -> u64 {
         /// Two records are not read in one instant; what that makes of the difference comes back in the next window. A
-        /// choice: as many answers as a fast edge has in the microseconds between two reads, with room to spare.
+        /// choice: as many answers as a fast edge has in the microseconds between two reads, with a wide margin.
         const SLACK: i64 = -64;
         let most = i64::try_from(tally.under_way).unwrap_or(i64::MAX);
         self.ahead = if most == 0 { 0 } else { self.ahead.saturating_add(tally.ahead).clamp(SLACK, most) };
@@ -136,7 +117,6 @@ impl Memory {
     }
 }
 
-/// How many requests of its own callers each service has under work.
 fn callers(facts: &Facts<'_>) -> BTreeMap<Service, u64> {
     let mut callers = BTreeMap::new();
     for facts in &facts.edges {
@@ -147,7 +127,6 @@ fn callers(facts: &Facts<'_>) -> BTreeMap<Service, u64> {
     callers
 }
 
-/// Ports with a full accept queue: there SYNs are retransmitted for want of room, and not because packets are lost.
 fn full_ports(snapshot: &Snapshot) -> BTreeSet<u16> {
     let listeners = snapshot.host.namespaces.iter().flat_map(|namespace| &namespace.listeners);
     let full = listeners.filter(|listener| listener.peak > 0 && listener.peak >= listener.last.max);

@@ -1,4 +1,4 @@
-//! P1: callers wait for a connection of a pool, because all are taken.
+//! Callers wait for a connection of a pool, because all are taken.
 //!
 //! The wait is inside the process, where no probe looks. It shows in how connections are used (`reading.rs`): by **H**, the
 //! share of requests that another thread sends at once after the answer to the one before, and by **Q**, the requests that the
@@ -21,9 +21,6 @@ use super::{
     report,
 };
 use crate::{facts::pools::Pool, signal::prelude::*};
-
-/// The ids of its classes.
-pub(crate) const CLASSES: &[&str] = Class::NAMES;
 
 /// What one window alone makes of `hopped` is no proof.
 const HOPS: u16 = REMEMBERED;
@@ -48,6 +45,7 @@ pub(crate) struct Memory {
 }
 
 impl Detector for PoolExhausted {
+    const CLASSES: &'static [&'static str] = Class::NAMES;
     /// Pools, some 700 bytes each.
     const LIMIT: usize = 8192;
 
@@ -70,7 +68,6 @@ impl Detector for PoolExhausted {
 
     fn read<'f>(
         &self,
-        _: &Subject,
         pool: &'f Pool<'f>,
         memory: &mut Memory,
         facts: &'f Facts<'f>,

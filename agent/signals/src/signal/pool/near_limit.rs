@@ -1,11 +1,11 @@
-//! P2: a pool has hardly a connection to spare, and nobody waits yet.
+//! A pool has hardly a connection to spare, and no caller waits yet.
 //!
 //! How many connections are needed is what is asked of them: calls a second, times how long each takes (Erlang's offered
 //! load, by Little's law the mean number in use). Against as many as the pool has when it does not grow any more, that is
-//! how near it is to its limit. From 80% on it is said, and nobody is notified; where the trend reaches the limit within an
+//! how near it is to its limit. From 80% on it is `info`, which notifies no one; where the trend reaches the limit within an
 //! hour (`forecast.rs`), it is a warning. It never pages: `pool_exhausted` does, once callers wait, and then this is over.
 //!
-//! All connections in use are no sign by themselves. Where no more can ask than there are connections nobody will wait: as
+//! All connections in use are no sign by themselves. Where no more can ask than there are connections no caller will wait: as
 //! many threads as connections, each of them asking again at once, use all of them and need no more. So it is silent unless
 //! more could ask: more threads than connections, or more of them in use than there are threads (an event loop); and
 //! where the process's own callers are known, more connections from them.
@@ -26,14 +26,14 @@ use crate::{
     window::WINDOW_NS,
 };
 
-/// Parts of the connections in use: to be said, to be over.
+/// Parts of the connections in use: to be said, to be over. Choices.
 pub(super) const NEAR: f64 = 0.80;
 const CLEAR: f64 = 0.70;
-/// Of which less is in use is far from its limit, and takes no memory.
+/// Of which less is in use is far from its limit, and takes no memory. A choice: half of what a forecast looks at.
 const WORTH: f64 = 0.30;
-/// Windows without growth after which a pool is held to be as large as it gets.
+/// Windows without growth after which a pool is held to be as large as it gets: half a minute. A choice.
 const STEADY: u8 = 6;
-/// Windows that make half a minute, in each of which it must have grown by a part of what the trend says.
+/// Windows that make half a minute, in each of which it must have grown by a part of what the trend says. Choices.
 const HALF: usize = 6;
 const GROWN: f64 = 0.25;
 
@@ -46,9 +46,6 @@ classes! {
         Growing = "growing",
     }
 }
-
-/// The ids of its classes.
-pub(crate) const CLASSES: &[&str] = Class::NAMES;
 
 /// The signal.
 #[derive(Debug, Default)]
@@ -68,6 +65,7 @@ pub(crate) struct Limit {
 }
 
 impl Detector for PoolNearLimit {
+    const CLASSES: &'static [&'static str] = Class::NAMES;
     /// Pools, some 400 bytes each.
     const LIMIT: usize = 8192;
 
@@ -88,7 +86,7 @@ impl Detector for PoolNearLimit {
         pool.is_open() && pool.busiest_share() >= WORTH
     }
 
-    fn read<'f>(&self, _: &Subject, pool: &'f Pool<'f>, limit: &mut Limit, facts: &'f Facts<'f>) -> Option<Near<'f>> {
+    fn read<'f>(&self, pool: &'f Pool<'f>, limit: &mut Limit, facts: &'f Facts<'f>) -> Option<Near<'f>> {
         let before = Before { connections: limit.connections, ..Before::default() };
         limit.near(facts.now_ns(), pool, Reading::new(pool, before, facts))
     }

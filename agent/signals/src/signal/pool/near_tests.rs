@@ -114,7 +114,7 @@ fn a_step_is_no_trend() {
     }
 }
 
-/// As many threads as connections, or as many callers: all are busy, and nobody can come to wait.
+/// As many threads as connections, or as many callers: all are busy, and no caller can come to wait.
 #[test]
 fn a_closed_loop_needs_no_more() {
     for closed in [

@@ -1,10 +1,10 @@
-//! P3: a server accepts connections and closes them after its first words, as it has no room for more clients.
+//! A server accepts connections and closes them after its first words, as it has reached its limit of clients.
 //!
 //! PostgreSQL's `max_connections`, PgBouncer's `max_client_conn`, MySQL's "Too many connections": the connect succeeds, the
 //! server says so much and closes. The kernel half counts connections that the server ends at once after the last operation:
 //! within two rounds (`EdgeRecord::closed_early`), and within six (`closed_after_login`), which count where the client has
 //! connections that stay: else it may be a short job, whose good-bye is answered (Redis's QUIT, SMTP's). Some clients leave
-//! as soon as they have read what they are told, before the server has ended: that these were turned away only the server's
+//! as soon as they have read the refusal, before the server has ended: that these were turned away only the server's
 //! end can tell, which has not looked whether they left.
 //!
 //! It raises when at least 30% of the new connections of 10 s end so with 95% confidence, and three do, while other connections
@@ -20,16 +20,16 @@ use std::collections::BTreeMap;
 use crate::{learn::baseline::Learning, signal::prelude::*};
 use weir_engine::{Edge, View};
 
-/// The ids of its classes.
-pub(crate) const CLASSES: &[&str] = &[CLASS];
+/// The id of its only class.
 const CLASS: &str = "server limit";
 
 /// Servers remembered, some 200 bytes each; of more the first ones.
 const MAX_SERVERS: usize = 8192;
 /// Shares of the new connections that are closed early: to raise, to be over, or to be the server's habit.
+/// Choices; a server for one-shot requests (H11) closes all of them early.
 const RAISE: f64 = 0.30;
 const CLEAR: f64 = 0.05;
-/// So many new connections, and so many of them closed early, can be judged.
+/// So many new connections, and so many of them closed early, can be judged. A choice.
 const MIN_OPENED: u64 = 3;
 
 /// New connections, and those of them that the server closed early.
@@ -95,6 +95,7 @@ impl Default for PoolRefused {
 }
 
 impl Detector for PoolRefused {
+    const CLASSES: &'static [&'static str] = &[CLASS];
     /// Clients that were turned away, some 200 bytes each.
     const LIMIT: usize = 8192;
 
@@ -129,7 +130,7 @@ impl Detector for PoolRefused {
         input.now.early > 0
     }
 
-    fn read<'f>(&self, _: &Subject, input: Input<'f>, client: &mut Client, _: &'f Facts<'f>) -> Option<Reading<'f>> {
+    fn read<'f>(&self, input: Input<'f>, client: &mut Client, _: &'f Facts<'f>) -> Option<Reading<'f>> {
         Some(Reading { input, before: client.before, stayed: client.stayed })
     }
 

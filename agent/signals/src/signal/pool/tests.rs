@@ -116,7 +116,7 @@ fn why_it_is_exhausted() {
     }
 }
 
-/// As many threads as connections: all are busy, and nobody waits. Connections change hands where two threads give theirs
+/// As many threads as connections: all are busy, and no caller waits. Connections change hands where two threads give theirs
 /// back at once; or each time, where each request has a thread of its own, and then it is the callers who are too few.
 #[test]
 fn a_closed_loop_of_as_many_threads_is_silent() {
@@ -140,7 +140,7 @@ fn pass_slowly(at_s: u64, second: Second, records: Records<'_>) {
     reused[2] += second.handed_off;
 }
 
-/// Whoever waited has to be woken, which takes as long after a short answer as after a long one.
+/// A waiter has to be woken, which takes as long after a short answer as after a long one.
 #[test]
 fn a_hand_off_of_a_held_connection_is_one_however_short_the_answers() {
     let held = Second { query_ns: MS / 4, ..EXHAUSTED };
@@ -161,7 +161,7 @@ fn short_pauses_between_short_answers_are_no_hand_offs() {
     assert_eq!(lab.happened(), []);
 }
 
-/// What others alarm on: it is wrong where nobody waits, and silent where connections are held.
+/// What others alarm on: it is wrong where no caller waits, and silent where connections are held.
 #[test]
 fn busy_connections_are_no_sign_of_a_pool_that_is_too_small() {
     let rules = Rules::without("all-busy").expect("an ablation");
@@ -200,7 +200,7 @@ fn an_event_loop_is_judged_by_its_queue() {
     assert!((document.evidence[0].value - 12.0).abs() < 0.3, "{}", document.evidence[0].value);
 }
 
-/// As the kernel half corrects what it told at the first byte.
+/// As the kernel half corrects what it counted at the first byte.
 fn prolong(record: &mut EdgeRecord, n: u32, first_ns: u64, full_ns: u64) {
     let correction = &mut record.full_latency_correction;
     correction.buckets[index(first_ns)] = correction.buckets[index(first_ns)].wrapping_sub(n);
@@ -263,7 +263,7 @@ fn a_mixture_of_answers_is_no_slow_dependency() {
     assert_eq!(lab.events.first().expect("an incident").1.alert.document().class, Some("too small"));
 }
 
-/// Goroutines hop between threads, with nobody waiting: seen at a time of few callers, it is known for what it is.
+/// Goroutines hop between threads, with no caller waiting: seen at a time of few callers, it is known for what it is.
 #[test]
 fn work_that_hops_between_threads_is_no_hand_off() {
     let hopping = Second { connections: 20, queries: 500, query_ns: MS, handed_off: 400, taken_later: 50, ..WELL };
@@ -296,7 +296,7 @@ fn waiting_for_somebody_else_is_not_waiting_for_this_pool() {
     assert_eq!(lab.happened(), []);
 }
 
-/// Requests of callers overlap on their connections (gRPC): how many there are is not known, and hops cannot be told from
+/// Requests of callers overlap on their connections (gRPC): how many there are is not known, and hops look like
 /// hand-offs while connections are idle.
 #[test]
 fn where_callers_cannot_be_counted_idle_connections_are_no_sign() {
@@ -357,7 +357,7 @@ fn a_server_that_takes_no_more() {
     let alert = &lab.events[0].1.alert;
     let document = alert.document();
     assert_eq!((document.signal, document.client.as_deref()), ("pool_refused", Some("late")));
-    assert_eq!(alert.severity().level(), Level::Critical, "nobody of it gets in");
+    assert_eq!(alert.severity().level(), Level::Critical, "none of it gets in");
     let mut lab = Lab::new([steady, newcomer]);
     lab.run(60, |_, records| second(0, records)).run(60, |at_s, records| {
         // A job that asks three times, each on a connection of its own, now and then.
@@ -370,7 +370,7 @@ fn a_server_that_takes_no_more() {
 }
 
 /// Redis answers QUIT, and closes: jobs of a few commands, none of which keeps a connection. An application that keeps some is
-/// believed after a login, too; whoever left first.
+/// believed after a login, too; whichever end left first.
 #[test]
 fn a_good_bye_that_is_answered_is_no_refusal() {
     let steady = client(7, 2);

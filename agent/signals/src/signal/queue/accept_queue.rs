@@ -1,4 +1,4 @@
-//! Q1: connections that the kernel has completed wait until the server accepts them.
+//! Connections that the kernel has completed wait until the server accepts them.
 //!
 //! Every new caller pays that wait before its first byte is read, and when the queue is full the kernel drops who comes next
 //! without a word. The kernel half times it from the handshake's end to `accept`'s return, and sees how full each arrival
@@ -12,25 +12,19 @@
 //! Where it is blind: before it is known what is normal (but for how full it is); accepts by `io_uring`, which are timed to the
 //! first use of the connection instead; `TCP_DEFER_ACCEPT`, which hides the wait for data.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use weir_abi::ListeningPort;
 
 use self::reading::{Class, Normal, Reading};
 use crate::{
-    facts::{
-        edges::grouped,
-        owners::{Owned, Owners},
-    },
+    facts::owners::{Owned, Owners},
     signal::prelude::*,
 };
 use weir_engine::{AcceptQueueView, HostView, Kind, ListenerView, Service};
 
 mod reading;
 mod report;
-
-/// The ids of its classes.
-pub(crate) const CLASSES: &[&str] = Class::NAMES;
 
 /// The signal.
 #[derive(Debug, Default)]
@@ -46,6 +40,7 @@ pub(crate) struct Port<'f> {
 }
 
 impl Detector for AcceptQueue {
+    const CLASSES: &'static [&'static str] = Class::NAMES;
     /// Listening ports, some 600 bytes each.
     const LIMIT: usize = 2048;
 
@@ -62,7 +57,7 @@ impl Detector for AcceptQueue {
             port.process = process;
             (subject, port)
         });
-        grouped(ports).into_iter().map(|(subject, ports)| (Cow::Owned(subject), ports)).collect()
+        grouped(ports)
     }
 
     /// Nearly all listeners of a host are idle.
@@ -70,13 +65,7 @@ impl Detector for AcceptQueue {
         ports.iter().any(|port| !port.is_idle())
     }
 
-    fn read<'f>(
-        &self,
-        _: &Subject,
-        ports: Vec<Port<'f>>,
-        memory: &mut Self::Memory,
-        facts: &'f Facts<'f>,
-    ) -> Option<Reading> {
+    fn read<'f>(&self, ports: Vec<Port<'f>>, memory: &mut Self::Memory, facts: &'f Facts<'f>) -> Option<Reading> {
         let [wait_p95, arrivals_per_s] = memory.each(facts.now_ns(), facts.learning);
         let normal = Normal { wait_p95, arrivals_per_s };
         worst(ports.into_iter().map(|port| Reading::new(port, normal, facts.seconds())), Reading::finding)

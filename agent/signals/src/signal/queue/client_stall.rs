@@ -1,8 +1,8 @@
-//! Q9: answers lie in a caller's sockets before it reads them.
+//! Answers lie in a caller's sockets before it reads them.
 //!
 //! What a caller measures of a call is the time until the answer arrives, and the wait until the caller has read it. Where
 //! most of it is wait, and far more than normal, the call is slow because of who makes it: a garbage collector, an event
-//! loop that is blocked, no processor. Whoever looks at the caller's own times blames the dependency.
+//! loop that is blocked, no processor. By the caller's own times the dependency is to blame.
 //!
 //! It raises when the 95th percentile of the wait is at least 20 ms and five times what is normal, and half of the time to
 //! the first byte is wait, over all that the service calls; it is over below twice of normal. It pages where the caller's own
@@ -14,12 +14,10 @@
 
 use self::reading::{Class, Reading};
 use crate::{facts::waits::Waits, signal::prelude::*};
+use weir_engine::Service;
 
 mod reading;
 mod report;
-
-/// The ids of its classes.
-pub(crate) const CLASSES: &[&str] = Class::NAMES;
 
 /// What is normal for a caller, in seconds and calls a second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,6 +32,7 @@ struct Normal {
 pub(crate) struct ClientStall;
 
 impl Detector for ClientStall {
+    const CLASSES: &'static [&'static str] = Class::NAMES;
     /// Callers, some 800 bytes each.
     const LIMIT: usize = 4096;
 
@@ -52,7 +51,6 @@ impl Detector for ClientStall {
 
     fn read<'f>(
         &self,
-        subject: &Subject,
         edges: &'f [EdgeFacts<'f>],
         memory: &mut Self::Memory,
         facts: &'f Facts<'f>,
@@ -66,8 +64,9 @@ impl Detector for ClientStall {
         let normal = memory.all(facts.now_ns(), facts.learning);
         let normal = normal.map(|[wait_p95, away, rate]| Normal { wait_p95, away, rate });
         let reading = Reading::new(&times, normal, facts.seconds())?;
-        let degraded = subject.about().filter(|service| facts.latency.is_degraded(service));
-        Some(Reading { ends, slower: degraded.and_then(|service| facts.latency.times(service)), ..reading })
+        let service = edges.first().map(|facts| Service::of(&facts.edge.client.identity));
+        let slower = service.and_then(|service| facts.latency.degraded(&service));
+        Some(Reading { ends, slower, ..reading })
     }
 
     fn verdict(&self, reading: &Reading<'_>, _: Rules) -> Finding {

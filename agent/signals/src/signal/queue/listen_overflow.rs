@@ -1,4 +1,4 @@
-//! Q2: a listener's queue is full, and the kernel drops who comes next.
+//! A listener's queue is full, and the kernel drops further SYNs.
 //!
 //! A connection waits in the accept queue of its listener until the server calls `accept`. When that queue is full the
 //! kernel drops SYNs without a word: callers send them again after a second, then two, and see nothing but slow connects
@@ -6,7 +6,7 @@
 //! answered by cookies, or dropped.
 //!
 //! The kernel counts drops for a network namespace, not for a listener (`ListenOverflows`, `ListenDrops`): whose they are
-//! is told by the queues as they were polled, once a second; request queues are looked at only while SYNs find no room.
+//! is decided by the queues as they were polled, once a second; request queues are polled only while SYNs are dropped.
 //! The caller that most of them wait for is named: one whose last ACK is lost on its way, or one that sends no more than SYNs
 //! (a flood has many that do not exist). It raises when some were dropped in two of three windows, or
 //! ten in one. One that is full and drops nothing has no callers.
@@ -22,14 +22,12 @@ use weir_engine::{AcceptQueueView, Kind, ListenerView, NamespaceView, Owner, Ser
 mod reading;
 mod report;
 
-/// The ids of its classes.
-pub(crate) const CLASSES: &[&str] = Class::NAMES;
-
 /// The signal.
 #[derive(Debug, Default)]
 pub(crate) struct ListenOverflow;
 
 impl Detector for ListenOverflow {
+    const CLASSES: &'static [&'static str] = Class::NAMES;
     /// Listeners that drop at one time.
     const LIMIT: usize = 1024;
     const ONLY_SUSPECTS: bool = true;
@@ -62,7 +60,7 @@ impl Detector for ListenOverflow {
         inputs
     }
 
-    fn read<'f>(&self, _: &Subject, reading: Reading<'f>, _: &mut u32, _: &'f Facts<'f>) -> Option<Reading<'f>> {
+    fn read<'f>(&self, reading: Reading<'f>, _: &mut u32, _: &'f Facts<'f>) -> Option<Reading<'f>> {
         Some(reading)
     }
 

@@ -1,6 +1,6 @@
-//! Q4: somebody does not read what is sent to it, and whoever sends cannot go on.
+//! One end does not read what is sent to it, and the sender cannot go on.
 //!
-//! A receiver that reads too slowly leaves no room in its window. The sender's kernel counts how long that held it up
+//! A receiver that reads too slowly lets its window close. The sender's kernel counts how long that held it up
 //! (`tcpi_rwnd_limited`), and what it could not send yet waits in its buffer. A window that is merely too small for a fast
 //! transfer holds up too: so what waits must need a second or more at the pace at which it goes.
 //!
@@ -23,14 +23,12 @@ use weir_engine::View;
 mod reading;
 mod report;
 
-/// The ids of its classes.
-pub(crate) const CLASSES: &[&str] = Class::NAMES;
-
 /// The signal.
 #[derive(Debug, Default)]
 pub(crate) struct PeerNotReading;
 
 impl Detector for PeerNotReading {
+    const CLASSES: &'static [&'static str] = Class::NAMES;
     /// Edges, some 400 bytes each.
     const LIMIT: usize = 8192;
 
@@ -55,7 +53,6 @@ impl Detector for PeerNotReading {
 
     fn read<'f>(
         &self,
-        _: &Subject,
         (edges, held): Self::Input<'f>,
         memory: &mut Self::Memory,
         facts: &'f Facts<'f>,

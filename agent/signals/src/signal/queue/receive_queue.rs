@@ -1,7 +1,7 @@
-//! Q3: requests lie in a server's sockets before anybody reads them.
+//! Requests lie in a server's sockets before it reads them.
 //!
 //! A server's time for a request is the wait in its receive queue, and the work after it. Where most of it is wait, and far
-//! more than normal, whoever reads is the bottleneck, not the work: too few workers, an event loop that is blocked, a
+//! more than normal, the reader is the bottleneck, not the work: too few workers, an event loop that is blocked, a
 //! processor that others have.
 //!
 //! It raises when the 95th percentile of the wait is at least 10 ms and five times what is normal, and half of the server's
@@ -15,9 +15,6 @@ use crate::{facts::waits::Waits, signal::prelude::*};
 
 mod reading;
 mod report;
-
-/// The ids of its classes.
-pub(crate) const CLASSES: &[&str] = Class::NAMES;
 
 /// What is normal for a server, in seconds and rounds a second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,6 +30,7 @@ struct Normal {
 pub(crate) struct ReceiveQueue;
 
 impl Detector for ReceiveQueue {
+    const CLASSES: &'static [&'static str] = Class::NAMES;
     /// Servers, some 900 bytes each.
     const LIMIT: usize = 4096;
 
@@ -51,7 +49,6 @@ impl Detector for ReceiveQueue {
 
     fn read<'f>(
         &self,
-        _: &Subject,
         edges: &'f [EdgeFacts<'f>],
         memory: &mut Self::Memory,
         facts: &'f Facts<'f>,

@@ -1,6 +1,6 @@
-//! Q5: a sender is held up, and not by its receiver: by its own buffer, by loss, or by a queue on the path.
+//! A sender is held up, and not by its receiver: by its own buffer, by loss, or by a queue on the path.
 //!
-//! Only said for who looks: none of it is a fault by itself, and each slows a transfer that has the time of nobody. Of
+//! `info` only: none of it is a fault by itself, and each slows a transfer. Of
 //! connections that had something to send for four fifths of the window it says
 //!
 //! - `send buffer`: for 30% of that time the buffer was too small to keep the path full (`tcpi_sndbuf_limited`);
@@ -10,16 +10,15 @@
 //! Where it is blind: connections between two polls; a queue that has been there for as long as the kernel remembers the
 //! shortest round trip (five minutes).
 
-use std::borrow::Cow;
-
-use crate::{facts::edges::grouped, signal::prelude::*};
+use crate::signal::prelude::*;
 use weir_engine::SenderView;
 
-/// The part of the window with something to send.
+/// The part of the window with something to send. A choice, as are the others: `info` alone, for who reads the list.
 const BUSY: f64 = 0.8;
 /// The part of that for which the buffer held up.
 const BUFFER: f64 = 0.3;
-/// Of segments sent again, of so many at least; and the part of the time that neither end held up.
+/// Of segments retransmitted, of so many at least; and the part of the time that neither end held up. At 1% loss a
+/// Reno-like sender is held to some twelve segments a round trip (Mathis et al., 1997).
 const LOSS: f64 = 0.01;
 const MIN_SEGMENTS: u64 = 500;
 const NEITHER_END: f64 = 0.8;
@@ -36,14 +35,12 @@ classes! {
     }
 }
 
-/// The ids of its classes.
-pub(crate) const CLASSES: &[&str] = Class::NAMES;
-
 /// The signal.
 #[derive(Debug, Default)]
 pub(crate) struct SendLimited;
 
 impl Detector for SendLimited {
+    const CLASSES: &'static [&'static str] = Class::NAMES;
     /// Edges with connections that had more to send than they may.
     const LIMIT: usize = 8192;
 
@@ -53,11 +50,10 @@ impl Detector for SendLimited {
     type Reading<'f> = Reading<'f>;
 
     fn gather<'f>(&mut self, facts: &'f Facts<'f>, _: &Subjects<()>) -> Inputs<'f, Self::Input<'f>> {
-        let senders = grouped(facts.flows.iter().map(|flow| (Subject::of_edge(flow.edge), flow.sender)));
-        senders.into_iter().map(|(subject, senders)| (Cow::Owned(subject), senders)).collect()
+        grouped(facts.flows.iter().map(|flow| (Subject::of_edge(flow.edge), flow.sender)))
     }
 
-    fn read<'f>(&self, _: &Subject, senders: Self::Input<'f>, _: &mut (), _: &'f Facts<'f>) -> Option<Reading<'f>> {
+    fn read<'f>(&self, senders: Self::Input<'f>, _: &mut (), _: &'f Facts<'f>) -> Option<Reading<'f>> {
         worst(senders.into_iter().map(Reading::of), Reading::finding)
     }
 
@@ -224,7 +220,7 @@ mod tests {
     #[test]
     fn a_transfer_that_fills_the_path_is_well() {
         assert_eq!(run(|_, _| ()).happened(), []);
-        // Held up by whom it is sent to: that is another signal.
+        // Held up by the receiver: that is another signal.
         let lab = run(|sender, second| (sender.receiver_limited_us, sender.srtt_us) = (900_000 * second, 90_000));
         assert_eq!(lab.happened(), []);
         // With nothing to send most of the time.

@@ -1,18 +1,18 @@
-//! R6: the accept queue of a UNIX socket is full, and callers wait in `connect`, or fail at once (`EAGAIN`).
+//! The accept queue of a UNIX socket is full, and callers wait in `connect`, or fail at once (`EAGAIN`).
 //!
 //! What nginx and its application servers, databases and their local clients, and sidecars have between them is a UNIX
-//! socket as often as a TCP one; the kernel keeps no counter of who did not get in. So the queue is looked at once a
+//! socket as often as a TCP one; the kernel keeps no counter of callers that did not get in. So the queue is looked at once a
 //! second: it raises when it was full at two of the polls of a window, in two windows of three; it is over when less than
 //! half of it is used.
 //!
-//! Where it is blind: a queue that is full between two polls only; who waits in front of it.
+//! Where it is blind: a queue that is full between two polls only; callers that wait in front of it.
 
 use std::{borrow::Cow, collections::BTreeSet};
 
 use crate::signal::prelude::*;
 use weir_engine::{Kind, Service, UnixView};
 
-/// At one poll it may have been a burst. A choice: bursts in the fault lab are over within a second.
+/// At one poll it may have been a burst. A choice: polls are a second apart, so that two of them are no burst.
 const FULL_POLLS: u32 = 2;
 
 /// The signal.
@@ -61,13 +61,7 @@ impl Detector for UnixQueue {
         inputs
     }
 
-    fn read<'f>(
-        &self,
-        _: &Subject,
-        reading: Reading<'f>,
-        _: &mut Self::Memory,
-        _: &'f Facts<'f>,
-    ) -> Option<Reading<'f>> {
+    fn read<'f>(&self, reading: Reading<'f>, _: &mut Self::Memory, _: &'f Facts<'f>) -> Option<Reading<'f>> {
         Some(reading)
     }
 
@@ -118,7 +112,7 @@ fn report(subject: &Subject, queue: &UnixView, window_ns: u64) -> Result<Report,
     let fits = count(last.max, "connections")?;
     Parts {
         class: None,
-        what: What::new(&peak, "wait in the queue of a UNIX socket that has room for no more")?,
+        what: What::new(&peak, "wait in the queue of a UNIX socket, which is full")?,
         place,
         why: Why::new(
             full.quantity(),

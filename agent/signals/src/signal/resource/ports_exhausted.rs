@@ -1,6 +1,6 @@
-//! R1: no local port is left for new connections to an address.
+//! No local port is left for new connections to an address.
 //!
-//! A connection is told apart by both addresses and both ports, so a client has as many connections to one address and port
+//! A connection is identified by both addresses and both ports, so a client has as many connections to one address and port
 //! as `ip_local_port_range` has ports; one that is closed keeps its port for a minute (TIME_WAIT). When they are used up,
 //! `connect` fails at once with EADDRNOTAVAIL: no packet leaves the host, and the server knows nothing of it.
 //!
@@ -23,14 +23,12 @@ use weir_engine::{HostView, PortUse, PortsPoll};
 mod reading;
 mod report;
 
-/// The ids of its classes.
-pub(crate) const CLASSES: &[&str] = Class::NAMES;
-
 /// The signal.
 #[derive(Debug, Default)]
 pub(crate) struct PortsExhausted;
 
 impl Detector for PortsExhausted {
+    const CLASSES: &'static [&'static str] = Class::NAMES;
     /// Edges that are not plainly well at one time: nearly all are.
     const LIMIT: usize = 1024;
     const ONLY_SUSPECTS: bool = true;
@@ -54,7 +52,7 @@ impl Detector for PortsExhausted {
         reading.is_suspect()
     }
 
-    fn read<'f>(&self, _: &Subject, reading: Reading<'f>, _: &mut (), _: &'f Facts<'f>) -> Option<Reading<'f>> {
+    fn read<'f>(&self, reading: Reading<'f>, _: &mut (), _: &'f Facts<'f>) -> Option<Reading<'f>> {
         Some(reading)
     }
 

@@ -1,19 +1,16 @@
-//! Q8: tasks wait for memory, devices or processors, as the kernel measures it (pressure stall information).
+//! Tasks wait for memory, devices or processors, as the kernel measures it (pressure stall information).
 //!
 //! Of the window, and not the kernel's averages: the share of the time in which every task waited for memory, or for a
 //! device, or some task for a processor. Of a cgroup where version 2 has one, else of the host.
 //!
 //! It warns at 5% for memory, and at 20% for devices when a service takes half as long again to answer; then it pages with
-//! 20% for memory. 20% for devices that nobody feels, and 60% for processors, are for who looks. It is over below half of these.
+//! 20% for memory. 20% for devices that no caller notices, and 60% for processors, are `info`. It is over below half of these.
 
-use std::borrow::Cow;
-
-use crate::{
-    facts::{edges::grouped, owners::Owned},
-    signal::prelude::*,
-};
+use crate::{facts::owners::Owned, signal::prelude::*};
 use weir_engine::{CgroupView, Service};
 
+/// Shares of the window from which on tasks wait too long. Choices: every task waiting for memory is thrashing, at whatever
+/// rate; devices and processors are shared by design.
 const MEMORY: f64 = 0.05;
 const MEMORY_PAGE: f64 = 0.20;
 const DEVICES: f64 = 0.20;
@@ -27,9 +24,6 @@ classes! {
         Processors = "processors",
     }
 }
-
-/// The ids of its classes.
-pub(crate) const CLASSES: &[&str] = Class::NAMES;
 
 /// The signal.
 #[derive(Debug, Default)]
@@ -47,6 +41,7 @@ pub(crate) struct Reading<'f> {
 }
 
 impl Detector for PressureStall {
+    const CLASSES: &'static [&'static str] = Class::NAMES;
     /// Services in cgroups, of which 1,024 are polled.
     const LIMIT: usize = 1024;
 
@@ -66,10 +61,10 @@ impl Detector for PressureStall {
             };
             Some((subject, Reading::of(cgroup, is_degraded)?))
         });
-        grouped(readings).into_iter().map(|(subject, readings)| (Cow::Owned(subject), readings)).collect()
+        grouped(readings)
     }
 
-    fn read<'f>(&self, _: &Subject, readings: Vec<Reading<'f>>, _: &mut (), _: &'f Facts<'f>) -> Option<Reading<'f>> {
+    fn read<'f>(&self, readings: Vec<Reading<'f>>, _: &mut (), _: &'f Facts<'f>) -> Option<Reading<'f>> {
         worst(readings.into_iter(), Reading::finding)
     }
 

@@ -4,17 +4,19 @@ use super::Normal;
 use crate::signal::prelude::*;
 use weir_engine::{Distribution, Service, View, bounds_s};
 
-/// It raises when at least 5% of the rounds are for nobody, with 95% confidence; it is over below half of that.
+/// It raises when the callers of at least 5% of the rounds have left, with 95% confidence; it is over below half of that. A
+/// choice: less of a server's time does not matter.
 const RAISE: f64 = 0.05;
 const CLEAR: f64 = 0.025;
-/// Fewer callers that leave are an accident.
+/// Fewer callers that leave are an accident. A choice, as in `edge_errors`.
 const MIN_LEFT: u64 = 5;
-/// So many times what is normal: to raise, to be over.
+/// So many times what is normal: to raise, to be over. Choices.
 const ABOVE_NORMAL: f64 = 2.0;
 const WITHIN_NORMAL: f64 = 1.5;
-/// Nobody gives up sooner. What ends sooner is a good-bye, which expects no answer.
+/// No caller gives up sooner. What ends sooner is a good-bye, which expects no answer. A choice: timeouts are set in tens of
+/// milliseconds and more (F40: 100 ms), good-byes are over at once.
 const PATIENCE_NS: u64 = 10_000_000;
-/// Answers so many times slower than normal are what callers give up on.
+/// Answers so many times slower than normal are what callers give up on. A choice, as `ServiceLatency` has it.
 const SLOWER: f64 = 1.5;
 
 /// What became of the rounds of all connections of a server.
@@ -103,14 +105,14 @@ fn add(sum: &mut u64, n: u64) {
 /// A tally in numbers, with what it is compared with.
 #[derive(Clone, Debug)]
 pub(crate) struct Reading<'a> {
-    /// Rounds that were for nobody, of all that came to an end.
+    /// Rounds whose caller had left, of all that came to an end.
     pub(super) left: Proportion,
     /// The same with good-byes and idle connections that were reset: what is learned.
     pub(super) closed_on: Proportion,
     /// Of these: without an answer, and answers that met a reset.
     pub(super) broken: u64,
     pub(super) reset: u64,
-    /// Seconds a second that went into rounds for nobody, at least.
+    /// Seconds a second that went into such rounds, at least.
     pub(super) wasted: f64,
     /// Mean time to answer, seconds.
     pub(super) work: Option<f64>,

@@ -100,7 +100,7 @@ fn rounds_broken_by_callers_raise() {
     }
 }
 
-/// PostgreSQL's Terminate and TLS's close_notify open a round that nobody answers, or that the server answers into a reset:
+/// PostgreSQL's Terminate and TLS's close_notify open a round that is not answered, or that the server answers into a reset:
 /// short connections instead of pooled ones make many.
 #[test]
 fn good_byes_are_no_work() {
@@ -121,7 +121,7 @@ fn good_byes_are_no_work() {
     }
 }
 
-/// A server whose connections always end in resets is slow for a while, and nobody leaves.
+/// A server whose connections always end in resets is slow for a while, and no caller leaves.
 #[test]
 fn resets_as_a_habit_are_normal() {
     let mut lab = Lab::new(alone()).only(SIGNAL);

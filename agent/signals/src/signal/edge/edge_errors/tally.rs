@@ -5,19 +5,20 @@ use weir_abi::ConnectOutcome;
 use crate::signal::prelude::*;
 use weir_engine::View;
 
-/// It raises when at least 2% of calls fail, with 95% confidence.
+/// It raises when at least 2% of calls fail, with 95% confidence. A choice; the confidence is what the fault lab needs: without,
+/// a rolling restart (H07) is a false alarm.
 const RAISE: f64 = 0.02;
-/// And is well again below 0.5%.
+/// And is well again below 0.5%. A choice: a quarter of the raise line.
 const CLEAR: f64 = 0.005;
-/// Fewer failures are an accident.
+/// Fewer failures are an accident. A choice: one client that retries fails this often.
 const MIN_FAILURES: u64 = 5;
-/// From here on it is worth a page, if there is an effect.
+/// From here on it is worth a page, if there is an effect. A choice: every fifth call.
 const CRITICAL: f64 = 0.20;
-/// So many connects, none of which succeeds, need no share.
+/// So many connects, none of which succeeds, need no share. A choice: as few as can be told from a stray one.
 const MIN_NONE_SUCCEED: u64 = 3;
-/// An edge's requests without an answer are as normal within half as many more.
+/// An edge's requests without an answer are as normal within half as many more. A choice.
 const WITHIN_NORMAL: f64 = 1.5;
-/// Goodput below this part of normal is an effect.
+/// Goodput below this part of normal is an effect. A choice: load moves by less within a minute.
 const GOODPUT_DOWN: f64 = 0.5;
 
 classes! {
@@ -81,7 +82,7 @@ impl Tally {
         self.connected = self.connected.saturating_add(of(ConnectOutcome::Ok));
         self.no_port = self.no_port.saturating_add(of(ConnectOutcome::AddressNotAvailable));
         if !excused {
-            // Cancelled is not failed: whoever dials several addresses at once closes those that lose.
+            // Cancelled is not failed: a client that dials several addresses at once closes those that lose.
             self.fail(Cause::Refused, of(ConnectOutcome::Refused));
             self.fail(Cause::Timeout, of(ConnectOutcome::Timeout));
             self.fail(Cause::Unreachable, of(ConnectOutcome::Unreachable));
@@ -197,7 +198,7 @@ impl Reading<'_> {
         if self.none_connect || many { Level::Critical } else { Level::Warn }
     }
 
-    /// Who is hurt. What never worked hurts nobody any more than before.
+    /// What callers notice. What never worked is no worse than before.
     fn effect(&self, rules: Rules) -> Option<Effect> {
         let goodput = self.tally.good() as f64 / self.seconds;
         if self.before.worked && self.none_connect && self.tally.answered == 0 {

@@ -158,7 +158,7 @@ fn the_family_of_addresses_that_fails_is_excused_by_the_other() {
     lab.run(60, both);
     assert_eq!(lab.happened(), []);
     lab.run(20, |_, records| records.iter_mut().for_each(|(_, r)| connect(r, ConnectOutcome::Refused, 4)));
-    assert_eq!(lab.units().len(), 2, "when both fail, both do");
+    assert_eq!(lab.subjects().len(), 2, "when both fail, both do");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_server_that_is_gone_keeps_its_name() {
     lab.run(40, refused);
     lab.records.push((13, server(21, &caller)));
     lab.run(40, |second, records| healthy(second, &mut records[..]));
-    assert_eq!(lab.units(), BTreeSet::from(["app -> redis:6379".to_owned()]));
+    assert_eq!(lab.subjects(), BTreeSet::from(["app -> redis:6379".to_owned()]));
     assert_eq!(lab.happened(), [(50, Happened::Raised), (95, Happened::Resolved(Ended::Cleared))]);
 }
 

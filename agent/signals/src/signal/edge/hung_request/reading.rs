@@ -4,19 +4,22 @@ use super::usual::{LEAST_AGE_S, Normal};
 use crate::signal::prelude::*;
 use weir_engine::{Distribution, View, middle_s};
 
-/// An edge whose answers normally take so long is one of long polls.
+/// An edge whose answers normally take so long is one of long polls. A choice: as old as a request must be to hang
+/// (`LEAST_AGE_S`); the polls of H03 take 25 s.
 const LONG_POLL_S: f64 = 5.0;
-/// So many need no share.
+/// So many need no share. A choice: one or two may be a stray client.
 const MANY: f64 = 3.0;
-/// Fewer may be a heartbeat, a report or the wait for an item: they must be older.
+/// Fewer may be a heartbeat, a report or the wait for an item: they must be older. A choice: such waits end within a
+/// minute as a rule.
 const FEW_AGE_S: f64 = 60.0;
-/// As must those for which nothing else speaks: most queues' clients ask for their next item anew before that.
+/// As must those for which nothing else speaks: most queues' clients ask for their next item anew before that (H15 in the
+/// fault lab: `BLPOP` with 10 s). A choice.
 const ALONE_AGE_S: f64 = 30.0;
-/// The part of the connections that wait.
+/// The part of the connections that wait, from which on it may page. A choice.
 const HALF: f64 = 0.5;
-/// Goodput below this part of normal is an effect.
+/// Goodput below this part of normal is an effect. A choice, the same as that of `edge_errors`.
 const GOODPUT_DOWN: f64 = 0.5;
-/// Fewer callers that give up are an accident.
+/// Fewer callers that give up are an accident. A choice.
 const MIN_ABANDONED: u64 = 3;
 /// How far chance moves the number of those under way: two standard deviations of a Poisson distribution.
 const SPREAD: f64 = 2.0;
@@ -205,7 +208,8 @@ impl Reading<'_> {
         if is_over { Finding::Clear } else { Finding::Between }
     }
 
-    /// Nothing but their age speaks for it: the server has read them, nobody gives up, and nobody waits for who asked. A queue's
+    /// Nothing but their age speaks for it: the server has read them, no caller gives up, and the client has none
+    /// of its own that wait. A queue's
     /// consumers that have run out of items look the same, and there less is answered too.
     fn is_alone(&self, class: Class) -> bool {
         class == Class::NoAnswer && self.abandoned == 0 && 2.0 * (self.callers as f64) < self.old

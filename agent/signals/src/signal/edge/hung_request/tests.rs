@@ -49,7 +49,7 @@ fn healthy(_: u64, records: Records<'_>) {
     }
 }
 
-/// Nobody gets an answer any more from here on; the last requests wait.
+/// No request is answered any more from here on; the last ones wait.
 fn hang(begin: u64, n: u64) -> impl FnMut(u64, Records<'_>) {
     move |second, records| {
         if second == begin {
@@ -125,7 +125,7 @@ fn what_becomes_of_them() {
     assert_eq!(class(answers_lost).0, Some("lost on the way"));
 }
 
-/// SYNs are sent again for want of room in the accept queue, in the window after it was full too.
+/// SYNs are retransmitted while the accept queue is full, in the window after it was full too.
 #[test]
 fn a_full_accept_queue_loses_no_packets() {
     let full = |backlog| {
@@ -180,7 +180,7 @@ fn of_a_server_elsewhere_and_of_clients_elsewhere() {
     assert_eq!(lab.decider.incidents().lost(), Default::default());
 }
 
-/// Who waits for whom: a server that hangs in its own calls is where its callers are stuck.
+/// Callers of callers: a server that hangs in its own calls is where its callers are stuck.
 #[test]
 fn callers_of_the_client_are_named() {
     let key = EdgeKey { tgid: 7, netns: 1, role: ROLE_SERVER, address: v4(9), listen_port: 80, ..EdgeKey::default() };

@@ -6,16 +6,18 @@ use crate::{
     learn::baseline::Learning,
 };
 
-/// Nobody calls a request hung before.
+/// No request is called hung before. A choice: a window.
 pub(super) const LEAST_AGE_S: f64 = 5.0;
-/// Times the normal 99th percentile, and times the longest that was seen while all was well.
+/// Times the normal 99th percentile, and times the longest that was seen while all was well. Choices, with no false alarm
+/// in the fault lab's look-alikes (H03, H04, H15).
 const TIMES_P99: f64 = 10.0;
 const TIMES_LONGEST: f64 = 2.0;
-/// Windows that normal is made of: two minutes, as it rises slowly anyhow.
+/// Windows that normal is made of: two minutes, as it rises slowly anyhow. A choice, for memory.
 const DEPTH: usize = 24;
-/// What has just been seen may be how a fault begins, which takes so many windows to be told where few requests wait.
+/// The newest windows are not learned: they may be the onset of a fault, which is raised after so many at the latest, a
+/// minute (`FEW_AGE_S`) and three windows.
 const LATER: usize = 15;
-/// Half a day: the longest seen is remembered for one to two of these.
+/// Half a day: the longest seen is remembered for one to two of these. A choice: a report that runs daily is still known.
 const GENERATION_NS: u64 = 12 * 3_600_000_000_000;
 
 /// What is known once enough is learned.

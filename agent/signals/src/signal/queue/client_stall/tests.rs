@@ -61,7 +61,7 @@ fn a_caller_that_stalls_is_named_and_clears() {
     assert_eq!(lab.decider.incidents().lost(), Default::default());
 }
 
-/// Nobody calls it: a batch job that is paused hurts itself.
+/// It has no callers: a batch job that is paused hurts itself.
 #[test]
 fn without_callers_of_its_own_it_does_not_page() {
     let [calling, database, _] = app();

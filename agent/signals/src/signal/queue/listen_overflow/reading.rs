@@ -5,7 +5,8 @@ use weir_abi::ConnectOutcome;
 use crate::signal::prelude::*;
 use weir_engine::{HalfOpen, ListenerView, NamespaceView, NetCounters};
 
-/// So many at once are no accident of a moment.
+/// So many at once are no accident of a moment. A choice: a caller that is dropped sends its SYN again once a second, so that
+/// it takes two of them or more.
 const MANY: u64 = 10;
 
 classes! {
@@ -25,7 +26,7 @@ impl Class {
     pub(super) fn of(namespace: &NamespaceView) -> Option<Self> {
         let NetCounters { listen_overflows, listen_drops, request_queue_cookies, request_queue_drops, .. } =
             namespace.counters;
-        // Without cookies the kernel has no counter of its own for those that `tcp_max_syn_backlog` leaves no room for.
+        // Without cookies the kernel has no counter of its own for those beyond `tcp_max_syn_backlog`.
         let no_room = || namespace.listeners.iter().any(ListenerView::requests_fill_it);
         if listen_overflows > 0 {
             Some(Self::AcceptQueue)

@@ -61,7 +61,7 @@ fn what_the_known_listener_drops_last_is_not_the_hosts() {
     run(&mut lab, 5, 1, |second| overflows(45 + 4 * (second - 20)));
     run(&mut lab, 20, 0, |_| overflows(65));
     assert_eq!(lab.happened(), [(15, Happened::Raised), (40, Happened::Resolved(Ended::Cleared))]);
-    assert_eq!(lab.units().len(), 1, "{:?}", lab.units());
+    assert_eq!(lab.subjects().len(), 1, "{:?}", lab.subjects());
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub(super) fn report(subject: &Subject, reading: &Reading, window_ns: u64) -> Re
     let again = Quantity::new(held.retransmitted().share(), Measure::Ratio)?;
     Parts {
         class: Some(reading.class().name()),
-        what: What::new(&held_up, "have data to send for which the receiver leaves no room")?,
+        what: What::new(&held_up, "have data to send, and the receiver's window is closed")?,
         place: Where::new("Recv-Q, and what keeps from reading,", &worst.reader, &command)?,
         why,
         evidence: [held_up, share, queued],

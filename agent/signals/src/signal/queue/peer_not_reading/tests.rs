@@ -156,5 +156,5 @@ fn of_two_clients_at_one_address_the_one_that_reads_little_is_meant() {
             }
         });
     }
-    assert_eq!(lab.units().into_iter().collect::<Vec<_>>(), ["app -> redis:6379"]);
+    assert_eq!(lab.subjects().into_iter().collect::<Vec<_>>(), ["app -> redis:6379"]);
 }

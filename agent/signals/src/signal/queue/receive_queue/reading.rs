@@ -3,18 +3,23 @@
 use super::Normal;
 use crate::{facts::waits::Waits, signal::prelude::*};
 
-/// Shorter waits hurt nobody.
+/// Shorter waits are no fault. A choice: Redis at saturation has 92 us.
 const LEAST_WAIT_S: f64 = 0.010;
-/// Times what is normal: to raise, to be over.
+/// Times what is normal: to raise, to be over. Choices.
 const RAISE: f64 = 5.0;
 const CLEAR: f64 = 2.0;
-/// The part of the server's time that is wait.
+/// The part of the server's time that is wait. A choice: most of it. At saturation Redis has 68%.
 const MOST_OF_IT: f64 = 0.5;
-/// So many requests waited so long, and with 95% confidence so large a part: two of twenty may be one pause.
+/// So many requests waited so long, and with 95% confidence so large a part: two of twenty may be one pause. The
+/// share is what the 95th percentile says; the number is a choice.
 const MIN_SLOW: u64 = 5;
 const SLOW_SHARE: f64 = 0.05;
-/// Callers feel it.
-const FELT: f64 = 2.0;
+/// So many times the normal work for a request, and the normal rate, say why. Choices, as elsewhere.
+const SLOWER: f64 = 1.5;
+const MORE_LOAD: f64 = 1.2;
+/// Wait and work together have grown so much that callers notice. A choice: higher than `ServiceLatency` has it, as the wait
+/// itself is part of both.
+const NOTICED: f64 = 2.0;
 
 /// The same in numbers: seconds, and rounds a second.
 #[derive(Clone, Copy, Debug)]
@@ -76,8 +81,8 @@ impl Reading<'_> {
         let times = self.wait_p95 / normal.wait_p95;
         let is_slow = self.slow.hits >= MIN_SLOW && rules.least(self.slow) >= SLOW_SHARE;
         if is_slow && self.wait_p95 >= LEAST_WAIT_S && times >= RAISE && self.share() >= MOST_OF_IT {
-            let felt = self.wait + self.work >= FELT * normal.total;
-            let effect = felt.then_some(Effect::LatencyUp);
+            let noticed = self.wait + self.work >= NOTICED * normal.total;
+            let effect = noticed.then_some(Effect::LatencyUp);
             return Finding::Raise(Severity::of(Level::Critical, Some(Resource::Queue), effect));
         }
         let is_over = times < CLEAR || self.wait_p95 < LEAST_WAIT_S / 2.0;
@@ -85,9 +90,9 @@ impl Reading<'_> {
     }
 
     pub(super) fn class(&self, normal: &Normal) -> Class {
-        if self.work >= 1.5 * normal.work {
+        if self.work >= SLOWER * normal.work {
             Class::SlowWork
-        } else if self.rate >= 1.2 * normal.rate {
+        } else if self.rate >= MORE_LOAD * normal.rate {
             Class::MoreLoad
         } else {
             Class::Starved

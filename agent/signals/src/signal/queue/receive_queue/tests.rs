@@ -91,7 +91,7 @@ fn too_few_and_overlapping_requests_say_nothing() {
     assert_eq!(lab.happened(), []);
 }
 
-/// One caller whose requests overlap blinds nobody to the others.
+/// One caller whose requests overlap does not hide the others.
 #[test]
 fn the_others_are_judged_all_the_same() {
     let other = client(9, 2);

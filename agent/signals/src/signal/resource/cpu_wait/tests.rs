@@ -72,7 +72,7 @@ fn a_busy_process_that_waits_little_stays_silent() {
     assert_eq!(lab.happened(), []);
 }
 
-/// Whoever takes the processors has no edges: four of one name.
+/// What takes the processors has no edges: four of one name.
 #[test]
 fn who_runs_without_edges_is_named_too() {
     let mut lab = lab();

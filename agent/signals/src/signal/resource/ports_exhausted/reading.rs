@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use crate::signal::prelude::*;
 use weir_engine::{PortUse, Process};
 
-/// So many connects without a port are no accident.
+/// So many connects without a port are no accident. A choice: EADDRNOTAVAIL is proof by itself, and one may be a probe.
 const MIN_FAILED: u64 = 3;
-/// Ports are nearly used up.
+/// Ports are nearly used up. A choice.
 pub(super) const NEARLY: f64 = 0.8;
-/// And are not any more.
+/// And are not any more. A choice.
 const CLEAR: f64 = 0.6;
 
 /// What clients of an edge did, and how many ports they have.

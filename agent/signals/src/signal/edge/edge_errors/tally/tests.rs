@@ -48,7 +48,7 @@ fn three_connects_of_which_none_succeeds_need_no_share() {
 fn a_page_needs_an_effect() {
     let none = tally(0, 0, &[(Cause::Timeout, 10)]);
     let severity = |before| level(read(none, before));
-    assert_eq!(severity(Before::default()), Some(Level::Warn), "it never worked: nobody misses it");
+    assert_eq!(severity(Before::default()), Some(Level::Warn), "it never worked: it is not missed");
     assert_eq!(severity(WORKED), Some(Level::Critical));
     // Open connections still do their work.
     let pooled = Tally { answered: 1000, ..none };
