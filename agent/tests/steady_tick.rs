@@ -39,11 +39,11 @@ fn rounds(connections: &[(TcpStream, TcpStream)]) {
     }
 }
 
-/// What one tick told, and what it cost.
+/// What one tick emitted, and what it cost.
 struct Tick {
     allocations: u64,
     edges: usize,
-    /// It told of an edge or a failure for the first time: others use this kernel too.
+    /// It emitted an edge or a failure for the first time: others use this kernel too.
     news: bool,
 }
 
@@ -107,14 +107,14 @@ fn a_steady_tick_allocates_nothing() {
         for _ in 0..TICKS {
             rounds(&connections);
             let tick = agent.tick(settle);
-            assert!(tick.edges >= 2 * CONNECTIONS, "{} edges told, of {CONNECTIONS} connections", tick.edges);
+            assert!(tick.edges >= 2 * CONNECTIONS, "{} edges emitted, of {CONNECTIONS} connections", tick.edges);
             if !tick.news {
                 steady.push(tick.allocations);
             }
         }
         assert!(steady.len() >= TICKS / 2, "only {} of {TICKS} ticks brought nothing new", steady.len());
         println!("settle: {settle}; allocations of {} ticks: {steady:?}", steady.len());
-        // An edge that reaches more buckets than ever before needs more room, once.
+        // An edge that reaches more buckets than ever before needs more memory, once.
         let (most, quiet) = (steady.iter().max(), steady.iter().filter(|n| **n == 0).count());
         assert!(most <= Some(&4) && quiet * 4 >= steady.len() * 3, "allocations with settle {settle}: {steady:?}");
     }

@@ -47,7 +47,7 @@ fn claims_and_homed(slot: *mut Slot) -> *mut u64 {
 }
 
 /// The table is a static of the object and not a map of its own: the address of a slot is arithmetic, not a lookup. The kernel
-/// places it behind the header of an array map, which is not the beginning of a cache line: one more slot makes room to begin
+/// places it behind the header of an array map, which is not the beginning of a cache line: one more slot leaves space to begin
 /// at the next (`Features::table_pad`).
 struct Table(core::cell::UnsafeCell<[Slot; SLOTS + 1]>);
 // SAFETY: shared between processors by the protocol of `claims`.

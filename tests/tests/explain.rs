@@ -98,7 +98,7 @@ fn a_service_its_callers_and_callees() {
 
     let text = String::from_utf8(weir::run(&["explain", "mid", "--replay", file]).stdout).expect("UTF-8");
     println!("{text}");
-    for title in ["WHO CALLS IT", "WHOM IT CALLS", "QUEUES AND LIMITS", "INCIDENTS", "WHERE THE TIME GOES"] {
+    for title in ["WHO CALLS IT", "WHAT IT CALLS", "QUEUES AND LIMITS", "INCIDENTS", "WHERE THE TIME GOES"] {
         assert!(text.contains(title), "{title} in {text}");
     }
     assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");

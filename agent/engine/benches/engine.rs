@@ -1,4 +1,4 @@
-//! The engine: a tick is what weir pays every second, a snapshot what it pays when somebody looks, a decision what it pays
+//! The engine: a tick is what weir pays every second, a snapshot what it pays when a window is read, a decision what it pays
 //! every five.
 
 use std::hint::black_box;

@@ -16,7 +16,7 @@ const MAX_NAMESPACES: usize = 256;
 const MAX_PROCESSES: usize = 4096;
 const MAX_CGROUPS: usize = 4096;
 const MAX_SENDERS: usize = 8192;
-/// What was not told of for so long is gone: twice the distance of the slower polls, and some.
+/// What no poll has reported for so long is gone: twice the distance of the slower polls, and some.
 const GONE_NS: u64 = 12_000_000_000;
 
 /// What a window holds of the host; empty where nothing was polled.
@@ -47,7 +47,7 @@ pub struct NamespaceView {
     pub time_wait: u64,
     /// Its listening sockets.
     pub listeners: Vec<ListenerView>,
-    /// Its listening UNIX sockets in whose queues somebody waited.
+    /// Its listening UNIX sockets in whose queues connections waited.
     pub unix: Vec<UnixView>,
     /// Its connections that had more to send than they may.
     pub senders: Vec<SenderView>,

@@ -29,7 +29,7 @@ pub enum Kind {
     DnsName,
     /// An address without a name.
     Address,
-    /// Clients with public addresses: one service, whoever they are.
+    /// Clients with public addresses: one service together.
     Internet,
     /// Everything beyond a limit.
     Other,
@@ -145,7 +145,7 @@ impl Identity {
 pub enum NamedEnd {
     /// The process that the record belongs to.
     Own,
-    /// Whoever is behind the record's address.
+    /// The far end, behind the record's address.
     Far,
 }
 

@@ -1,4 +1,4 @@
-//! Everything the engine can be told: a closed set.
+//! Everything that the engine takes: a closed set.
 
 use std::sync::Arc;
 
@@ -104,7 +104,7 @@ pub struct Naming {
 /// Cumulative cost of one program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgramCost {
-    /// The program's name: told on every tick, so shared rather than copied.
+    /// The program's name: emitted on every tick, so shared rather than copied.
     pub name: Arc<str>,
     /// Runs and their nanoseconds; none while `kernel.bpf_stats_enabled` is off.
     pub runs: Option<(u64, u64)>,

@@ -50,7 +50,7 @@ pub struct NamespacePoll {
     pub time_wait: u64,
     /// Its listening sockets.
     pub listeners: Vec<Listener>,
-    /// Its listening UNIX sockets in whose queues somebody waits.
+    /// Its listening UNIX sockets in whose queues connections wait.
     pub unix: Vec<UnixListener>,
 }
 
@@ -118,7 +118,7 @@ pub struct Listener {
     pub max: u32,
     /// Who holds it, where that was looked for: once half of it was full.
     pub owner: Option<Owner>,
-    /// Its request queue, where that was looked at: once SYNs had found no room.
+    /// Its request queue, where that was looked at: once SYNs did not fit.
     pub half_open: Option<HalfOpen>,
 }
 
@@ -269,11 +269,11 @@ pub struct ConntrackPoll {
     pub count: u64,
     /// The most there may be.
     pub max: u64,
-    /// Packets dropped because there was no room, or no memory; cumulative.
+    /// Packets dropped because the table was full, or for lack of memory; cumulative.
     pub dropped: u64,
     /// Connections that were not entered; cumulative.
     pub insert_failed: u64,
-    /// Connections forgotten to make room; cumulative.
+    /// Connections evicted for new ones; cumulative.
     pub early_drop: u64,
 }
 

@@ -6,7 +6,7 @@ use weir_abi::{AcceptQueue, COMM_LEN, FILL_BUCKETS, ListeningPort};
 
 use crate::{distribution::Distribution, polled::Owner};
 
-/// More than the kernel half has room for, so that ports which come and go have a bound too.
+/// More than the kernel half keeps, so that ports which come and go have a bound too.
 const MAX_QUEUES: usize = 2048;
 
 /// A listening port's accept queue in a window.

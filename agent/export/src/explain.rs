@@ -57,7 +57,7 @@ pub struct Picture<'a> {
     instances: BTreeMap<u32, Instance<'a>>,
     /// Who calls it; of an edge, none.
     callers: Vec<Line>,
-    /// Whom it calls; of an edge, the edge.
+    /// Its callees; of an edge, the edge.
     callees: Vec<Line>,
     limits: Limits<'a>,
     incidents: Vec<&'a Alert>,

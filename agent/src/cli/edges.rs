@@ -16,7 +16,7 @@ use crate::{
 /// A live table covers at least so much, and up to twice as much: less would flicker. A choice.
 const LIVE_SPAN_NS: u64 = 5_000_000_000;
 
-/// Show who talks to whom on this machine, how fast, and how often it fails.
+/// Show which service calls which on this machine, how fast, and how often it fails.
 ///
 /// On a terminal the table refreshes until Ctrl-C and covers the last 5 to 10 seconds; elsewhere a JSON line is written
 /// for every span of `--every`. With `--for` or a command, one window is observed, printed, and weir exits: Ctrl-C ends

@@ -12,7 +12,7 @@ use crate::{
     sink::ExplainOutput,
 };
 
-/// The whole picture of one service, or of one edge: who calls it, whom it calls, where the time goes, what is wrong
+/// The whole picture of one service, or of one edge: its callers, its callees, where the time goes, what is wrong
 ///
 /// The numbers cover all of `--for`. Incidents are judged as `weir signals` does, by windows of five seconds in the same
 /// time, and take two bad ones: give it ten seconds or more. What shows only against what is normal takes a `--learn` that is
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// A service as `weir edges` calls it (`redis`, `shop/checkout`, `nginx:8081`), whoever serves a port (`:5432`), a pid
+    /// A service as `weir edges` calls it (`redis`, `shop/checkout`, `nginx:8081`), the server of a port (`:5432`), a pid
     /// (`812`), or an edge between two of these (`'checkout->:5432'`)
     #[arg(value_name = "SERVICE|CLIENT->SERVER")]
     asked: Asked,
@@ -44,7 +44,7 @@ pub(crate) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   weir explain checkout                         one service, fifteen seconds
-  weir explain :5432 --for 30s                  whoever serves port 5432
+  weir explain :5432 --for 30s                  the server of port 5432
   weir explain 812                              the process with this pid
   weir explain 'checkout->redis'                one edge (quote the >)
   weir explain checkout --for 3m --learn 1m     also what became worse in the last two minutes

@@ -112,7 +112,7 @@ impl World {
     }
 }
 
-/// Connections of an edge, from whoever knows them.
+/// Connections of an edge, from the view that has them.
 fn connects(edge: &Edge) -> u64 {
     let of = |view: &View| view.connects.ok();
     match (&edge.client_view, &edge.server_view) {

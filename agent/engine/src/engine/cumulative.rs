@@ -1,4 +1,4 @@
-//! All that was told, cumulative; a window is the difference of two of these.
+//! Cumulative state: all that the inputs have come to. A window is the difference between two of these.
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 

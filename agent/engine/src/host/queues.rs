@@ -37,7 +37,7 @@ impl ListenerView {
 /// A listening UNIX socket in a window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnixView {
-    /// As of the last poll at which somebody waited.
+    /// As of the last poll at which a connection waited.
     pub last: UnixListener,
     /// The most that waited, of all polls in the window.
     pub peak: u32,
@@ -75,7 +75,7 @@ impl Waited {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queues {
     waited: BTreeMap<(u32, u32), Waited>,
-    /// Those in whose queues somebody waited.
+    /// Those in whose queues connections waited.
     unix: BTreeMap<(u32, u32), UnixView>,
 }
 

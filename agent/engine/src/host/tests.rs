@@ -34,7 +34,7 @@ fn counters_are_of_the_window_and_queues_at_their_fullest() {
     assert_eq!((view.namespaces[0].counters.listen_overflows, view.namespaces[0].listeners[0].peak), (1, 1));
 }
 
-/// It is looked at only where SYNs have found no room.
+/// It is read only where SYNs did not fit.
 #[test]
 fn a_request_queue_is_as_it_was_when_it_was_longest() {
     let queue = |count| Some(HalfOpen { count, limit: 8, from: Ipv4Addr::LOCALHOST.into(), of_it: count });

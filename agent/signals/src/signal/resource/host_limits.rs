@@ -53,7 +53,7 @@ impl Limit for Conntrack {
     const LOOK: (&'static str, &'static str, &'static str) =
         ("who opens so many, or nf_conntrack_max, in", "/proc/sys/net/netfilter", "conntrack -S; conntrack -C");
     const WHY: &'static str = "are left: beyond them each new connection's packets are dropped, old ones go on";
-    const NOT: (&'static str, &'static str) = ("established connections", "of them were forgotten to make room");
+    const NOT: (&'static str, &'static str) = ("established connections", "of them were evicted");
 
     fn read(namespace: &NamespaceView) -> Option<Reading> {
         let poll = namespace.conntrack.filter(|poll| poll.max > 0)?;

@@ -14,7 +14,7 @@ const CLEAR: f64 = 0.005;
 const MIN_FAILURES: u64 = 5;
 /// From here on it is worth a page, if there is an effect. A choice: every fifth call.
 const CRITICAL: f64 = 0.20;
-/// So many connects, none of which succeeds, need no share. A choice: as few as can be told from a stray one.
+/// So many connects, none of which succeeds, need no share. A choice: the fewest that are no stray one.
 const MIN_NONE_SUCCEED: u64 = 3;
 /// An edge's requests without an answer are as normal within half as many more. A choice.
 const WITHIN_NORMAL: f64 = 1.5;
