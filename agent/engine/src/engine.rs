@@ -5,22 +5,22 @@ use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 use weir_abi::{ConnectFailed, Counter, EdgeKey, EdgeRecord, FIRST_SLOT, ROLE_SERVER};
 
 use crate::{
-    compact::{Compact, Header},
     degraded::History,
-    fold::{self, Between, Destination, FoldKey},
-    host::Host,
+    edge::join::{Reading, Sources, edges},
     identity::{Identity, Named, NamedEnd},
     input::{AgentCost, Input, Naming, ProbeState, Started},
-    join,
-    names::Names,
-    queues::Queues,
     snapshot::{Coverage, Losses, Snapshot},
+    state::{
+        compact::{Compact, Header},
+        cumulative::Cumulative,
+        fold::{self, Between, Destination, FoldKey},
+        host::Host,
+        names::Names,
+        queues::Queues,
+    },
+    window::Span,
     window::{Cadence, Ended, MAX_WINDOWS, Schedule, WindowId},
 };
-
-mod cumulative;
-
-use cumulative::Cumulative;
 
 /// The state behind the snapshots. Memory: half a KiB for each edge, and for each window's beginning since which it has
 /// changed.
@@ -317,17 +317,17 @@ impl Engine {
     pub fn snapshot(&self, window: WindowId) -> Snapshot {
         let nothing = (Mark::default(), Cumulative::default());
         let (from, before) = self.windows.get(window.0).map_or(&nothing, |open| &open.from);
-        let span = join::Span { from_ns: from.monotonic_ns, to_ns: self.now.monotonic_ns };
+        let span = Span { from_ns: from.monotonic_ns, to_ns: self.now.monotonic_ns };
         let mut readings = Vec::with_capacity(self.latest.edges.len());
         for (slot, after) in &self.latest.edges {
-            readings.push(join::Reading::new(*slot, before.edges.get(slot).map(|b| &**b), after));
+            readings.push(Reading::new(*slot, before.edges.get(slot).map(|b| &**b), after));
         }
         let counted = |c: Counter| {
             let i = c as usize;
             self.latest.counters[i].wrapping_sub(before.counters[i])
         };
         let window_ns = span.to_ns.saturating_sub(span.from_ns);
-        let edges = join::edges(join::Sources {
+        let edges = edges(Sources {
             readings,
             folded: (&before.folded, &self.latest.folded),
             names: &self.names,

@@ -9,11 +9,10 @@ use weir_abi::ConnectOutcome;
 
 use crate::{
     degraded::Degradation,
-    host::HostView,
+    edge::view::View,
     identity::Identity,
     input::{Naming, ProbeState, ProgramCost},
-    queues::AcceptQueueView,
-    view::View,
+    state::{host::HostView, queues::AcceptQueueView},
 };
 
 /// The edges of one window, with all that was lost on the way and all that it cost.
@@ -290,25 +289,4 @@ pub struct Failure {
     pub syn_retransmits: u32,
     /// How long before the window's end.
     pub ago_ns: u64,
-}
-
-/// The self-check of a view's timing.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum LittlesLaw {
-    /// Counted and timed concurrency agree.
-    Holds {
-        /// Mean rounds in flight.
-        concurrency: f64,
-    },
-    /// They do not: treat this window's timing with suspicion.
-    Broken {
-        /// From the in-flight integral.
-        counted: f64,
-        /// From the latencies.
-        timed: f64,
-    },
-    /// Requests older than the window were answered in it: the check is not possible.
-    CutByWindow,
-    /// Too few rounds for the check.
-    TooFew,
 }

@@ -106,6 +106,12 @@ impl Cadence {
     }
 }
 
+/// From when to when a window is, monotonic nanoseconds.
+pub(crate) struct Span {
+    pub(crate) from_ns: u64,
+    pub(crate) to_ns: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

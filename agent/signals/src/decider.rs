@@ -7,8 +7,9 @@ use crate::{
     facts::{Facts, edges::EdgeFacts, latency::ServiceLatency, observed::Observed},
     incident::{changes::Change, decisions::Decisions, incidents::Incidents},
     learn::baseline::Learning,
+    row::Signal,
     rules::Rules,
-    table::{SIGNALS, Signal},
+    table::SIGNALS,
     window::Moment,
 };
 use weir_engine::Snapshot;
@@ -40,7 +41,7 @@ impl Decider {
     pub fn following(rules: Rules, learning: Learning) -> Self {
         Self {
             incidents: Incidents::following(rules),
-            evaluators: SIGNALS.iter().map(|signal| (signal, signal.evaluator())).collect(),
+            evaluators: SIGNALS.iter().map(|row| (&**row, row.evaluator())).collect(),
             rules,
             learning: rules.learning(learning),
             observed: Observed::default(),

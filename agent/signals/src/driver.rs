@@ -12,18 +12,15 @@ use std::{borrow::Cow, fmt};
 use crate::{
     driver::baselines::Learn,
     evaluate::{Evaluator, Judge},
-    facts::{Facts, edges},
+    facts::{Facts, Inputs, edges},
     finding::Finding,
     learn::subjects::Subjects,
-    report::{Report, contract::Defect},
+    report::{Report, defect::Defect},
     rules::Rules,
     subject::Subject,
 };
 
 pub(crate) mod baselines;
-
-/// What a window holds, by subject, each subject once.
-pub(crate) type Inputs<'f, T> = Vec<(Cow<'f, Subject>, T)>;
 
 /// Items by subject, in the order of subjects; those of one subject in the order in which they came.
 pub(crate) fn grouped<'f, T>(items: impl Iterator<Item = (Subject, T)>) -> Inputs<'f, Vec<T>> {

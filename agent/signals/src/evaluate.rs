@@ -6,9 +6,9 @@ use crate::{
     facts::Facts,
     finding::Finding,
     incident::{alarm::State, incidents::Incidents},
-    report::{Report, contract::Defect},
+    report::{Report, defect::Defect},
+    row::Signal,
     subject::Subject,
-    table::Signal,
 };
 use weir_engine::Service;
 

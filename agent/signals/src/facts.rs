@@ -9,7 +9,6 @@
 use std::borrow::Cow;
 
 use crate::{
-    driver::Inputs,
     facts::{
         edges::{EdgeFacts, Groups},
         latency::ServiceLatency,
@@ -19,6 +18,7 @@ use crate::{
     },
     learn::baseline::Learning,
     rules::Rules,
+    subject::Subject,
     window::Moment,
 };
 use weir_engine::Snapshot;
@@ -31,6 +31,9 @@ pub(crate) mod owners;
 pub(crate) mod pools;
 pub(crate) mod senders;
 pub(crate) mod waits;
+
+/// What a window holds, by subject, each subject once.
+pub(crate) type Inputs<'f, T> = Vec<(Cow<'f, Subject>, T)>;
 
 /// A window of five seconds, as signals read it.
 #[derive(Debug)]

@@ -2,11 +2,13 @@
 
 pub(crate) mod alert;
 pub(crate) mod contract;
+pub(crate) mod defect;
 pub(crate) mod evidence;
 pub(crate) mod quantity;
 
 use crate::report::{
-    contract::{Confidence, Defect, Origin, RuledOut, What, Where, Why},
+    contract::{Confidence, Origin, RuledOut, What, Where, Why},
+    defect::Defect,
     evidence::Evidence,
 };
 

@@ -11,11 +11,11 @@ pub(crate) mod resource;
 pub(crate) mod prelude {
     pub(crate) use crate::{
         driver::{
-            Detector, Inputs,
+            Detector,
             baselines::{Baselines, Learn},
             grouped, worst,
         },
-        facts::{Facts, edges::EdgeFacts},
+        facts::{Facts, Inputs, edges::EdgeFacts},
         finding::Finding,
         incident::severity::{Effect, Level, Resource, Severity},
         learn::{
@@ -24,7 +24,8 @@ pub(crate) mod prelude {
         },
         report::{
             Report,
-            contract::{Confidence, Defect, Origin, Place, RuledOut, What, Where, Why},
+            contract::{Confidence, Origin, Place, RuledOut, What, Where, Why},
+            defect::Defect,
             evidence::Evidence,
             quantity::{Measure, Quantity},
         },

@@ -1,11 +1,12 @@
 //! Every signal, one row each: what documents, the command line, the lab and the decider know of it.
 
-use std::fmt;
+use std::ops::Deref;
 
 use crate::{
     driver::{Detector, Driver},
     evaluate::Evaluator,
     incident::alarm::Rule,
+    row::{Signal, name},
     signal::{
         edge::{abandoned_work::AbandonedWork, edge_errors::EdgeErrors, hung_request::HungRequest},
         pool::{exhausted::PoolExhausted, near_limit::PoolNearLimit, refused::PoolRefused},
@@ -25,46 +26,18 @@ use crate::{
     },
 };
 
-/// A signal, as its row in the table of them all (`SIGNALS`).
-#[derive(Clone, Copy)]
-pub struct Signal {
-    /// Its readable name, in documents and on the command line.
-    pub name: &'static str,
-    /// What it says, in a sentence.
-    pub summary: &'static str,
-    /// The ids of the classes that its incidents can have; none where they have no class.
-    pub classes: &'static [&'static str],
-    /// How many windows it takes.
-    pub rule: Rule,
-    /// Restarts and the like explain it: it stays pending for a minute after one.
-    pub held_during_changes: bool,
-    /// How bad it is depends on how long the service takes to answer, which is not learned while it is pending or fires.
-    pub reads_latency: bool,
+/// A signal, and how one that knows nothing yet is made.
+pub struct Row {
+    signal: Signal,
     evaluator: fn() -> Box<dyn Evaluator>,
 }
 
-/// Signals that other parts of the crate refer to.
-pub(crate) mod name {
-    pub(crate) const ACCEPT_QUEUE: &str = "accept_queue";
-    pub(crate) const FDS_EXHAUSTED: &str = "fds_exhausted";
-    pub(crate) const HUNG_REQUEST: &str = "hung_request";
-    pub(crate) const LISTEN_OVERFLOW: &str = "listen_overflow";
-}
-
-/// Classes that other parts of the crate refer to. A class is compared by its constant and spelled out nowhere else.
-pub(crate) mod class {
-    /// `fds_exhausted`: 99% of the descriptors are open, so that `accept`, `socket` and `open` fail.
-    pub(crate) const FDS_NONE_LEFT: &str = "none left";
-}
-
 /// Every signal that is decided on: pools first, then edges, queues, and resources.
-pub static SIGNALS: &[Signal] = &[
+pub static SIGNALS: &[Row] = &[
     row::<PoolExhausted>("pool_exhausted", "all connections of a pool are taken, and callers wait for one"),
     // A forecast has time.
-    Signal {
-        rule: Rule { raise: (4, 6), clear: 3 },
-        ..row::<PoolNearLimit>("pool_near_limit", "a pool has hardly a connection to spare, or soon will not have")
-    },
+    row::<PoolNearLimit>("pool_near_limit", "a pool has hardly a connection to spare, or soon will not have")
+        .with_rule(Rule { raise: (4, 6), clear: 3 }),
     row::<PoolRefused>(
         "pool_refused",
         "a server takes no more connections: it accepts them and closes them after its first words",
@@ -112,42 +85,37 @@ pub static SIGNALS: &[Signal] = &[
 ];
 
 /// A row as most are: two windows of three, not held back, and with a severity of its own.
-const fn row<D: Detector + Default + 'static>(name: &'static str, summary: &'static str) -> Signal {
-    let (rule, classes, evaluator) = (Rule::USUAL, D::CLASSES, driven::<D> as fn() -> _);
-    Signal { name, summary, classes, rule, held_during_changes: false, reads_latency: false, evaluator }
+const fn row<D: Detector + Default + 'static>(name: &'static str, summary: &'static str) -> Row {
+    let (rule, classes) = (Rule::USUAL, D::CLASSES);
+    let signal = Signal { name, summary, classes, rule, held_during_changes: false, reads_latency: false };
+    Row { signal, evaluator: driven::<D> as fn() -> _ }
 }
 
 fn driven<D: Detector + Default + 'static>() -> Box<dyn Evaluator> {
     Box::new(Driver::new(D::default()))
 }
 
-impl Signal {
+impl Deref for Row {
+    type Target = Signal;
+
+    fn deref(&self) -> &Signal {
+        &self.signal
+    }
+}
+
+impl Row {
+    const fn with_rule(self, rule: Rule) -> Self {
+        Self { signal: Signal { rule, ..self.signal }, ..self }
+    }
+
     /// How bad it is depends on the service's latency, which a cold start raises as well.
     const fn of_latency(self) -> Self {
-        Self { held_during_changes: true, reads_latency: true, ..self }
+        Self { signal: Signal { held_during_changes: true, reads_latency: true, ..self.signal }, ..self }
     }
 
     /// A new evaluator, which knows nothing yet.
     pub(crate) fn evaluator(&self) -> Box<dyn Evaluator> {
         (self.evaluator)()
-    }
-
-    /// A row for tests of what comes after evaluators.
-    #[cfg(test)]
-    pub(crate) const fn named(name: &'static str) -> Self {
-        row::<SendLimited>(name, "")
-    }
-
-    /// The same, held back around restarts.
-    #[cfg(test)]
-    pub(crate) const fn held_during_changes(self) -> Self {
-        Self { held_during_changes: true, ..self }
-    }
-}
-
-impl fmt::Debug for Signal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)
     }
 }
 
@@ -156,11 +124,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::row::class;
 
     #[test]
     fn rows_are_complete_and_tell_signals_apart() {
         let mut names = BTreeSet::new();
-        for Signal { name, summary, classes, rule, .. } in SIGNALS {
+        for Signal { name, summary, classes, rule, .. } in SIGNALS.iter().map(|row| &row.signal) {
             assert!(names.insert(name), "{name} twice");
             assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '_') && !summary.is_empty());
             assert!(rule.raise.0 >= 1 && rule.raise.0 <= rule.raise.1);
@@ -176,7 +145,7 @@ mod tests {
     #[test]
     fn every_signal_and_class_is_documented() {
         let documented = include_str!("../../../docs/signals.md");
-        for Signal { name, classes, .. } in SIGNALS {
+        for Signal { name, classes, .. } in SIGNALS.iter().map(|row| &row.signal) {
             let headings = documented.lines().filter(|line| line.starts_with("## "));
             assert!(headings.into_iter().any(|heading| heading.contains(name)), "{name} has no section");
             for class in *classes {
@@ -186,6 +155,6 @@ mod tests {
     }
 
     fn of(name: &str) -> &'static Signal {
-        SIGNALS.iter().find(|signal| signal.name == name).expect("a row")
+        SIGNALS.iter().find(|row| row.name == name).expect("a row")
     }
 }

@@ -2,19 +2,15 @@
 
 use super::{
     Field, OUTCOME, Part, QUEUE_WAIT, RECEIVED, RESETS, ROUNDS, SENT, Unit, Value, abouts, counter, counters, end,
-    flag, gauge, histogram, id, label, object, rounded, seconds, view,
+    flag, gauge, histogram, id, label, object, rounded, seconds,
+    view::{self, NO_COMPLETE_ROUNDS, NO_HANDSHAKES, NO_READS, NO_ROUNDS, srtt},
 };
 use crate::{
-    distribution::Distribution,
+    edge::{distribution::Distribution, view::View},
     snapshot::{Edge, Failure},
-    view::View,
 };
 
 const LOWER_BOUND: &str = "a lower bound of requests";
-pub(super) const NO_ROUNDS: &str = "no round was answered in this window";
-pub(super) const NO_COMPLETE_ROUNDS: &str = "no round was completed in this window";
-pub(super) const NO_READS: &str = "no data was read at the turn of a round in this window";
-pub(super) const NO_HANDSHAKES: &str = "no handshake was timed in this window";
 const NO_CONNECTS: &str = "no connect succeeded in this window";
 const NO_FAILURES: &str = "no connect failed in this window";
 const SEE_CLIENT: &str = "the client is not on this host: see service_s for the server's own time";
@@ -210,12 +206,5 @@ fn of_server<'a>(edge: &'a Edge, of: fn(&View) -> &Distribution, nothing: &'stat
     match &edge.server_view {
         Ok(view) => Value::Distribution(of(view), nothing),
         Err(absent) => Value::Absent(absent.reason()),
-    }
-}
-
-pub(super) fn srtt(view: &View) -> Value<'_> {
-    match view.srtt_us {
-        0 => Value::Absent("the kernel has not sampled a round trip"),
-        us => Value::Number(f64::from(us) / 1e6),
     }
 }

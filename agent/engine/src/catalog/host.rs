@@ -4,9 +4,11 @@ use super::{
     Field, Part, Unit, Value, abouts, counter, flag, gauge, histogram, id, label, list, object, rounded, seconds,
 };
 use crate::{
-    host::{CgroupView, ListenerView, ProcessView},
     polled::{Pressure, Throttle},
-    queues::AcceptQueueView,
+    state::{
+        host::{CgroupView, ListenerView, ProcessView},
+        queues::AcceptQueueView,
+    },
 };
 
 const NOT_POLLED_TWICE: &str = "polled only once in this window";

@@ -67,7 +67,7 @@ fn values_are_of_the_kind_that_their_rows_have() {
     check(DEGRADED, &snapshot.degradation);
     check(COST, &snapshot);
     check(NAMING, &snapshot.naming);
-    let other = crate::join::other_edge(Ok(crate::View::nothing()), Err(crate::Absent::ManyInOne));
+    let other = crate::edge::join::other_edge(Ok(crate::View::nothing()), Err(crate::Absent::ManyInOne));
     check(EDGE, &other);
     check(END, &other.client);
     check(SERVER, &other);
@@ -125,7 +125,7 @@ fn unanswered_requests_have_a_mean_age() {
     let age = |in_flight, in_flight_age_ns| {
         let mut view = crate::View::nothing();
         (view.in_flight, view.in_flight_age_ns) = (in_flight, in_flight_age_ns);
-        let edge = crate::join::other_edge(Ok(view), Err(crate::Absent::ManyInOne));
+        let edge = crate::edge::join::other_edge(Ok(view), Err(crate::Absent::ManyInOne));
         match (named(EDGE, "in_flight_age_s").read)(&edge) {
             Value::Number(seconds) => Some(seconds),
             _ => None,

@@ -5,9 +5,11 @@ use std::borrow::Cow;
 use crate::{
     AcceptQueueView, CgroupView, Coverage, Degradation, Distribution, Edge, End, Failure, Losses, Naming, ProbeState,
     ProgramCost, ServerProcess, Snapshot, View,
-    counts::{Counted, Counts},
+    edge::{
+        counts::{Counted, Counts},
+        view::Reused,
+    },
     polled::Throttle,
-    view::Reused,
 };
 
 /// A field's value.

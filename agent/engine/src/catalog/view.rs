@@ -2,11 +2,14 @@
 
 use super::{
     About, ERROR, ERRORS, Field, OUTCOME, Part, QUEUE_WAIT, RECEIVED, RESETS_RECEIVED, RESETS_SENT, ROUNDS, SENT, Unit,
-    Value, abouts, counter, counters,
-    edge::{NO_COMPLETE_ROUNDS, NO_HANDSHAKES, NO_READS, NO_ROUNDS, srtt},
-    flag, gauge, histogram, label, object,
+    Value, abouts, counter, counters, flag, gauge, histogram, label, object,
 };
-use crate::view::{Reused, View};
+use crate::edge::view::{Reused, View};
+
+pub(super) const NO_ROUNDS: &str = "no round was answered in this window";
+pub(super) const NO_COMPLETE_ROUNDS: &str = "no round was completed in this window";
+pub(super) const NO_READS: &str = "no data was read at the turn of a round in this window";
+pub(super) const NO_HANDSHAKES: &str = "no handshake was timed in this window";
 
 /// `views.client` and `views.server`.
 pub const VIEW: &[Field<View>] = &[
@@ -198,3 +201,10 @@ const _: fn(&View, &Reused) = |view, reused| {
     let Reused { by_same_thread: _, by_same_thread_at_once: _, by_other_thread: _, by_other_thread_at_once: _ } =
         reused;
 };
+
+pub(super) fn srtt(view: &View) -> Value<'_> {
+    match view.srtt_us {
+        0 => Value::Absent("the kernel has not sampled a round trip"),
+        us => Value::Number(f64::from(us) / 1e6),
+    }
+}

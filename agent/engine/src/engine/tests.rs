@@ -5,7 +5,10 @@ use weir_abi::{
 use weir_ebpf::histogram::index;
 
 use super::*;
-use crate::snapshot::{Absent, Edge, LittlesLaw};
+use crate::{
+    LittlesLaw,
+    snapshot::{Absent, Edge},
+};
 
 const S: u64 = 1_000_000_000;
 const MS: u64 = 1_000_000;

@@ -2,7 +2,7 @@
 
 use crate::{
     incident::{alarm::Ended, notify::Notification, severity::Level},
-    report::{alert::Alert, contract::Defect},
+    report::{alert::Alert, defect::Defect},
     subject::Subject,
 };
 

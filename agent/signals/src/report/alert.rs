@@ -6,7 +6,8 @@ use crate::{
     incident::{alarm::State, severity::Severity},
     report::{
         Report,
-        contract::{Confidence, Defect, RuledOut},
+        contract::{Confidence, RuledOut},
+        defect::Defect,
         evidence::{Compared, Evidence},
     },
     subject::Subject,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::report::{
-    contract::{Defect, words},
+    defect::{Defect, words},
     quantity::Quantity,
 };
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::report::contract::Defect;
+use crate::report::defect::Defect;
 
 /// The unit of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

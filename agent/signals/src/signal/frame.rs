@@ -3,7 +3,8 @@
 use crate::{
     report::{
         Report,
-        contract::{Confidence, Defect, Origin, RuledOut, What, Where, Why},
+        contract::{Confidence, Origin, RuledOut, What, Where, Why},
+        defect::Defect,
         evidence::{Compared, Evidence},
         quantity::{Measure, Quantity},
     },

@@ -5,6 +5,7 @@
 //! ```
 
 pub(crate) mod exhausted;
+mod near;
 pub(crate) mod near_limit;
 #[cfg(test)]
 mod near_tests;

@@ -19,8 +19,8 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use super::{Entries, entry::Entry};
 use crate::{
     incident::severity::{Level, TwoKeys},
+    row::{class, name},
     subject::Subject,
-    table::{class, name},
 };
 use weir_engine::Service;
 

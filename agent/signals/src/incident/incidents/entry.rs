@@ -11,7 +11,7 @@ use crate::{
     report::{
         Report,
         alert::{Alert, Heading},
-        contract::Defect,
+        defect::Defect,
     },
     subject::Subject,
     window::Moment,

@@ -10,9 +10,9 @@ use crate::{
         alarm::{State, Transition},
         decisions::Happened,
     },
-    report::{Report, contract::Defect},
+    report::{Report, defect::Defect},
+    row::Signal,
     subject::Subject,
-    table::Signal,
 };
 
 impl Incidents {

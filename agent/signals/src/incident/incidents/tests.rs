@@ -11,8 +11,8 @@ use crate::{
         notify::{MAX_A_SPAN, Notification, SPAN_NS},
         severity::{Effect, Level, Resource, Severity},
     },
-    report::{alert::tests::report, contract::Defect},
-    table::Signal,
+    report::{alert::tests::report, defect::Defect},
+    row::Signal,
 };
 use weir_engine::{Kind, Service};
 

@@ -24,6 +24,7 @@ use self::{
 use crate::signal::prelude::*;
 use weir_engine::{Service, Snapshot};
 
+mod normal;
 mod reading;
 mod report;
 mod usual;

@@ -16,7 +16,8 @@
 use std::{borrow::Cow, collections::VecDeque};
 
 use super::{
-    reading::{Before, Reading, Upstream},
+    near::{Class, Near},
+    reading::{Before, Reading},
     report_near,
 };
 use crate::{
@@ -26,9 +27,6 @@ use crate::{
     window::WINDOW_NS,
 };
 
-/// Parts of the connections in use: to be said, to be over. Choices.
-pub(super) const NEAR: f64 = 0.80;
-const CLEAR: f64 = 0.70;
 /// Of which less is in use is far from its limit, and takes no memory. A choice: half of what a forecast looks at.
 const WORTH: f64 = 0.30;
 /// Windows without growth after which a pool is held to be as large as it gets: half a minute. A choice.
@@ -36,16 +34,6 @@ const STEADY: u8 = 6;
 /// Windows that make half a minute, in each of which it must have grown by a part of what the trend says. Choices.
 const HALF: usize = 6;
 const GROWN: f64 = 0.25;
-
-classes! {
-    /// How near.
-    pub(super) enum Class {
-        /// Few connections are left.
-        Near = "near",
-        /// None will be, before long.
-        Growing = "growing",
-    }
-}
 
 /// The signal.
 #[derive(Debug, Default)]
@@ -133,54 +121,5 @@ impl Limit {
         let half_s = HALF as f64 * WINDOW_NS as f64 / 1e9;
         let least = GROWN * left / ahead.in_s.max(half_s) * half_s;
         [middle - first, last - middle].into_iter().all(|grown| grown > least)
-    }
-}
-
-/// How near a pool is to its limit.
-#[derive(Debug)]
-pub(crate) struct Near<'f> {
-    pub(super) pool: &'f Pool<'f>,
-    pub(super) reading: Reading,
-    /// Connections in use, mean.
-    pub(super) in_use: f64,
-    /// As many as it has when it does not grow any more.
-    pub(super) ceiling: u64,
-    at_ceiling: bool,
-    /// When all will be in use, where that is soon.
-    pub(super) ahead: Option<Exhaustion>,
-}
-
-impl Near<'_> {
-    pub(super) fn share(&self) -> f64 {
-        (self.in_use / self.ceiling.max(1) as f64).min(1.0)
-    }
-
-    fn finding(&self) -> Finding {
-        // Where it is exhausted it is no longer near, and there is another signal for that.
-        let is_exhausted = self.reading.finding().raised().is_some();
-        if is_exhausted || !self.at_ceiling || self.ceiling < 2 || !self.more_could_ask() {
-            return Finding::Clear;
-        }
-        if self.ahead.is_some() {
-            return Finding::Raise(Severity::Warn);
-        }
-        match self.share() {
-            share if share >= NEAR => Finding::Raise(Severity::Info),
-            share if share < CLEAR => Finding::Clear,
-            _ => Finding::Between,
-        }
-    }
-
-    /// More than there are connections.
-    fn more_could_ask(&self) -> bool {
-        let more_threads = self.reading.has_more_threads();
-        match self.reading.upstream {
-            Upstream::Counted(callers) => {
-                // More in use than threads: these do not wait for answers, but go on with something else.
-                let by_loop = self.in_use > f64::from(self.reading.threads);
-                callers.connections > self.ceiling && (more_threads || by_loop)
-            }
-            Upstream::None | Upstream::Uncounted => more_threads,
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! The report of a pool that is near its limit.
 
-use super::near_limit::{Class, NEAR, Near};
+use super::near::{Class, NEAR, Near};
 use crate::signal::prelude::*;
 
 pub(super) fn report(subject: &Subject, near: &Near<'_>) -> Result<Report, Defect> {

@@ -14,8 +14,8 @@ use std::{borrow::Cow, collections::BTreeSet};
 use crate::{
     facts::owners::Owned,
     learn::forecast::{Exhaustion, Forecast},
+    row::class::FDS_NONE_LEFT,
     signal::prelude::*,
-    table::class::FDS_NONE_LEFT,
 };
 use weir_engine::{ListenerView, ProcessView, Snapshot};
 

@@ -8,7 +8,8 @@ use crate::{
         severity::{Effect, Resource, Severity},
     },
     report::{Report, alert::tests::report},
-    table::{SIGNALS, Signal},
+    row::Signal,
+    table::SIGNALS,
     window::Moment,
 };
 use weir_engine::Kind;

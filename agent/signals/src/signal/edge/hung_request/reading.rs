@@ -1,6 +1,6 @@
 //! What a window says of the requests that are under way.
 
-use super::usual::{LEAST_AGE_S, Normal};
+use super::normal::{LEAST_AGE_S, Normal};
 use crate::signal::prelude::*;
 use weir_engine::{Distribution, View, middle_s};
 

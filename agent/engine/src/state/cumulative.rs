@@ -5,25 +5,27 @@ use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 use weir_abi::{EdgeRecord, FIRST_SLOT, N_COUNTERS, SLOT_LIVE};
 
 use crate::{
-    compact::{Compact, Header},
-    fold::Folded,
     input::{AgentCost, ProgramCost},
     snapshot::Cost,
+    state::{
+        compact::{Compact, Header},
+        fold::Folded,
+    },
 };
 
-pub(super) type Counters = [u64; N_COUNTERS as usize];
+pub(crate) type Counters = [u64; N_COUNTERS as usize];
 
 #[derive(Clone, Debug)]
-pub(super) struct Cumulative {
+pub(crate) struct Cumulative {
     /// A mark shares what has not changed since.
-    pub(super) edges: BTreeMap<u32, Rc<Compact>>,
+    pub(crate) edges: BTreeMap<u32, Rc<Compact>>,
     /// What retired edges had counted.
-    pub(super) folded: Folded,
+    pub(crate) folded: Folded,
     /// Retired edges that went to `other`.
-    pub(super) services_over_limit: u64,
-    pub(super) counters: Counters,
-    pub(super) programs: BTreeMap<Arc<str>, ProgramCost>,
-    pub(super) agent: Option<AgentCost>,
+    pub(crate) services_over_limit: u64,
+    pub(crate) counters: Counters,
+    pub(crate) programs: BTreeMap<Arc<str>, ProgramCost>,
+    pub(crate) agent: Option<AgentCost>,
 }
 
 impl Default for Cumulative {
@@ -41,7 +43,7 @@ impl Default for Cumulative {
 
 impl Cumulative {
     /// The header, of an edge that was not known.
-    pub(super) fn remember(&mut self, slot: u32, record: &EdgeRecord) -> Option<Header> {
+    pub(crate) fn remember(&mut self, slot: u32, record: &EdgeRecord) -> Option<Header> {
         // A slot that is not in use has nothing to say; those of `other` never become live but count.
         if slot >= FIRST_SLOT && record.state != SLOT_LIVE {
             return None;
@@ -63,7 +65,7 @@ impl Cumulative {
         }
     }
 
-    pub(super) fn remember_program(&mut self, program: ProgramCost) {
+    pub(crate) fn remember_program(&mut self, program: ProgramCost) {
         match self.programs.get_mut(&program.name) {
             Some(known) => *known = program,
             None => {
@@ -73,7 +75,7 @@ impl Cumulative {
     }
 
     /// Takes over a later state; records are shared until they change. What was retired since is gone from both.
-    pub(super) fn assign_from(&mut self, later: &Self) {
+    pub(crate) fn assign_from(&mut self, later: &Self) {
         let Self { edges, folded, services_over_limit, counters, programs, agent } = later;
         for (slot, record) in edges {
             self.edges.insert(*slot, Rc::clone(record));
@@ -87,7 +89,7 @@ impl Cumulative {
         self.agent.clone_from(agent);
     }
 
-    pub(super) fn cost_since(&self, before: &Self) -> Cost {
+    pub(crate) fn cost_since(&self, before: &Self) -> Cost {
         let programs = self.programs.values().map(|now| {
             let earlier = before.programs.get(&now.name);
             let runs = now.runs.map(|(runs, ns)| {

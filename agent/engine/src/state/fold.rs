@@ -6,12 +6,13 @@ use std::{collections::BTreeMap, net::IpAddr, rc::Rc, sync::Arc};
 use weir_abi::{ConnectOutcome, EdgeRecord, ROLE_SERVER};
 
 use crate::{
-    compact::{Compact, Header},
-    ends::address,
+    edge::{ends::address, view::View},
     identity::{Identity, Kind},
-    join::Span,
-    names::{Names, other_identity},
-    view::View,
+    state::{
+        compact::{Compact, Header},
+        names::{Names, other_identity},
+    },
+    window::Span,
 };
 
 /// Edges between services of which something is folded; what would be one more goes to `other`.

@@ -4,7 +4,10 @@ use std::sync::LazyLock;
 
 use weir_abi::ConnectOutcome;
 
-use crate::{counts::Counts, distribution::Distribution, snapshot::Edge, view::View};
+use crate::{
+    edge::{counts::Counts, distribution::Distribution, view::View},
+    snapshot::Edge,
+};
 
 impl Edge {
     /// The client's view, or where the client is not on this host the server's.

@@ -9,10 +9,10 @@ use std::{
 use weir_abi::{EdgeKey, ROLE_SERVER};
 
 use crate::{
-    compact::Header,
-    ends::{address, process},
+    edge::ends::{address, process},
     identity::{Backend, Identity, Kind, Named, NamedEnd},
     snapshot::Absent,
+    state::compact::Header,
 };
 
 /// Translated addresses kept an edge; a service of more is known by these.

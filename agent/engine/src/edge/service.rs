@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
+    edge::view::View,
     identity::Service,
     snapshot::{Absent, Edge, End, ServerProcess, Snapshot},
-    view::View,
 };
 
 /// Translated addresses listed a service.

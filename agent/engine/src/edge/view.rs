@@ -2,10 +2,9 @@
 
 use weir_abi::{ConnectOutcome, EdgeRecord, IDLE_BUCKETS, InFlight, SocketError, THREADS_EXPONENT};
 
-use crate::{
+use crate::edge::{
     counts::Counts,
     distribution::{Distribution, bounds_s, middle_s},
-    snapshot::LittlesLaw,
 };
 
 /// Declares `View`, and with each field what must not be forgotten of it: how the views of two processes are put together
@@ -306,4 +305,25 @@ fn threads(record: &EdgeRecord, now_ns: u64) -> u32 {
 fn gauge(up: u64, down: u64) -> u64 {
     let open = up.wrapping_sub(down);
     if open > u64::MAX / 2 { 0 } else { open }
+}
+
+/// The self-check of a view's timing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LittlesLaw {
+    /// Counted and timed concurrency agree.
+    Holds {
+        /// Mean rounds in flight.
+        concurrency: f64,
+    },
+    /// They do not: treat this window's timing with suspicion.
+    Broken {
+        /// From the in-flight integral.
+        counted: f64,
+        /// From the latencies.
+        timed: f64,
+    },
+    /// Requests older than the window were answered in it: the check is not possible.
+    CutByWindow,
+    /// Too few rounds for the check.
+    TooFew,
 }

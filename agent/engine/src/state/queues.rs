@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use weir_abi::{AcceptQueue, COMM_LEN, FILL_BUCKETS, ListeningPort};
 
-use crate::{distribution::Distribution, polled::Owner};
+use crate::{edge::distribution::Distribution, polled::Owner};
 
 /// More than the kernel half keeps, so that ports which come and go have a bound too.
 const MAX_QUEUES: usize = 2048;

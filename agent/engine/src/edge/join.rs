@@ -7,21 +7,20 @@ use weir_abi::{
 };
 
 use crate::{
-    compact::{Compact, Header},
-    ends::{address, process},
-    fold::{self, Between, FoldKey, Folded, Side},
+    edge::{
+        ends::{address, process},
+        service::busiest_first,
+        view::View,
+    },
     identity::{Identity, Kind},
-    names::{Dialled, Names, other_identity},
-    service::busiest_first,
     snapshot::{Absent, Edge, End, Failure, Process, ServerProcess},
-    view::View,
+    state::{
+        compact::{Compact, Header},
+        fold::{self, Between, FoldKey, Folded, Side},
+        names::{Dialled, Names, other_identity},
+    },
+    window::Span,
 };
-
-/// The window, monotonic nanoseconds.
-pub(crate) struct Span {
-    pub(crate) from_ns: u64,
-    pub(crate) to_ns: u64,
-}
 
 /// One record at both ends of the window. Its view is made when the edge is: all views at once would double the memory
 /// of a snapshot.

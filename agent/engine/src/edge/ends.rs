@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::{compact::Header, snapshot::Process};
+use crate::{snapshot::Process, state::compact::Header};
 
 pub(crate) fn process(header: &Header) -> Process {
     Process {
