@@ -1,9 +1,12 @@
 //! The same runs judged without one of weir's rules at a time: the effect of each rule.
 
 use anyhow::Result;
-use serde::Serialize;
 
-use crate::{judge::Judgement, score::Board, statistics::Share, store::Kept};
+use crate::{
+    judge::Judgement,
+    score::{Ablation, Board},
+    store::Kept,
+};
 
 /// The names that `weir signals --ablate` knows, and what replaces the rule.
 const ABLATIONS: &[(&str, &str)] = &[
@@ -13,22 +16,6 @@ const ABLATIONS: &[(&str, &str)] = &[
     ("no-changes", "restarts hold nothing back"),
     ("raw-shares", "a share is taken as it is, not at the low end of its interval"),
 ];
-
-/// The scores without a rule.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Ablation {
-    pub(crate) name: &'static str,
-    pub(crate) instead: &'static str,
-    pub(crate) precision: Option<Share>,
-    pub(crate) recall: Option<Share>,
-    pub(crate) false_alarms: usize,
-    pub(crate) false_alarms_healthy: usize,
-    pub(crate) false_criticals: usize,
-    pub(crate) criticals: usize,
-    /// Misses and false alarms that weir with all rules does not have, and those that only weir with all rules has.
-    pub(crate) more: Vec<String>,
-    pub(crate) fewer: Vec<String>,
-}
 
 impl Ablation {
     /// Scores these runs and compares their mistakes with those by all rules.

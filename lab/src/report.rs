@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    ablation::Ablation,
-    score::{Board, FALSE_ALARMS_PER_HOUR, PRECISION, RECALL},
+    score::{Ablation, Board, FALSE_ALARMS_PER_HOUR, PRECISION, RECALL},
     statistics::Share,
 };
 

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
-    ablation::Ablation,
     incident::Event,
     judge::{Judgement, Outcome},
     measured::{Measured, Second},
@@ -46,6 +45,22 @@ struct Estimate {
     signal: &'static str,
     evidence: &'static str,
     truth: fn(&Measured) -> Option<f64>,
+}
+
+/// The scores without a rule.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Ablation {
+    pub(crate) name: &'static str,
+    pub(crate) instead: &'static str,
+    pub(crate) precision: Option<Share>,
+    pub(crate) recall: Option<Share>,
+    pub(crate) false_alarms: usize,
+    pub(crate) false_alarms_healthy: usize,
+    pub(crate) false_criticals: usize,
+    pub(crate) criticals: usize,
+    /// Misses and false alarms that weir with all rules does not have, and those that only weir with all rules has.
+    pub(crate) more: Vec<String>,
+    pub(crate) fewer: Vec<String>,
 }
 
 /// The scoreboard, as it is written to JSON.

@@ -8,8 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::arch::Arch;
 use crate::command::{command, output, run};
-use crate::dist::Arch;
 
 /// Debian's keys: mirrors are not trusted.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";

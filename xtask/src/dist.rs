@@ -1,28 +1,18 @@
 //! The binaries for distribution: one file for each architecture, which needs nothing of the machine but its kernel.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use object::elf;
 use object::read::elf::{FileHeader, ProgramHeader};
 
-use crate::command::{cargo, command, find, output, run};
+use crate::arch::{ARCHES, Arch};
+use crate::command::{cargo, run};
 use crate::run::target_dir;
 use crate::setup::{Extra, setup};
 
-/// An architecture that weir runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Arch {
-    #[value(name = "x86_64")]
-    X86_64,
-    #[value(name = "aarch64")]
-    Aarch64,
-}
-
-/// musl: a static binary of glibc would still look for parts of it at run time.
-const ARCHES: [Arch; 2] = [Arch::X86_64, Arch::Aarch64];
 const MIB: u64 = 1 << 20;
 /// A short download and a small image layer: a choice, when weir was at 4 MiB.
 const LARGEST: u64 = 12 * MIB;
@@ -79,26 +69,6 @@ fn check(bytes: &[u8], arch: Arch) -> Result<()> {
     Ok(())
 }
 
-/// Installs what these targets need: their standard library, which contains the linker's start files.
-pub(crate) fn targets() -> Result<()> {
-    for arch in ARCHES {
-        let library = output(command("rustc").args(["--print", "target-libdir", "--target", arch.target()]))?;
-        if Path::new(library.trim()).is_dir() {
-            continue;
-        }
-        if find("rustup").is_none() {
-            bail!(
-                "{} is missing: install rustup (https://rustup.rs) or your distribution's standard library of Rust for {}, \
-                 then repeat this",
-                library.trim(),
-                arch.target()
-            );
-        }
-        run(command("rustup").args(["target", "add", arch.target()]))?;
-    }
-    Ok(())
-}
-
 /// A command that builds the other programs of a guest for `arch`.
 pub(crate) fn guest_build<'a>(arch: Arch, args: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = cargo(args);
@@ -107,39 +77,6 @@ pub(crate) fn guest_build<'a>(arch: Arch, args: impl IntoIterator<Item = &'a str
     command.args(["--target", arch.target(), "--config", "profile.dev.debug=false"]);
     command.args(["--config", "profile.dev.strip=\"debuginfo\""]);
     command
-}
-
-// === impl Arch ===
-
-impl Arch {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::X86_64 => "x86_64",
-            Self::Aarch64 => "aarch64",
-        }
-    }
-
-    pub(crate) fn target(self) -> &'static str {
-        match self {
-            Self::X86_64 => "x86_64-unknown-linux-musl",
-            Self::Aarch64 => "aarch64-unknown-linux-musl",
-        }
-    }
-
-    /// Debian's name.
-    pub(crate) fn debian(self) -> &'static str {
-        match self {
-            Self::X86_64 => "amd64",
-            Self::Aarch64 => "arm64",
-        }
-    }
-
-    fn machine(self) -> u16 {
-        match self {
-            Self::X86_64 => elf::EM_X86_64,
-            Self::Aarch64 => elf::EM_AARCH64,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The project's own commands, run as `cargo xtask <command>`.
 
+mod arch;
 mod bench;
 mod budget;
 mod command;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 
+use crate::arch::targets;
 use crate::command::{Elevation, cargo, command, describe, find, output, run};
-use crate::dist::targets;
 
 /// A program that cargo builds and installs, at a pinned version.
 struct CargoTool {

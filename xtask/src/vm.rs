@@ -15,9 +15,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use weir_vm_init::{Plan, TestProgram};
 
+use crate::arch::Arch;
 use crate::command::{root, run};
 use crate::concurrent::at_once;
-use crate::dist::{self, Arch, guest_build};
+use crate::dist::{self, guest_build};
 use crate::programs::{self, Kind};
 use crate::run::target_dir;
 use crate::setup::{Extra, setup};

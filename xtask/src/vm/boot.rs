@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use weir_vm_init::{Outcome, PORT, Report};
 
+use crate::arch::Arch;
 use crate::command::{command, describe};
-use crate::dist::Arch;
 
 use super::kernel::Kernel;
 

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use cpio::newc::{Builder, trailer};
 use weir_vm_init::{PLAN, Plan};
 
-use crate::dist::Arch;
+use crate::arch::Arch;
 
 use super::kernel::Kernel;
 use crate::debian::{self, Release};

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::arch::Arch;
 use crate::command::{command, run};
-use crate::dist::Arch;
 
 use crate::debian::{self, Release};
 

@@ -1,6 +1,6 @@
 use weir_abi::{
-    ConnectOutcome, EdgeKey, InFlight, N_COUNTERS, OTHER_CLIENT, OTHER_SERVER_LOCAL, OTHER_SERVER_REMOTE, ROLE_CLIENT,
-    ROLE_SERVER, SLOT_LIVE,
+    ConnectOutcome, Counter, EdgeKey, InFlight, N_COUNTERS, OTHER_CLIENT, OTHER_SERVER_LOCAL, OTHER_SERVER_REMOTE,
+    ROLE_CLIENT, ROLE_SERVER, SLOT_LIVE,
 };
 use weir_ebpf::histogram::index;
 
