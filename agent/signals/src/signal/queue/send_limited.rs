@@ -4,7 +4,7 @@
 //! connections that had something to send for four fifths of the window it says
 //!
 //! - `send buffer`: for 30% of that time the buffer was too small to keep the path full (`tcpi_sndbuf_limited`);
-//! - `loss`: neither buffer nor receiver held them up, and 1% of the segments or more were sent again, with 95% confidence;
+//! - `loss`: neither buffer nor receiver held them up, and 1% of the segments or more were retransmitted, with 95% confidence;
 //! - `queue in path`: the round trip takes three times as long as the shortest lately, and 10 ms longer.
 //!
 //! Where it is blind: connections between two polls; a queue that has been there for as long as the kernel remembers the

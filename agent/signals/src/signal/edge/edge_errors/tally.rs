@@ -59,7 +59,7 @@ pub(super) struct Tally {
     pub(super) answered: u64,
     /// Not this edge's fault: no local port was free.
     pub(super) no_port: u64,
-    /// Segments sent again, but for SYNs it may be.
+    /// Segments retransmitted, which may or may not include SYNs.
     pub(super) retransmitted: u64,
     /// Mean time to a failed connect: sum and number.
     pub(super) failed_ns: u64,
