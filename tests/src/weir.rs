@@ -97,6 +97,11 @@ impl Weir {
         self.process.pid()
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: i32) {
+        self.process.signal(signal);
+    }
+
     /// Waits until weir says something that begins so, on stderr, and returns the line.
     ///
     /// # Panics

@@ -1,6 +1,6 @@
 //! `weir edges`
 
-use std::{io::IsTerminal as _, process::ExitCode, time::Duration};
+use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use weir_engine::Schedule;
@@ -37,6 +37,9 @@ pub(crate) struct Args {
     view: ViewArgs,
     #[command(flatten)]
     observer: ObserverArgs,
+    /// Also record the input stream in this file, for `weir replay`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Count and time weir's own programs while it runs (`kernel.bpf_stats_enabled`): costs some 20 ns a run
     #[arg(long)]
     stats: bool,
@@ -74,7 +77,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     Plan {
         source: Source::Kernel(Box::new(observation)),
         wanted,
-        record: None,
+        record: args.record,
         sinks: vec![Box::new(EdgeOutput { format, view: args.view.view(), redraws })],
     }
     .run()
