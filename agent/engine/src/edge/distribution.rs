@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use weir_abi::{BUCKETS, Histogram, MIN_EXPONENT, SCALE};
 
-/// A difference of two histograms.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A difference of two histograms; by default, of two that are the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Distribution {
     /// Sum of the values, nanoseconds.
     pub sum_ns: u64,

@@ -4,19 +4,12 @@ use crate::learn::proportion::Proportion;
 use weir_engine::{Distribution, View, bounds_s};
 
 /// Of all sockets of a service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Waits {
     pub(crate) wait: Distribution,
     /// A server's work, a caller's time to first byte.
     pub(crate) latency: Distribution,
     pub(crate) retransmitted: u64,
-}
-
-impl Default for Waits {
-    fn default() -> Self {
-        let View { receive_queue_wait: wait, latency, .. } = View::nothing();
-        Self { wait, latency, retransmitted: 0 }
-    }
 }
 
 impl Waits {

@@ -6,7 +6,7 @@ use crate::facts::edges::EdgeFacts;
 use weir_engine::{Distribution, Edge, ServerProcess, View};
 
 /// Requests that one process has from its callers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Inbound {
     /// Time integral of those whose answer had not begun, nanoseconds.
     in_flight_ns: f64,
@@ -63,7 +63,7 @@ pub(super) fn of(
     for facts in edges {
         let Some(view) = facts.server() else { continue };
         for (process, share) in shares(facts.edge, view).filter(|(process, _)| wanted(process.process.pid)) {
-            let entry = processes.entry(process.process.pid).or_insert_with(|| Some(nothing()));
+            let entry = processes.entry(process.process.pid).or_insert_with(|| Some(Inbound::default()));
             if facts.server_requests().is_none() {
                 *entry = None;
             }
@@ -91,9 +91,4 @@ fn shares<'a>(edge: &'a Edge, view: &'a View) -> impl Iterator<Item = (&'a Serve
         };
         (share, part.min(1.0))
     })
-}
-
-fn nothing() -> Inbound {
-    let View { latency, .. } = View::nothing();
-    Inbound { in_flight_ns: 0.0, answering_ns: 0.0, in_flight: 0, rounds: 0, connections: 0, abandoned: 0, latency }
 }

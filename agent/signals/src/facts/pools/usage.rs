@@ -3,10 +3,10 @@
 use weir_abi::IDLE_BUCKETS;
 
 use crate::facts::edges::EdgeFacts;
-use weir_engine::{Distribution, View};
+use weir_engine::Distribution;
 
 /// What all connections of a pool did.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Usage {
     /// Established, at the end of the window.
     pub(crate) connections: u64,
@@ -27,27 +27,6 @@ pub(crate) struct Usage {
     other_thread: [u64; IDLE_BUCKETS],
     /// Requests overlap, or times contradict counts: nothing of this can be believed.
     pub(crate) misleads: bool,
-}
-
-impl Default for Usage {
-    fn default() -> Self {
-        let View { latency, .. } = View::nothing();
-        Self {
-            connections: 0,
-            opened: 0,
-            closed: 0,
-            rounds: 0,
-            in_flight: 0,
-            retransmitted: 0,
-            threads: 0,
-            latency,
-            in_flight_ns: 0,
-            answering_ns: 0,
-            same_thread: [0; IDLE_BUCKETS],
-            other_thread: [0; IDLE_BUCKETS],
-            misleads: false,
-        }
-    }
 }
 
 impl Usage {

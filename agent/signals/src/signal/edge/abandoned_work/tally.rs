@@ -20,7 +20,7 @@ const PATIENCE_NS: u64 = 10_000_000;
 const SLOWER: f64 = 1.5;
 
 /// What became of the rounds of all connections of a server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     /// Rounds that came to an end, however.
     ended: u64,
@@ -43,26 +43,6 @@ pub(super) struct Tally {
     /// Rounds that the server ended without an answer.
     pub(super) cut_off: u64,
     pub(super) retransmitted: u64,
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        let View { latency, .. } = View::nothing();
-        Self {
-            ended: 0,
-            broken: 0,
-            reset: 0,
-            given_up: 0,
-            broken_late: 0,
-            may_be_late: 0,
-            answers: latency.clone(),
-            work: latency,
-            unanswered_ns: 0,
-            waited: (0, 0),
-            cut_off: 0,
-            retransmitted: 0,
-        }
-    }
 }
 
 impl Tally {

@@ -25,13 +25,14 @@ const MIN_ABANDONED: u64 = 3;
 const SPREAD: f64 = 2.0;
 
 /// What all connections of an edge hold and did.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     /// Requests under way, and how old they are together.
     pub(super) under_way: u64,
     age_ns: u64,
-    /// Of them, those that the server has read; none where it is not on this host, wholly.
-    taken: Option<u64>,
+    /// Of them, those that the server has read, and whether some are at servers of which that is not known.
+    taken: u64,
+    elsewhere: bool,
     connections: u64,
     latency: Distribution,
     abandoned: u64,
@@ -40,23 +41,6 @@ pub(super) struct Tally {
     /// Answers that the server sent, less those that the client read or left.
     pub(super) ahead: i64,
     pub(super) views: u32,
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        let View { latency, .. } = View::nothing();
-        Self {
-            under_way: 0,
-            age_ns: 0,
-            taken: Some(0),
-            connections: 0,
-            latency,
-            abandoned: 0,
-            retransmitted: 0,
-            ahead: 0,
-            views: 0,
-        }
-    }
 }
 
 impl Tally {
@@ -85,12 +69,11 @@ impl Tally {
                 let [sent, read, left] =
                     [server.rounds, view.rounds, view.abandoned].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
                 self.ahead = self.ahead.saturating_add(sent.saturating_sub(read).saturating_sub(left));
-                self.taken = self.taken.map(|sum| sum.saturating_add(server.in_flight.min(view.in_flight)));
+                add(&mut self.taken, server.in_flight.min(view.in_flight));
             }
             // What a server alone counts it has read.
-            None if !here => self.taken = self.taken.map(|sum| sum.saturating_add(view.in_flight)),
-            None if view.in_flight > 0 => self.taken = None,
-            None => {}
+            None if !here => add(&mut self.taken, view.in_flight),
+            None => self.elsewhere |= view.in_flight > 0,
         }
         self.views = self.views.saturating_add(1);
         Some(view.in_flight)
@@ -158,7 +141,7 @@ impl Reading<'_> {
             p99_s: tally.latency.quantile_s(0.99),
             longest_s: tally.latency.quantile_s(1.0).unwrap_or(0.0),
             abandoned: tally.abandoned,
-            taken: tally.taken,
+            taken: (!tally.elsewhere).then_some(tally.taken),
             callers,
             usual,
             ends: Ends::default(),
