@@ -70,7 +70,7 @@ fn snapshot(c: &mut Criterion) {
     let mut group = c.benchmark_group("engine snapshot");
     for (name, engine) in [("1,000 edges", &one_ended), ("1,000 edges joined from 2,000 ends", &joined)] {
         group.bench_function(name, |b| {
-            b.iter_batched(|| (), |()| engine.snapshot(WindowId::FIRST), BatchSize::LargeInput)
+            b.iter_batched(|| (), |()| engine.snapshot(WindowId::FIRST), BatchSize::LargeInput);
         });
     }
     group.finish();

@@ -286,7 +286,7 @@ impl Host {
     pub(crate) fn view(&self, window: usize) -> HostView {
         let Some(own) = self.windows.get(window) else { return HostView::default() };
         HostView {
-            namespaces: self.namespaces.in_window(window).map(|seen| self.namespace_view(window, own, seen)).collect(),
+            namespaces: self.namespaces.in_window(window).map(|seen| self.namespace_view(window, own, &seen)).collect(),
             processes: self.processes.in_window(window).map(process).collect(),
             cgroups: self.cgroups.in_window(window).map(cgroup).collect(),
             busiest: own.busiest.clone(),
@@ -294,7 +294,7 @@ impl Host {
         }
     }
 
-    fn namespace_view(&self, window: usize, own: &OfWindow, seen: Seen<'_, NamespacePoll>) -> NamespaceView {
+    fn namespace_view(&self, window: usize, own: &OfWindow, seen: &Seen<'_, NamespacePoll>) -> NamespaceView {
         let NamespacePoll { netns, counters, in_use, time_wait, listeners, unix: _ } = seen.now;
         NamespaceView {
             netns: *netns,

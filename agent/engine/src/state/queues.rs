@@ -77,10 +77,10 @@ impl Queues {
 
     /// A window's, in the order of their keys.
     pub(crate) fn views(&self, window: usize) -> Vec<AcceptQueueView> {
-        let view = |(at, known): (&ListeningPort, &Box<Known>)| {
-            Some(AcceptQueueView::between(*at, known.from.get(window)?, &known.latest))
-        };
-        self.known.iter().filter_map(view).collect()
+        let queues = self.known.iter();
+        let views = queues
+            .filter_map(|(at, known)| Some(AcceptQueueView::between(*at, known.from.get(window)?, &known.latest)));
+        views.collect()
     }
 }
 

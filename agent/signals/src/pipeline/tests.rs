@@ -89,8 +89,9 @@ fn a_stall_of_4_8_seconds_comes_to_the_same_live_and_in_a_replay() {
 
 #[test]
 fn a_timer_that_fires_early_and_late_moves_no_window() {
-    let jitter =
-        |s: u64| s * S + if s.is_multiple_of(2) { 200 * MS } else { 0 } - if s % 5 == 0 { 240 * MS } else { 0 };
+    let jitter = |s: u64| {
+        s * S + if s.is_multiple_of(2) { 200 * MS } else { 0 } - if s.is_multiple_of(5) { 240 * MS } else { 0 }
+    };
     let lines = updates(judged(), &refused((1..=30).map(jitter)));
     assert_eq!(lines.len(), 7, "{lines:#?}");
 }
