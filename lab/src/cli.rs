@@ -11,8 +11,9 @@ use clap::Parser;
 use crate::{
     ablation, golden, interrupt,
     judge::Judgement,
+    play::play,
     report,
-    run::{self, Pace},
+    run::Pace,
     scenario::{self, Scenario},
     score::Board,
     store::Kept,
@@ -122,7 +123,7 @@ fn run_all(cli: &Cli) -> Result<(Vec<Kept>, Option<String>)> {
             }
             let run_kept = Kept::create(&directory, scenario.name, seed)?;
             let label = format!("{} seed {seed}/{seeds}", scenario.name);
-            match run::run(scenario, seed, pace, &run_kept, &label) {
+            match play(scenario, seed, pace, &run_kept, &label) {
                 Ok(()) => kept.push(run_kept),
                 Err(error) => {
                     eprintln!("{error:#}");

@@ -14,6 +14,7 @@ mod incident;
 mod interrupt;
 mod judge;
 mod measured;
+mod play;
 mod processors;
 mod report;
 mod run;

@@ -3,20 +3,18 @@
 use std::{
     collections::BTreeMap,
     io::{IsTerminal as _, Write as _},
-    panic::{self, AssertUnwindSafe, catch_unwind},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 
 use crate::{
     interrupt,
     measured::{Measured, Second},
     processors::Ticks,
-    scenario::{Expectation, Scenario},
     stage::{App, Stage},
     store::Kept,
-    truth::Truth,
+    truth::{Kind, Truth},
     weir::Watching,
 };
 
@@ -35,7 +33,10 @@ const FAST: Duration = Duration::from_secs(12);
 /// A run in progress. A scenario sets up its stage and then passes through `baseline`, `fault` and `recovery`.
 pub(crate) struct Run<'a> {
     pub(crate) stage: &'a Stage,
-    scenario: &'static Scenario,
+    /// What is known of it before it begins.
+    outline: Truth,
+    /// The least duration of the fault, seconds.
+    fault_s: u64,
     kept: &'a Kept,
     pace: Pace,
     label: String,
@@ -48,32 +49,11 @@ pub(crate) struct Run<'a> {
     reported: BTreeMap<String, Vec<Second>>,
 }
 
-/// Runs it and keeps everything; `label` is for progress, such as `F01 seed 2/5`.
-pub(crate) fn run(scenario: &'static Scenario, seed: u64, pace: Pace, kept: &Kept, label: &str) -> Result<()> {
-    // The servers and namespaces are made for tests and panic when they fail; the error below has the panic's text.
-    let hook = panic::take_hook();
-    panic::set_hook(Box::new(|_| ()));
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        progress(label, "waiting for the machine");
-        let stage = Stage::new(seed, &kept.log())?;
-        let mut run = Run::new(&stage, scenario, pace, kept, label);
-        progress(label, "starting servers");
-        (scenario.play)(&mut run)
-    }));
-    panic::set_hook(hook);
-    end_progress();
-    let why = |panicked: Box<dyn std::any::Any + Send>| {
-        let text = panicked.downcast_ref::<String>().cloned();
-        text.or_else(|| panicked.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or("unknown".into())
-    };
-    outcome.unwrap_or_else(|panicked| Err(anyhow!(why(panicked)))).with_context(|| format!("{label} cannot run"))
-}
-
 impl<'a> Run<'a> {
-    fn new(stage: &'a Stage, scenario: &'static Scenario, pace: Pace, kept: &'a Kept, label: &str) -> Self {
+    pub(crate) fn new(stage: &'a Stage, outline: Truth, fault_s: u64, pace: Pace, kept: &'a Kept, label: &str) -> Self {
         let (busy, reported) = (BTreeMap::new(), BTreeMap::new());
         let (watching, label) = (None, label.to_owned());
-        Self { stage, scenario, kept, pace, label, watching, from: 0.0, t0: 0.0, t1: 0.0, busy, reported }
+        Self { stage, outline, fault_s, kept, pace, label, watching, from: 0.0, t0: 0.0, t1: 0.0, busy, reported }
     }
 
     /// Starts weir; then nothing changes for a phase and an offset, so that windows begin at another time for each seed.
@@ -90,8 +70,8 @@ impl<'a> Run<'a> {
         self.t0 = now_s();
         change(self.stage);
         let phase = match self.pace {
-            Pace::Full => FULL.max(Duration::from_secs(self.scenario.fault_s)),
-            Pace::Fast => FAST.max(Duration::from_secs(self.scenario.fault_s)),
+            Pace::Full => FULL.max(Duration::from_secs(self.fault_s)),
+            Pace::Fast => FAST.max(Duration::from_secs(self.fault_s)),
         };
         self.pass("fault", phase)
     }
@@ -119,27 +99,21 @@ impl<'a> Run<'a> {
 
     /// `subject`: the application whose numbers are those of the phases.
     fn truth(&self, until: f64, subject: &str) -> Truth {
-        let Self { scenario, from, t0, t1, busy, reported, .. } = self;
+        let Self { outline, from, t0, t1, busy, reported, .. } = self;
         let all = reported.get(subject).map(Vec::as_slice).unwrap_or_default();
         let phases = [("baseline", *from, *t0), ("fault", *t0, *t1), ("recovery", *t1, until)];
         let measured = phases.map(|(name, from, until)| (name.to_owned(), Measured::between(all, from, until)));
         Truth {
-            scenario: scenario.name.to_owned(),
             seed: self.stage.seed,
-            kind: scenario.kind,
             from: *from,
             t0: *t0,
             t1: *t1,
             until,
-            edge: scenario.edge.owned(),
-            must: scenario.must.iter().map(Expectation::owned).collect(),
-            may: scenario.may.iter().map(Expectation::owned).collect(),
-            must_not: scenario.must_not.iter().map(Expectation::owned).collect(),
             learn_s: self.learn().as_secs(),
-            lab: crate::scenario::SERVICES.iter().map(|name| (*name).to_owned()).collect(),
             measured: measured.into(),
             busy: busy.clone(),
             seconds: reported.clone(),
+            ..outline.clone()
         }
     }
 
@@ -160,7 +134,7 @@ impl<'a> Run<'a> {
     }
 
     fn pass(&mut self, phase: &str, span: Duration) -> Result<()> {
-        let shown = if phase == "fault" && self.scenario.is_healthy() { "look-alike" } else { phase };
+        let shown = if phase == "fault" && self.outline.kind == Kind::Healthy { "look-alike" } else { phase };
         let before = Ticks::now();
         interrupt::wait(span, |left| progress(&self.label, &format!("{shown}, {} s left", left.as_secs() + 1)))?;
         self.busy.insert(phase.to_owned(), Ticks::now().busy_since(before));
@@ -173,7 +147,7 @@ fn now_s() -> f64 {
 }
 
 /// On a terminal one line, overwritten; elsewhere a line every ten seconds.
-fn progress(label: &str, what: &str) {
+pub(crate) fn progress(label: &str, what: &str) {
     let mut stderr = std::io::stderr();
     let count = what.split(' ').find_map(|word| word.parse::<u64>().ok());
     let _ = if stderr.is_terminal() {
@@ -186,7 +160,7 @@ fn progress(label: &str, what: &str) {
     let _ = stderr.flush();
 }
 
-fn end_progress() {
+pub(crate) fn end_progress() {
     if std::io::stderr().is_terminal() {
         eprint!("\r\x1b[K");
     }

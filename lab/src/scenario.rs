@@ -8,11 +8,13 @@ mod pools;
 mod proxies;
 mod queues;
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 
 use crate::{
     run::Run,
-    truth::{At, Expected, Kind},
+    truth::{At, Expected, Kind, Truth},
 };
 
 /// One scenario, as its row in the table.
@@ -30,6 +32,31 @@ pub(crate) struct Scenario {
     /// The least duration of the fault in which its incidents are due, seconds.
     pub(crate) fault_s: u64,
     pub(crate) play: fn(&mut Run<'_>) -> Result<()>,
+}
+
+impl Scenario {
+    /// What is true of every run of it.
+    pub(crate) fn outline(&self) -> Truth {
+        let owned = |expectations: &[Expectation]| expectations.iter().map(Expectation::owned).collect();
+        Truth {
+            scenario: self.name.to_owned(),
+            kind: self.kind,
+            edge: self.edge.owned(),
+            must: owned(self.must),
+            may: owned(self.may),
+            must_not: owned(self.must_not),
+            lab: SERVICES.iter().map(|name| (*name).to_owned()).collect(),
+            seed: 0,
+            from: 0.0,
+            t0: 0.0,
+            t1: 0.0,
+            until: 0.0,
+            learn_s: 0,
+            measured: BTreeMap::new(),
+            busy: BTreeMap::new(),
+            seconds: BTreeMap::new(),
+        }
+    }
 }
 
 /// An incident that is due, allowed or excluded.
@@ -126,12 +153,6 @@ impl Place {
     }
 }
 
-impl Scenario {
-    pub(crate) fn is_healthy(&self) -> bool {
-        self.kind == Kind::Healthy
-    }
-}
-
 /// A look-alike, in which no alert is right.
 const fn healthy(name: &'static str, title: &'static str, play: fn(&mut Run<'_>) -> Result<()>) -> Scenario {
     Scenario { name, title, kind: Kind::Healthy, edge: ANYWHERE, must: &[], may: &[], must_not: &[], fault_s: 20, play }
@@ -148,9 +169,9 @@ mod tests {
         let names: BTreeSet<&str> = all().iter().map(|row| row.name).collect();
         assert_eq!(names.len(), all().len(), "each name once");
         for row in all() {
-            assert_eq!(row.is_healthy(), row.name.starts_with('H'), "{}", row.name);
+            assert_eq!((row.kind == Kind::Healthy), row.name.starts_with('H'), "{}", row.name);
             assert_eq!(
-                row.is_healthy(),
+                (row.kind == Kind::Healthy),
                 row.must.is_empty(),
                 "{}: incidents are due in faults, and only there",
                 row.name
