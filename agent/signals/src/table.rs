@@ -8,7 +8,10 @@ use crate::{
     incident::alarm::Rule,
     row::{Signal, name},
     signal::{
-        edge::{abandoned_work::AbandonedWork, edge_errors::EdgeErrors, hung_request::HungRequest},
+        edge::{
+            abandoned_work::AbandonedWork, edge_errors::EdgeErrors, hung_request::HungRequest,
+            slow_connect::SlowConnect,
+        },
         pool::{exhausted::PoolExhausted, near_limit::PoolNearLimit, refused::PoolRefused},
         queue::{
             accept_queue::AcceptQueue, client_stall::ClientStall, listen_overflow::ListenOverflow,
@@ -52,6 +55,10 @@ pub static SIGNALS: &[Row] = &[
     row::<HungRequest>(
         name::HUNG_REQUEST,
         "requests have been under way far longer than any normal one, and no answer comes",
+    ),
+    row::<SlowConnect>(
+        "slow_connect",
+        "connects succeed only after their SYN was retransmitted: a second late or more",
     ),
     // Nor the queues: callers of a server that starts wait too, and should know why.
     row::<AcceptQueue>(name::ACCEPT_QUEUE, "connections wait until the server accepts them"),
