@@ -7,6 +7,7 @@ mod histogram;
 mod name;
 mod poll;
 mod queue;
+mod record;
 mod tap;
 mod wire;
 
