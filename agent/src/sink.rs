@@ -8,7 +8,7 @@ mod stdout;
 
 use std::{sync::Arc, thread};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use tokio::sync::Notify;
 use weir_signals::Update;
 
@@ -80,6 +80,13 @@ impl Sinks {
             .collect()
     }
 
+    /// The source has failed: waits until all sinks have written what they have.
+    pub(crate) fn close(self) {
+        self.threads.iter().for_each(|thread| thread.mailbox.close());
+        // The source's error is the one to report.
+        let _ = self.wait();
+    }
+
     /// Waits until all sinks are done, and says which updates they have lost.
     ///
     /// # Errors
@@ -97,11 +104,21 @@ impl Sinks {
     }
 }
 
+/// A sink's thread ends, however it ends: nothing waits for it any more.
+struct Ended<'a>(&'a Mailbox);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.end(Err(anyhow!("an output has panicked")));
+    }
+}
+
 impl SinkThread {
     fn start(mut sink: Box<dyn Sink>, failed: Arc<Notify>) -> Result<Self> {
         let (name, mailbox) = (sink.name(), Arc::new(Mailbox::default()));
         let taken = Arc::clone(&mailbox);
         let run = move || {
+            let _ended = Ended(&taken);
             let outcome = taken.serve(&mut |update| sink.update(update));
             let has_failed = outcome.is_err();
             taken.end(outcome);

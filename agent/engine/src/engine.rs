@@ -40,9 +40,18 @@ pub struct Engine {
     degraded: History,
     host: Host,
     queues: Queues,
-    /// A gap in the stream, whose end is the next tick.
-    in_gap: bool,
+    gap: Gap,
     gaps: Gaps,
+}
+
+/// Where a gap in the stream stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gap {
+    None,
+    /// Nothing has come since: what was known before is the last that is known.
+    Begun,
+    /// What holds comes again, up to the next tick.
+    BeingClosed,
 }
 
 /// Inputs that a recording could not take.
@@ -72,7 +81,7 @@ impl Engine {
             host: Host::with_windows(windows.len()),
             queues: Queues::with_windows(windows.len()),
             windows,
-            in_gap: false,
+            gap: Gap::None,
             gaps: Gaps::default(),
         }
     }
@@ -81,6 +90,9 @@ impl Engine {
     /// read by `snapshot`.
     pub fn take(&mut self, input: Input<'_>) -> Ended {
         self.close_ended();
+        if self.gap == Gap::Begun && !matches!(input, Input::Gap { .. }) {
+            self.forget_all();
+        }
         match input {
             Input::Started(started) => self.start(started),
             Input::Probe(state) => self.probes.push(state),
@@ -98,7 +110,11 @@ impl Engine {
             Input::Polled(polled) => self.host.take(self.now.monotonic_ns, polled),
             Input::Degraded(degraded) => self.degraded.add(self.now.monotonic_ns, degraded),
             Input::Agent(agent) => self.remember_agent(agent),
-            Input::Gap { inputs } => self.begin_gap(inputs),
+            Input::Gap { inputs } => {
+                self.gap = Gap::Begun;
+                self.gaps.count += 1;
+                self.gaps.inputs = self.gaps.inputs.saturating_add(inputs);
+            }
             Input::Tick { monotonic_ns, unix_ns } => self.tick(Mark { monotonic_ns, unix_ns }),
         }
         self.ended
@@ -112,7 +128,7 @@ impl Engine {
 
     fn tick(&mut self, mark: Mark) {
         self.now = mark;
-        if std::mem::take(&mut self.in_gap) {
+        if self.gap == Gap::BeingClosed {
             self.end_gap();
             return;
         }
@@ -169,20 +185,19 @@ impl Engine {
         }
     }
 
-    /// What was known may have changed meanwhile: all of it comes again, up to the next tick.
-    fn begin_gap(&mut self, inputs: u64) {
-        self.in_gap = true;
-        self.gaps.count += 1;
-        self.gaps.inputs = self.gaps.inputs.saturating_add(inputs);
+    /// What was known may have changed in the gap: all of it comes again, up to the next tick.
+    fn forget_all(&mut self) {
+        self.gap = Gap::BeingClosed;
         self.latest = Cumulative::default();
         self.names = Names::default();
         self.failures.clear();
-        self.host = Host::with_windows(self.windows.len());
+        self.host.forget();
         self.queues = Queues::with_windows(self.windows.len());
     }
 
     /// All windows begin anew: what was counted in the gap is of no window.
     fn end_gap(&mut self) {
+        self.gap = Gap::None;
         for (window, open) in self.windows.iter_mut().enumerate() {
             open.begin(self.now);
             open.marks().for_each(|mark| *mark = self.latest.clone());

@@ -39,6 +39,9 @@ pub struct IncidentWriter {
     written: BTreeSet<String>,
 }
 
+/// Ids remembered before those that are over are dropped.
+const MOST_KEPT: usize = 1000;
+
 impl IncidentWriter {
     /// Writes in this form.
     pub fn new(form: Form) -> Self {
@@ -59,6 +62,11 @@ impl IncidentWriter {
             }
             self.event(out, event)?;
             self.sequence = entry.sequence;
+        }
+        if self.written.len() > 2 * MOST_KEPT.max(standing.incidents.len()) {
+            // Those that are over are not kept for ever, and need not be here.
+            let ids = standing.incidents.iter().map(|entry| entry.event.alert.id().to_owned());
+            self.written = ids.collect();
         }
         out.flush()
     }

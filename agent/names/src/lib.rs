@@ -145,10 +145,20 @@ impl Identities {
 
     /// With the next tick, all names are emitted again: a consumer has missed some.
     pub fn repeat(&mut self) {
-        for edge in self.edges.values_mut() {
-            (edge.own, edge.far, edge.unknown, edge.answered) = (None, None, None, false);
+        self.edges.values_mut().for_each(|edge| edge.answered = false);
+        (self.is_repeated, self.tally) = (true, Tally::default());
+    }
+
+    /// As they are now, and from the beginning on: who had them before is with the consumers that missed nothing.
+    fn emit_all(&self, sink: &mut dyn FnMut(Input<'_>)) {
+        for (slot, edge) in &self.edges {
+            let own = edge.own.clone().map(|own| (NamedEnd::Own, Ok(own)));
+            let known = edge.far.clone().map(Ok).or_else(|| edge.unknown.clone().map(Err));
+            let far = known.map(|far| (NamedEnd::Far, far));
+            for (end, identity) in own.into_iter().chain(far) {
+                sink(Input::Named(Named { slot: *slot, end, since_ns: 0, identity }));
+            }
         }
-        (self.is_repeated, self.renamed_ns, self.tally) = (true, 0, Tally::default());
     }
 
     /// Emits what has become known since the last call.
@@ -166,9 +176,11 @@ impl Identities {
             local.look_again(now_ns);
         }
         let known = self.generations();
-        let is_due = now_ns.saturating_sub(self.renamed_ns) >= RENAME_SPACING_NS;
-        if (known != self.named_with || self.is_repeated) && is_due {
-            (self.named_with, self.is_repeated) = (known, false);
+        if std::mem::take(&mut self.is_repeated) {
+            self.emit_all(sink);
+        }
+        if known != self.named_with && now_ns.saturating_sub(self.renamed_ns) >= RENAME_SPACING_NS {
+            self.named_with = known;
             self.renamed_ns = now_ns;
             let slots: Vec<u32> = self.edges.keys().copied().collect();
             slots.into_iter().for_each(|slot| self.name(slot, now_ns, sink));

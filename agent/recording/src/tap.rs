@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use weir_engine::Input;
 
 use super::{Compressor, Encoder, VERSION, wire::Header, wire::Line};
@@ -50,6 +50,8 @@ struct Shared {
 struct State {
     waiting: Vec<u8>,
     is_closed: bool,
+    /// The writer has ended.
+    is_over: bool,
     /// How it ended.
     outcome: Option<Result<()>>,
 }
@@ -78,11 +80,12 @@ impl Tap {
     pub fn take(&mut self, input: &Input<'_>) -> Result<()> {
         let is_tick = matches!(input, Input::Tick { .. });
         let mut state = self.shared.lock();
-        while state.outcome.is_none() && state.waiting.len() >= MAX_WAITING && self.when_full == WhenFull::Wait {
+        while !state.is_over && state.waiting.len() >= MAX_WAITING && self.when_full == WhenFull::Wait {
             state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if let Some(outcome) = state.outcome.take() {
-            outcome?;
+        if state.is_over {
+            // Reported once: what follows in the same reading is not for this file any more.
+            return state.outcome.take().unwrap_or(Ok(()));
         }
         if self.skipped > 0 || state.waiting.len() >= MAX_WAITING {
             self.skipped += 1;
@@ -144,8 +147,10 @@ impl Shared {
     }
 
     fn write(&self, file: Compressor) {
+        let over = Over(self);
         let outcome = self.write_all(file);
         self.lock().outcome = Some(outcome);
+        drop(over);
         self.changed.notify_all();
     }
 
@@ -168,6 +173,19 @@ impl Shared {
                 return file.finish();
             }
         }
+    }
+}
+
+/// The writer ends, however it ends: nothing waits for it any more.
+struct Over<'a>(&'a Shared);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.is_over = true;
+        state.outcome.get_or_insert_with(|| Err(anyhow!("the recording's writer has panicked")));
+        drop(state);
+        self.0.changed.notify_all();
     }
 }
 
@@ -275,7 +293,9 @@ mod tests {
     #[test]
     fn a_disk_that_fails_says_so() {
         let mut tap = Tap::create(Path::new("/dev/full"), WhenFull::Wait).expect("create");
+        // More than may wait, so that a reader would wait for ever for a writer that has ended.
         let failed = (0..1000).find_map(|_| tap.take(&long()).err());
+        (0..200).for_each(|_| tap.take(&long()).expect("reported once"));
         let failed = failed.or_else(|| finish(tap).err()).expect("an error");
         assert!(format!("{failed:#}").contains("No space left"), "{failed:#}");
     }

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use weir_engine::{Cadence, Engine, Gaps, Input, Schedule, Snapshot, WindowId};
+use weir_engine::{Cadence, Ended, Engine, Gaps, Input, Schedule, Snapshot, WindowId};
 
 use crate::{
     decider::Decider,
@@ -81,6 +81,8 @@ pub struct Pipeline {
     export: Option<WindowId>,
     /// As of the last decision.
     standing: Option<Arc<Standing>>,
+    /// Windows that ended with the last input: their update was handed out with it.
+    ended: Ended,
 }
 
 /// When an update has the live window.
@@ -122,6 +124,7 @@ impl Pipeline {
             decisions,
             total,
             export,
+            ended: Ended::default(),
         }
     }
 
@@ -129,6 +132,7 @@ impl Pipeline {
     pub fn take(&mut self, input: Input<'_>) -> Option<Update> {
         let tick = self.note_time(&input);
         let ended = self.engine.take(input);
+        self.ended = ended;
         let now_ns = tick?;
         let is_live = self.live.as_mut().is_some_and(|(window, due)| match due {
             LiveDue::AtItsEnd => ended.contains(*window),
@@ -150,14 +154,19 @@ impl Pipeline {
     }
 
     /// The stream has ended, with a tick: what all windows hold. Of a decision's window at least half must be there: less
-    /// is no window.
+    /// is no window. A window that ended with the last tick was handed out with it, and nothing has come since.
     pub fn finish(&mut self) -> Update {
-        self.decide();
+        let is_open = |window: &WindowId| !self.ended.contains(*window);
+        let live = self.live.map(|(window, _)| window).filter(is_open);
+        let export = self.export.filter(is_open);
+        if self.decisions.as_ref().is_some_and(|(window, ..)| is_open(window)) {
+            self.decide();
+        }
         Update {
             is_final: true,
-            live: self.live.map(|(window, _)| self.snapshot(window)),
+            live: live.map(|window| self.snapshot(window)),
             total: self.total.map(|window| self.snapshot(window)),
-            since_export: self.export.map(|window| self.snapshot(window)),
+            since_export: export.map(|window| self.snapshot(window)),
             ..self.update()
         }
     }

@@ -96,11 +96,12 @@ pub(super) fn run(
     sinks: Vec<Box<dyn Sink>>,
 ) -> Result<ExitCode> {
     let Observation { limits, refuse, until, stats, cluster, polls, budget } = observation;
+    // Before there is a thread: see there.
+    share_heap();
     let tap = record.map(|path| Tap::create(path, when_full(&until))).transpose()?;
     let _stats = stats.then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime)).transpose().context("--stats")?;
     let limits = Limits { samples: budget.cpu_share.is_some(), accept_queues: polls, ..limits };
     let pace = Pace::of(&wanted, budget, tap.is_some(), polls);
-    share_heap();
     let start = || -> Result<Reader> {
         let probes = Probes::start(limits, Trial { refuse: &refuse, measure: false })?;
         let mut reader = Reader::new(probes, limits, pace.silence, stats, &cluster)?;

@@ -24,6 +24,8 @@ struct State {
     lost: u64,
     outcome: Option<Result<()>>,
     is_done: bool,
+    /// The source has failed: no more will come, a final update neither.
+    is_closed: bool,
 }
 
 impl Mailbox {
@@ -33,16 +35,24 @@ impl Mailbox {
         while delivery == Delivery::Wait && !state.is_done && (state.unread.is_some() || state.is_writing) {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        if state.is_done {
+            return;
+        }
         let slot = if update.is_final { &mut state.last } else { &mut state.unread };
         let replaced = slot.replace(update);
         state.lost += u64::from(replaced.is_some());
         self.changed.notify_all();
     }
 
+    /// The source has failed. What is there is still written.
+    pub(super) fn close(&self) {
+        self.lock().is_closed = true;
+        self.changed.notify_all();
+    }
+
     /// Hands updates to the sink, up to the final one.
     pub(super) fn serve(&self, sink: &mut dyn FnMut(Update) -> Result<()>) -> Result<()> {
-        loop {
-            let update = self.next();
+        while let Some(update) = self.next() {
             let is_final = update.is_final;
             let outcome = sink(update);
             self.lock().is_writing = false;
@@ -51,18 +61,23 @@ impl Mailbox {
                 return outcome;
             }
         }
+        Ok(())
     }
 
-    fn next(&self) -> Update {
+    /// None when no more will come.
+    fn next(&self) -> Option<Update> {
         let mut state = self.lock();
         loop {
             if let Some(update) = state.unread.take() {
                 state.is_writing = true;
-                return update;
+                return Some(update);
             }
             if let Some(update) = state.last.take() {
                 state.is_writing = true;
-                return update;
+                return Some(update);
+            }
+            if state.is_closed {
+                return None;
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -71,7 +86,8 @@ impl Mailbox {
     /// The sink has ended.
     pub(super) fn end(&self, outcome: Result<()>) {
         let mut state = self.lock();
-        (state.outcome, state.is_done) = (Some(outcome), true);
+        state.outcome.get_or_insert(outcome);
+        state.is_done = true;
         self.changed.notify_all();
     }
 

@@ -93,7 +93,7 @@ pub(crate) fn edges(sources: Sources<'_>) -> Vec<Edge> {
         let servers = Dialled::by(header).and_then(|dialled| local_servers.remove(&dialled)).unwrap_or_default();
         let failure = failures.get(&header.key).filter(|f| f.at_ns >= span.from_ns).map(|f| failure_of(f, &span));
         let ended = ended_behind(client.slot, folded, &span);
-        let reached = fold::reached(client.slot, header, names, folded.1);
+        let reached = fold::reached_in(client.slot, header, names, folded);
         let call = Call { client, servers, ended, failure };
         if reached.len() > 1 {
             edges.extend(shared(call, names, &span));

@@ -167,14 +167,32 @@ impl Destination {
 
 /// The services that were found behind what a client dialled: of slots in use, and of those retired in the window.
 pub(crate) fn reached(slot: u32, header: &Header, names: &Names, folded: &Folded) -> Vec<Arc<Identity>> {
-    let mut reached: Vec<Arc<Identity>> = Vec::new();
     let ended = behind(slot, folded).map(|(server, _)| Arc::clone(server));
-    for identity in names.servers(header).into_iter().chain(ended) {
-        if !reached.iter().any(|known| known.service() == identity.service()) {
-            reached.push(identity);
+    by_service(names.servers(header).into_iter().chain(ended))
+}
+
+/// The same for a window. A sum that has not changed in it is of an earlier tenant, kept for a window that began before: it
+/// names the far end only where nothing else does.
+pub(crate) fn reached_in(
+    slot: u32,
+    header: &Header,
+    names: &Names,
+    (before, after): (&Folded, &Folded),
+) -> Vec<Arc<Identity>> {
+    let active = behind(slot, after).filter(|(_, key)| before.get(*key) != after.get(*key));
+    let active = active.map(|(server, _)| Arc::clone(server));
+    let reached = by_service(names.servers(header).into_iter().chain(active));
+    if reached.is_empty() { self::reached(slot, header, names, after) } else { reached }
+}
+
+fn by_service(identities: impl Iterator<Item = Arc<Identity>>) -> Vec<Arc<Identity>> {
+    let mut services: Vec<Arc<Identity>> = Vec::new();
+    for identity in identities {
+        if !services.iter().any(|known| known.service() == identity.service()) {
+            services.push(identity);
         }
     }
-    reached
+    services
 }
 
 /// What a sum has come to between two times.

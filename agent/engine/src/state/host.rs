@@ -174,6 +174,10 @@ impl<K: Ord, T: Clone> Table<K, T> {
             known.take(now_ns, reading.clone());
             return true;
         }
+        if self.known.len() >= limit {
+            // A window that does not end keeps what is gone; it gives way to what is there.
+            self.known.retain(|_, known| now_ns.saturating_sub(known.latest.0) <= GONE_NS);
+        }
         let fits = self.known.len() < limit;
         if fits {
             self.known.insert(key, Known::first(now_ns, reading.clone(), self.windows));
@@ -238,6 +242,12 @@ impl Host {
             read_ns: None,
             misses: Vec::new(),
         }
+    }
+
+    /// Nothing is known any more but what could not be read.
+    pub(crate) fn forget(&mut self) {
+        let misses = std::mem::take(&mut self.misses);
+        *self = Self { misses, ..Self::with_windows(self.windows.len()) };
     }
 
     /// Takes what was polled.

@@ -11,7 +11,8 @@ use crate::{
     subject::Subject,
 };
 
-/// Incidents kept, some 2 KiB each; of more the first ones. A choice: more than a day of five pages in ten minutes.
+/// Incidents kept, some 2 KiB each; of more those that are over go, the oldest first. A choice: more than a day of five pages in
+/// ten minutes, and more than can go on at once (`MAX_INCIDENTS`).
 const MAX_KEPT: usize = 1000;
 
 /// An incident as of the last thing that happened to it.
@@ -89,13 +90,24 @@ impl Journal {
         self.sequence += 1;
         let incidents = &mut self.standing.incidents;
         let known = incidents.iter().position(|entry| entry.event.alert.id() == event.alert.id());
-        let happened = event.happened;
         let entry = Arc::new(Entry { sequence: self.sequence, event });
-        match known {
-            Some(place) => incidents[place] = entry,
-            None if incidents.len() < MAX_KEPT => incidents.push(entry),
-            None => self.standing.not_kept += u64::from(happened == Happened::Raised),
+        if let Some(place) = known {
+            incidents[place] = entry;
+            return;
         }
+        if incidents.len() >= MAX_KEPT {
+            let over = incidents.iter().enumerate().filter(|(_, entry)| entry.is_over());
+            let oldest = over.min_by_key(|(_, entry)| entry.sequence).map(|(place, _)| place);
+            incidents.remove(oldest.unwrap_or(0));
+            self.standing.not_kept += 1;
+        }
+        incidents.push(entry);
+    }
+}
+
+impl Entry {
+    fn is_over(&self) -> bool {
+        matches!(self.event.happened, Happened::Resolved(_))
     }
 }
 

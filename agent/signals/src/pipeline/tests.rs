@@ -96,6 +96,20 @@ fn a_timer_that_fires_early_and_late_moves_no_window() {
     assert_eq!(lines.len(), 7, "{lines:#?}");
 }
 
+/// The end of a stream is often the end of a window: an observation's time and the windows are on one grid.
+#[test]
+fn a_window_that_the_last_tick_ended_is_handed_out_once() {
+    let tumbling = Some(Live { schedule: Schedule::Tumbling { span_ns: 5 * S }, every_ns: 5 * S });
+    let mut pipeline = started(Wanted { live: tumbling, export_every_ns: Some(5 * S), ..judged() });
+    for s in [5, 10, 15] {
+        assert!(tick(&mut pipeline, s * S).is_some_and(|update| update.live.is_some()));
+    }
+    let last = pipeline.finish();
+    let standing = last.incidents.expect("windows are judged");
+    assert_eq!((standing.windows, standing.watched_ns), (3, 15 * S));
+    assert!(last.live.is_none() && last.since_export.is_none() && last.total.is_some());
+}
+
 #[test]
 fn only_wanted_windows_are_handed_out_and_an_update_is_shared() {
     let mut pipeline = started(live(Schedule::Tumbling { span_ns: 2 * S }, 2 * S));
