@@ -1,4 +1,6 @@
 //! A server that has no descriptor left, and one that has enough.
+//!
+//! Alone: connections that were never accepted end with their listener, and other tests assert that no socket is unknown.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! An accept queue that overflows, one that is full without new callers, and a request queue that is full.
+//!
+//! Alone: connections that were never accepted end with their listener, and other tests assert that no socket is unknown.
 
 use std::{thread::sleep, time::Duration};
 

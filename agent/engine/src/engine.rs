@@ -303,6 +303,14 @@ impl Engine {
         }
     }
 
+    /// Ends a window at the last tick.
+    #[cfg(test)]
+    fn close_window(&mut self, window: WindowId) {
+        let mut ended = Ended::default();
+        ended.add(window.0);
+        self.close(ended);
+    }
+
     /// Ends every window at the last tick.
     #[cfg(test)]
     fn close_windows(&mut self) {
