@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 
 use crate::run::CannotRun;
 
-/// Live service-dependency edges of this machine, from the kernel, with no code changes.
+/// What each service on this host calls, how fast, and what waits and why: from the kernel, no code changes.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, max_term_width = 110, after_help = AFTER_HELP)]
 struct Cli {

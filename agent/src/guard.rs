@@ -15,8 +15,9 @@ use crate::{
     source::reader::{Reader, Reading},
 };
 
-/// Kernel memory of a followed socket: its record with the header of the storage element (a slab object of 192 bytes), and the
-/// list of storages that a socket gets with its first one (256).
+/// Kernel memory of a socket outside the table: a storage element (a slab object of 192 bytes) and the list of storages that a
+/// socket gets with its first one (256). It is charged for each followed socket: up to 2 MiB count twice
+/// (docs/self-protection.md).
 const SOCKET_BYTES: u64 = 448;
 /// How long a silent edge is kept at the first memory step: a choice.
 const SHORT_SILENCE: Duration = Duration::from_secs(10);

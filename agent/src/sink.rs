@@ -1,7 +1,7 @@
 //! Where updates go: each sink on a thread of its own, behind a mailbox of one.
 //!
 //! A sink that is slow gets the newest update and loses those in between, which are counted; the last update, with the final
-//! documents, is never lost. The reader waits for none of them.
+//! documents, is never replaced. The reader waits for none of them.
 
 mod mailbox;
 mod stdout;

@@ -165,6 +165,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_signal_and_class_that_is_named_exists() {
+        for row in all() {
+            for says in row.must.iter().chain(row.may).chain(row.must_not) {
+                let signal = weir_signals::SIGNALS.iter().find(|signal| signal.name == says.signal);
+                let classes = signal.map(|signal| signal.classes);
+                let known = classes.is_some_and(|classes| says.class.iter().all(|class| classes.contains(class)));
+                assert!(known, "{}: {} {:?}", row.name, says.signal, says.class);
+            }
+        }
+    }
+
+    #[test]
     fn the_table_makes_sense() {
         let names: BTreeSet<&str> = all().iter().map(|row| row.name).collect();
         assert_eq!(names.len(), all().len(), "each name once");

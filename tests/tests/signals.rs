@@ -1,4 +1,4 @@
-//! `weir signals`: what is wrong, where to look and why it matters; nothing while all is well.
+//! `weir signals`: what is wrong, where to look and what it costs; nothing while all is well.
 
 use std::{
     thread::{sleep, spawn},

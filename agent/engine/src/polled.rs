@@ -129,7 +129,7 @@ pub struct HalfOpen {
     pub count: u32,
     /// With more, if not with so many, the next SYN is answered by a cookie, or dropped.
     pub limit: u32,
-    /// The caller that most of those are of whose SYN-ACK had to be sent again: it does not answer.
+    /// The caller of most of those whose SYN-ACK was retransmitted: it does not answer.
     pub from: IpAddr,
     /// How many that are.
     pub of_it: u32,
@@ -205,7 +205,7 @@ pub struct Sender {
     pub buffer_limited_us: u64,
     /// Segments sent.
     pub segments: u32,
-    /// Segments sent again.
+    /// Segments retransmitted.
     pub retransmitted: u32,
     /// Round-trip time now, smoothed; microseconds.
     pub srtt_us: u32,

@@ -12,11 +12,12 @@ use crate::{
     sink::IncidentOutput,
 };
 
-/// Say what is wrong on this machine, where to look and why it matters, as it begins and ends
+/// Say what is wrong on this machine, where to look and what it costs, as it begins and ends
 ///
-/// Silent while all is well. Every five seconds each edge is judged; an incident takes two bad windows of three, so that one bad moment is none. Some
-/// signals know from the first window what is wrong (nothing listens at an address); others first learn what is normal, for
-/// ten minutes or what `--learn` says. Nothing is installed, and nothing stays in the kernel after weir ends.
+/// Silent while all is well. Every five seconds each edge is judged; an incident takes several bad windows (mostly two of
+/// three), so that one bad moment is none. Some signals know from the first window what is wrong (nothing listens at an
+/// address); others first learn what is normal, for ten minutes or what `--learn` says. Nothing is installed, and nothing
+/// stays in the kernel after weir ends.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

@@ -74,7 +74,7 @@ pub(super) const ROWS: &[Scenario] = &[
         edge: SLOW_TO_WEB,
         must: &[must("peer_not_reading", SLOW_TO_WEB, 15.0)],
         may: &[may("hung_request", SLOW_TO_WEB)],
-        must_not: &[may("retransmissions", SLOW_TO_WEB), may("send_limited", SLOW_TO_WEB)],
+        must_not: &[may("send_limited", SLOW_TO_WEB)],
         fault_s: 20,
         play: slow_reader,
     },

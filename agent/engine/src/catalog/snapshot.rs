@@ -58,7 +58,7 @@ pub const SNAPSHOT: &[Field<Snapshot>] = &[
     gauge("edges_total", "edges before `--filter`", |snapshot: &Snapshot| (snapshot.edges_total as u64).into()),
     list(
         "accept_queues",
-        "listening ports that connections came to. Watched by `weir signals` and `weir record` only",
+        "listening ports that connections came to. Watched by `weir signals`, `weir explain` and `weir record` only",
         |snapshot: &Snapshot| {
             let queues = snapshot.accept_queues.iter();
             queues.filter(|queue| queue.arrivals > 0 || queue.wait.count > 0).map(Part::AcceptQueue).collect()

@@ -72,7 +72,7 @@ pub struct SenderView {
     pub buffer_limited_us: u64,
     /// Segments sent.
     pub segments: u32,
-    /// Segments sent again.
+    /// Segments retransmitted.
     pub retransmitted: u32,
     /// How long a time these are of: from poll to poll; 0 where only one saw it.
     pub over_ns: u64,

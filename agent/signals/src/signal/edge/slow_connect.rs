@@ -109,7 +109,7 @@ fn report(subject: &Subject, reading: &Reading<'_>, window_ns: u64) -> Result<Re
         evidence: [share, p99, median],
         more: Vec::new(),
         ruled_out: vec![
-            RuledOut::new("distance", Quantity::new(median_s, Measure::Seconds)?, "is the median connect")?,
+            RuledOut::new("a long path", Quantity::new(median_s, Measure::Seconds)?, "is the median connect latency")?,
             RuledOut::new("a service that is down", count(*failed as f64, "connects")?, "failed")?,
         ],
         confidence: 0.8,

@@ -8,7 +8,7 @@ pub(super) fn report(subject: &Subject, pool: &Pool<'_>, reading: &Reading) -> R
     let main = main_evidence(reading, class)?;
     let phrase = match class {
         Class::Leak => "requests wait, and no connection comes back to the pool",
-        _ if reading.threads_waited() => "of those who took a connection had to wait for it",
+        _ if reading.threads_waited() => "of checkouts waited for a connection",
         _ => "wait for a connection, all of which are taken",
     };
     let sample = |n| Sample { window_ns: reading.window_ns, n };
@@ -71,7 +71,7 @@ fn why(reading: &Reading) -> Result<Why, Defect> {
     match (reading.wait_s(), reading.counted()) {
         (Some(wait), Some(callers)) if callers.rounds > 0 => Why::new(
             Quantity::new(wait, Measure::Seconds)?,
-            &format!("more for each of {:.0} requests/s, before the process has begun to ask", callers.per_s),
+            &format!("of waiting added to each of {:.0} requests/s, before its first byte is sent", callers.per_s),
         ),
         (_, Some(callers)) => Why::new(
             count(callers.in_flight as f64, "requests")?,
@@ -86,7 +86,7 @@ fn why(reading: &Reading) -> Result<Why, Defect> {
 
 fn place(pool: &Pool<'_>, class: Class) -> Result<Where, Defect> {
     let phrase = match class {
-        Class::SlowDependency => "what the dependency is asked by",
+        Class::SlowDependency => "the requests sent to the dependency by",
         Class::TooSmall => "pool size and load of",
         Class::Held => "what is done while a connection is held in",
         Class::Leak => "connections that are not given back in",
@@ -114,6 +114,6 @@ fn ruled_out(reading: &Reading, class: Class) -> Result<Vec<RuledOut>, Defect> {
         list.push(RuledOut::new("network", count(0.0, "segments")?, "retransmitted by the process")?);
     }
     let opened = count(reading.opened as f64, "connections")?;
-    list.push(RuledOut::new("a pool that still grows", opened, "opened, and no more there than before")?);
+    list.push(RuledOut::new("a pool that still grows", opened, "opened, and the total has not grown")?);
     Ok(list)
 }

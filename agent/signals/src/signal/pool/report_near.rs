@@ -29,11 +29,10 @@ pub(super) fn report(subject: &Subject, near: &Near<'_>) -> Result<Report, Defec
         more.push(sample.evidence("all in use in", ahead.in_s, Measure::Seconds)?);
     }
     let opened = count(reading.opened as f64, "connections")?;
-    let mut ruled_out =
-        vec![RuledOut::new("a pool that still grows", opened, "opened, and no more there than before")?];
+    let mut ruled_out = vec![RuledOut::new("a pool that still grows", opened, "opened, and the total has not grown")?];
     if let Some(waited) = reading.waited() {
         let waited = Quantity::new(waited, Measure::Ratio)?;
-        ruled_out.push(RuledOut::new("callers that wait", waited, "of those who took one had to wait for it")?);
+        ruled_out.push(RuledOut::new("callers that wait", waited, "of checkouts waited for a connection")?);
     }
     let port = near.pool.address().map_or(0, |address| address.port());
     let command = format!("ss -tnpo 'dport = :{port}'");

@@ -152,7 +152,7 @@ fn report(subject: &Subject, reading: &Reading<'_>) -> Result<Report, Defect> {
         },
         evidence: [buffer, again, trip],
         more: vec![busy],
-        ruled_out: vec![RuledOut::new("the receiver", receiver, "of the time it held the sender up")?],
+        ruled_out: vec![RuledOut::new("the receiver", receiver, "of the time held up by it")?],
         confidence: 0.7,
     }
     .report()

@@ -109,19 +109,16 @@ fn report(subject: &Subject, queue: &UnixView, window_ns: u64) -> Result<Report,
             Where::new("accept loop, workers and backlog behind", &socket, "ss -lxp")?
         }
     };
-    let fits = count(last.max, "connections")?;
+    let polls = full.quantity();
     Parts {
         class: None,
         what: What::new(&peak, "wait in the queue of a UNIX socket, which is full")?,
         place,
-        why: Why::new(
-            full.quantity(),
-            "a second apart found it full: the next caller waits in connect, or gets EAGAIN",
-        )?,
+        why: Why::new(polls, "a second apart found it full: the next caller waits in connect, or gets EAGAIN")?,
         origin: Origin::new(subject, Confidence::new(if owner.is_some() { 0.8 } else { 0.6 })?)?,
         evidence: [peak, now, full],
         more: Vec::new(),
-        ruled_out: vec![RuledOut::new("a burst", fits, "fit, and they were there at several polls")?],
+        ruled_out: vec![RuledOut::new("a burst", polls, "found it full, a second apart")?],
         confidence: 0.9,
     }
     .report()

@@ -115,10 +115,8 @@ fn report(subject: &Subject, reading: &Reading<'_>) -> Result<Report, Defect> {
     let each = throttled_ns as f64 / 1e9 / throttled.max(1) as f64;
     let each_time = sample.evidence("each time, over all processors", each, Measure::Seconds)?;
     let why = match reading.slower {
-        Some(times) => {
-            Why::new(Quantity::new(times, Measure::Times)?, "the normal time is what its callers wait for an answer")?
-        }
-        None => Why::new(each_time.quantity(), "each time is what its tasks stand still, and their callers wait")?,
+        Some(times) => Why::new(Quantity::new(times, Measure::Times)?, "the normal answer time, for its callers")?,
+        None => Why::new(each_time.quantity(), "each time, in which its tasks stand still and their callers wait")?,
     };
     let (place, command) = (reading.busiest.place(), format!("cat /proc/{}/cgroup", reading.busiest.pid()));
     let cut = count(throttled as f64, "periods")?;
@@ -130,7 +128,7 @@ fn report(subject: &Subject, reading: &Reading<'_>) -> Result<Report, Defect> {
         evidence: [share, kept, each_time],
         more: Vec::new(),
         origin: Origin::new(&callee(subject), Confidence::new(0.95)?)?,
-        ruled_out: vec![RuledOut::new("a single burst", cut, "were cut short, one after the other")?],
+        ruled_out: vec![RuledOut::new("a single burst", cut, "were throttled in the window")?],
         confidence: 0.95,
     }
     .report()

@@ -1,11 +1,11 @@
 //! A process's threads are ready to run and get no processor.
 //!
 //! It raises when they wait for half a second or more each second, together, and for 30% or more of the time in which they
-//! could run. It pages when callers of the service wait half as long again. Who ran most meanwhile is said with it, as far
-//! as it has edges too.
+//! could run. It pages when callers of the service wait half as long again. What ran most meanwhile is named, with or without
+//! edges.
 //!
-//! Where it is blind: processes without edges, as the culprit too; threads beyond 2,000; a process that is throttled waits
-//! as well, and `cpu_throttled` says so.
+//! Where it is blind: neighbours that live for less than five seconds; threads beyond 2,000; a process that is throttled
+//! waits as well, and `cpu_throttled` says so.
 
 use std::borrow::Cow;
 
@@ -166,7 +166,7 @@ fn report(subject: &Subject, reading: &Reading<'_>) -> Result<Report, Defect> {
         why: Why::new(wait.quantity(), "are lost to its requests, all threads together")?,
         more: vec![sample.evidence("the busiest other process ran", other, per_s)?],
         origin: Origin::new(&suspect, Confidence::new(sure)?)?,
-        ruled_out: vec![RuledOut::new("an idle process", run.quantity(), "it ran")?],
+        ruled_out: vec![RuledOut::new("an idle process", run.quantity(), "of processor time used")?],
         evidence: [wait, share, run],
         confidence: 0.9,
     }

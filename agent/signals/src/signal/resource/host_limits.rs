@@ -27,7 +27,7 @@ pub(crate) struct Reading {
     share: Option<(f64, f64)>,
     /// What went wrong, by its name, unit and number; the first is what is said where there is no share.
     counts: [(&'static str, &'static str, u64); 2],
-    /// "of 1000 ... are taken".
+    /// "of the 1000 ... are in use".
     phrase: String,
     /// What is seen of that which it is not.
     not: u64,
@@ -51,7 +51,7 @@ pub(crate) struct Conntrack;
 
 impl Limit for Conntrack {
     const LOOK: (&'static str, &'static str, &'static str) =
-        ("who opens so many, or nf_conntrack_max, in", "/proc/sys/net/netfilter", "conntrack -S; conntrack -C");
+        ("connections opened, and nf_conntrack_max, in", "/proc/sys/net/netfilter", "conntrack -S; conntrack -C");
     const WHY: &'static str = "are left: beyond them each new connection's packets are dropped, old ones go on";
     const NOT: (&'static str, &'static str) = ("established connections", "of them were evicted");
 
@@ -62,7 +62,7 @@ impl Limit for Conntrack {
         let finding = if is_full && share >= CONNTRACK_NEAR {
             Finding::Proven(Severity::of(Level::Critical, Some(Resource::Limit), Some(Effect::Refused)))
         } else if poll.dropped > 0 || share >= CONNTRACK_NEAR {
-            // No connection is dropped yet.
+            // Not full.
             Finding::Raise(Severity::of(Level::Critical, Some(Resource::Limit), None))
         } else if share < CLEAR {
             Finding::Clear
@@ -70,7 +70,7 @@ impl Limit for Conntrack {
             Finding::Between
         };
         let nearly = if share >= CONNTRACK_FULL_AT { " (nearly all)" } else { "" };
-        let phrase = format!("of the {} connections that can be tracked are{nearly}", poll.max);
+        let phrase = format!("of the {} entries of the connection tracking table are in use{nearly}", poll.max);
         let counts =
             [("dropped", "packets", poll.dropped), ("left", "connections", poll.max.saturating_sub(poll.count))];
         Some(Reading {
@@ -107,7 +107,7 @@ impl Limit for TimeWait {
         };
         let counts =
             [("beyond the limit", "sockets", overflow), ("left", "sockets", limit.saturating_sub(namespace.time_wait))];
-        let phrase = format!("of the {limit} sockets that TIME_WAIT may have are in it");
+        let phrase = format!("of the {limit} sockets that tcp_max_tw_buckets allows are in TIME_WAIT");
         Some(Reading {
             sockets: sockets(namespace),
             finding,

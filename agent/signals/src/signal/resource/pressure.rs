@@ -132,7 +132,7 @@ impl<'f> Reading<'f> {
 }
 
 fn report(subject: &Subject, reading: &Reading<'_>) -> Result<Report, Defect> {
-    let (class, share, line) = reading.worst();
+    let (class, share, _) = reading.worst();
     let over_ns = reading.cgroup.over_ns;
     let evidence = |name, value: f64, line: f64| {
         // Stalls are a time, of which the kernel counts the microseconds.
@@ -152,29 +152,42 @@ fn report(subject: &Subject, reading: &Reading<'_>) -> Result<Report, Defect> {
         ),
         Class::Devices => (
             "of the time every task that could run waited for a device",
-            "disks, and who writes to them, in",
+            "processes that write to disk in",
             "cat /proc/pressure/io; iostat -x 1",
         ),
         Class::Processors => (
             "of the time some task waited for a processor",
-            "who runs, and how many processors there are, in",
+            "running processes and number of processors in",
             "cat /proc/pressure/cpu; top",
         ),
     };
     let service = subject.about().cloned().map(Place::Service);
     let place = service.unwrap_or_else(|| Place::File("/proc/pressure".into()));
     let other = reading.lines().into_iter().find(|(other, share, line)| *other != class && share < line);
-    let (not, other, _) = other.unwrap_or((class, share, line));
-    let other = Quantity::new(other, Measure::Ratio)?;
+    let ruled_out = match other {
+        Some((not, other, _)) => {
+            RuledOut::new(not.name(), Quantity::new(other, Measure::Ratio)?, "of the time, below its threshold")?
+        }
+        // All three are above their lines, so that the class is memory.
+        None => {
+            let devices = Quantity::new(reading.devices, Measure::Ratio)?;
+            RuledOut::new("memory alone", devices, "of the time, every task waited for devices")?
+        }
+    };
+    let stalled = match class {
+        Class::Memory | Class::Devices => "in which no task could make progress",
+        Class::Processors => "in which at least one task waited",
+    };
+    let noticed = if reading.is_degraded { "; callers wait" } else { "" };
     Parts {
         class: Some(class.name()),
         what: What::new(&all[class as usize], phrase)?,
         place: Where::new(look, &place, command)?,
-        why: Why::new(Quantity::new(share, Measure::Rate("s/s"))?, "of all work stand still, and its callers wait")?,
+        why: Why::new(Quantity::new(share, Measure::Rate("s/s"))?, &format!("{stalled}{noticed}"))?,
         evidence: all,
         more: Vec::new(),
         origin: Origin::new(subject, Confidence::new(0.9)?)?,
-        ruled_out: vec![RuledOut::new(not.name(), other, "of the time was waited for that")?],
+        ruled_out: vec![ruled_out],
         confidence: 0.9,
     }
     .report()

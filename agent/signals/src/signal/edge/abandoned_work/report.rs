@@ -17,7 +17,7 @@ pub(super) fn report(subject: &Subject, reading: &Reading<'_>, window_ns: u64) -
         class: Some(reading.class().name()),
         what: What::new(&left, "of requests are worked on for callers that have left")?,
         place: place(subject, reading)?,
-        why: Why::new(wasted, "or more of the server's time is wasted, and callers that still wait do without it")?,
+        why: Why::new(wasted, "or more of the server's time is wasted, and lost to callers that still wait")?,
         evidence: [left, late, broken],
         more: work.into_iter().chain(patience).collect::<Result<_, _>>()?,
         origin: origin(subject, reading)?,
@@ -32,7 +32,7 @@ fn place(subject: &Subject, reading: &Reading<'_>) -> Result<Where, Defect> {
     let place = reading.ends.server_or_address().or_else(service).ok_or(Defect::NoWords)?;
     let phrase = match reading.class() {
         Class::Finished => "callers' timeout, and work not cancelled with it, in",
-        Class::BrokenOff => "callers' timeout, and what takes longer in",
+        Class::BrokenOff => "callers' timeout, and what has become slow in",
     };
     // After their FIN, connections under work are in this state.
     Where::new(phrase, &place, &reading.ends.ss("-tnp state close-wait", "sport"))
@@ -55,7 +55,7 @@ fn ruled_out(reading: &Reading<'_>) -> Result<Vec<RuledOut>, Defect> {
         list.push(RuledOut::new("crashes of the server", none, "ended by the server's own close")?);
     }
     let left = count(reading.left.hits as f64, "requests")?;
-    list.push(RuledOut::new("good-byes", left, "took longer than any of them")?);
+    list.push(RuledOut::new("final messages", left, "took longer than a final message does")?);
     if reading.retransmitted == 0 {
         list.push(RuledOut::new("network", count(0.0, "segments")?, "retransmitted by the server")?);
     }

@@ -116,7 +116,7 @@ pub(crate) struct Reading<'a> {
     pub(super) usual: Option<Normal>,
     /// Of an edge on which most are under way.
     pub(super) ends: Ends<'a>,
-    /// Segments retransmitted since requests have been old, but for a full accept queue.
+    /// Segments retransmitted since requests have been old, without those of a full accept queue.
     pub(super) retransmitted: u64,
 }
 

@@ -25,7 +25,7 @@ pub(super) fn report(subject: &Subject, reading: &Reading<'_>, window_ns: u64) -
     }
     Parts {
         class: Some(class.name()),
-        what: What::new(&age, &format!("is how long {old:.0} requests wait on {connections} connections"))?,
+        what: What::new(&age, &format!("is the mean age of {old:.0} requests on {connections} connections"))?,
         place: place(server, reading, class)?,
         why: why(client, reading)?,
         evidence: [age, hung, answered],
@@ -55,7 +55,7 @@ fn place(server: &Service, reading: &Reading<'_>, class: Class) -> Result<Where,
         (Class::NotRead, Some(process)) => {
             Where::new("blocked or stopped, its sockets unread:", &process, &ss("sport"))
         }
-        (Class::NotRead, None) => Where::new("who should read from the sockets of", &address(), &ss("sport")),
+        (Class::NotRead, None) => Where::new("the process that should read the sockets at", &address(), &ss("sport")),
         (Class::NoAnswer, Some(process @ Place::Process { pid, .. })) => {
             Where::new("what the threads wait for in", &process, &format!("ps -L -o tid,stat,wchan:32 -p {pid}"))
         }
@@ -77,7 +77,7 @@ fn ruled_out(reading: &Reading<'_>, class: Class, longest_s: f64) -> Result<Vec<
     let mut list = Vec::new();
     if reading.retransmitted == 0 {
         let none = count(0.0, "segments")?;
-        list.push(RuledOut::new("lost packets", none, "were retransmitted but for a full accept queue")?);
+        list.push(RuledOut::new("lost packets", none, "retransmitted, not counting those of a full accept queue")?);
     }
     if let (Class::NoAnswer, Some(taken)) = (class, reading.taken) {
         let taken = count(taken.min(reading.under_way) as f64, "requests")?;

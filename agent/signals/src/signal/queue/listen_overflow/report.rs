@@ -85,7 +85,9 @@ fn origin(subject: &Subject, reading: &Reading<'_>, confidence: f64) -> Result<O
 
 fn ruled_out(reading: &Reading<'_>) -> Result<RuledOut, Defect> {
     let Some(culprit) = reading.culprit else {
-        return RuledOut::new("a server that is gone", count(0.0, "resets")?, "are how it drops");
+        // The kernel counts them on listening sockets only; a port without one answers with a reset.
+        let counted = reading.dropped().max(reading.counters.request_queue_cookies);
+        return RuledOut::new("a closed port", count(counted as f64, "SYNs")?, "reached a listener");
     };
     let waiting = count(culprit.peak, "connections")?;
     match reading.class {

@@ -16,9 +16,9 @@ pub(super) fn report(subject: &Subject, reading: &Reading, window_ns: u64) -> Re
     let why = match held.wait_s() {
         Some(wait_s) => Why::new(
             Quantity::new(wait_s, Measure::Seconds)?,
-            "until what is written now arrives, at the pace at which it is read; its writer stands still",
+            "until data written now is read, at the present rate; the writer is blocked",
         )?,
-        None => Why::new(queued.quantity(), "wait, and nothing was read in the window; its writer stands still")?,
+        None => Why::new(queued.quantity(), "wait, and nothing was read in the window; the writer is blocked")?,
     };
     // On the receiver's side what it has not read is in the column Recv-Q.
     let (which, receiver) = match reading.class() {
@@ -30,7 +30,7 @@ pub(super) fn report(subject: &Subject, reading: &Reading, window_ns: u64) -> Re
     Parts {
         class: Some(reading.class().name()),
         what: What::new(&held_up, "have data to send, and the receiver's window is closed")?,
-        place: Where::new("Recv-Q, and what keeps from reading,", &worst.reader, &command)?,
+        place: Where::new("the unread data (Recv-Q) of", &worst.reader, &command)?,
         why,
         evidence: [held_up, share, queued],
         more: vec![taken, open],

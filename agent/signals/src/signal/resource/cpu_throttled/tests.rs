@@ -53,7 +53,7 @@ fn a_limit_that_is_used_up_is_a_page_where_callers_feel_it() {
     assert_eq!((document.signal, document.severity), ("cpu_throttled", "critical"));
     assert_eq!(document.server.as_deref(), Some("redis"));
     assert_eq!(document.what, "60% of the periods in which it ran, its CPU limit was used up (50 in 5 s, at most 25%)");
-    assert!(document.why.ends_with("the normal time is what its callers wait for an answer"), "{}", document.why);
+    assert!(document.why.ends_with("the normal answer time, for its callers"), "{}", document.why);
     assert!(alert.text().chars().count() <= MAX_TEXT, "{}", alert.text());
     run(&mut lab, 15, 0, 10);
     assert_eq!(lab.happened()[1..], [(85, Happened::Resolved(Ended::Cleared))]);

@@ -39,7 +39,10 @@ fn connection_tracking_that_is_full_is_a_page_and_nearly_full_a_warning() {
     run(&mut lab, 10, |_| conntrack(900, 0));
     assert_eq!(raised(&lab), ("conntrack_full", "warn"));
     let document = lab.events[0].1.alert.document();
-    assert_eq!(document.what, "90% of the 1000 connections that can be tracked are (1 in 5 s, at most 85%)");
+    assert_eq!(
+        document.what,
+        "90% of the 1000 entries of the connection tracking table are in use (1 in 5 s, at most 85%)"
+    );
     let mut lab = Lab::new([]);
     run(&mut lab, 5, |second| conntrack(1000, second));
     assert_eq!(raised(&lab), ("conntrack_full", "critical"));

@@ -69,7 +69,10 @@ fn first_that_fits(phrases: &[String]) -> String {
 fn none_free(reading: &Reading<'_>, class: Class) -> Vec<String> {
     let (to, range) = (reading.to, reading.available.map_or_else(|| "the".to_owned(), |n| format!("{n}")));
     match (class, reading.taken) {
-        (Class::AddressNotLocal, _) => vec![format!("to {to} found no local address, but ports"), "found none".into()],
+        (Class::AddressNotLocal, _) => vec![
+            format!("to {to} found no usable local address, though ports are free"),
+            "found no usable local address, though ports are free".into(),
+        ],
         (_, Some((tuple, _))) => vec![
             format!("found none of the {range} local ports of {} free to {to}", tuple.local),
             format!("found none of {range} local ports free to {to}"),
@@ -110,11 +113,11 @@ fn command(to: SocketAddr) -> String {
 fn ruled_out(reading: &Reading<'_>, class: Class) -> Result<RuledOut, Defect> {
     match class {
         Class::AddressNotLocal => {
-            RuledOut::new("local ports", Quantity::new(reading.share(), Measure::Ratio)?, "of them are taken")
+            RuledOut::new("local ports", Quantity::new(reading.share(), Measure::Ratio)?, "are in use")
         }
         Class::Used | Class::Unclear => {
             let sockets = count(reading.taken.map_or(0, |(tuple, _)| tuple.sockets), "sockets")?;
-            RuledOut::new("an address that is not local", sockets, "have a local address to there")
+            RuledOut::new("an address that is not local", sockets, "use a local address for it")
         }
     }
 }

@@ -93,7 +93,7 @@ fn an_address_that_is_not_local_is_another_fault() {
     lab.run(10, failing);
     let document = lab.events[0].1.alert.document();
     assert_eq!((document.severity, document.class), ("warn", Some("address not local")));
-    assert_eq!(document.ruled_out[0], "local ports: 25% of them are taken");
+    assert_eq!(document.ruled_out[0], "local ports: 25% are in use");
 }
 
 #[test]
