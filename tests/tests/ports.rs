@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use weir_tests::{
     Netns, Weir,
-    incidents::{assert_nothing, assert_replays, assert_timely, events_of, for_a_while, text, unix_s},
+    incidents::{assert_nothing, assert_replays, assert_timely, events_at, for_a_while, text, unix_s},
     lab,
 };
 
@@ -27,7 +27,7 @@ fn a_range_that_is_used_up() {
     let fault_s = unix_s();
     for_a_while(Duration::from_secs(9), || drop(client.ask("short 1")));
     let printed = weir.finish_raw();
-    let events = events_of(&printed, "ports_exhausted");
+    let events = events_at(&printed, "ports_exhausted", &format!("ports:{}", server.port()));
     let critical = events.iter().find(|event| event["severity"] == "critical").expect("a page");
     let raised = events.first().expect("an incident");
     assert_timely(raised, fault_s, 8.0);
