@@ -1,32 +1,13 @@
-//! The engine: a tick is what weir pays every second, a snapshot what it pays when a window is read, a decision what it pays
-//! every five.
+//! The engine: a tick is what weir pays every second, a snapshot what it pays when a window is read.
 
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use weir_abi::{EdgeKey, EdgeRecord, FIRST_SLOT, ROLE_CLIENT, ROLE_SERVER, SLOT_LIVE};
-use weir_engine::{Engine, Input, Schedule, WindowId};
+use records::{EDGES, clients, record, take};
+use weir_abi::{EdgeKey, EdgeRecord, ROLE_SERVER};
+use weir_engine::{Engine, Schedule, WindowId};
 
-const EDGES: u32 = 5_000;
-
-/// An edge that has seen something of everything.
-fn record(key: EdgeKey) -> EdgeRecord {
-    let mut record = EdgeRecord { key, state: SLOT_LIVE, peer_netns: 1, opened: 1, ..EdgeRecord::EMPTY };
-    record.comm[..4].copy_from_slice(b"curl");
-    record.connects[0] = 1;
-    record.in_flight = 100;
-    for histogram in [&mut record.latency, &mut record.full_latency_correction, &mut record.receive_queue_wait] {
-        histogram.sum_ns = 1_000_000;
-        histogram.buckets[20..30].fill(10);
-    }
-    record
-}
-
-/// `n` processes that call one service.
-fn clients(n: u32) -> Vec<EdgeRecord> {
-    let key = |tgid| EdgeKey { tgid, netns: 1, role: ROLE_CLIENT, address: [9; 16], port: 80, ..EdgeKey::default() };
-    (1..=n).map(|tgid| record(key(tgid))).collect()
-}
+mod records;
 
 /// The service's ends of the same edges.
 fn servers(n: u32) -> Vec<EdgeRecord> {
@@ -34,16 +15,9 @@ fn servers(n: u32) -> Vec<EdgeRecord> {
     (1..=n).map(|peer_tgid| record(EdgeKey { peer_tgid, listen_port: 80, ..base })).collect()
 }
 
-fn tell(engine: &mut Engine, records: &[EdgeRecord], at_ns: u64) {
-    for (slot, record) in (FIRST_SLOT..).zip(records) {
-        engine.take(Input::Edge { slot, record });
-    }
-    engine.take(Input::Tick { monotonic_ns: at_ns, unix_ns: at_ns });
-}
-
 fn told(records: &[EdgeRecord]) -> Engine {
     let mut engine = Engine::new([Schedule::Whole]);
-    tell(&mut engine, records, 1_000_000_000);
+    take(&mut engine, records, 1_000_000_000);
     engine
 }
 
@@ -54,7 +28,7 @@ fn tick(c: &mut Criterion) {
         let mut engine = told(&records);
         group.throughput(Throughput::Elements(u64::from(changed)));
         group.bench_with_input(BenchmarkId::from_parameter(changed), &changed, |b, &changed| {
-            b.iter(|| tell(&mut engine, black_box(&records[..changed as usize]), black_box(2_000_000_000)));
+            b.iter(|| take(&mut engine, black_box(&records[..changed as usize]), black_box(2_000_000_000)));
         });
     }
     group.finish();

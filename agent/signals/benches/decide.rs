@@ -1,40 +1,14 @@
-//! The engine: a tick is what weir pays every second, a snapshot what it pays when one is taken, a decision what it pays
-//! every five.
+//! A decision: what weir pays every five seconds.
 
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use weir_abi::{EdgeKey, EdgeRecord, FIRST_SLOT, ROLE_CLIENT, SLOT_LIVE};
+use records::{EDGES, clients, take};
 use weir_engine::{Engine, Input, Schedule, Started, WindowId};
 use weir_signals::{Decider, Learning};
 
-const EDGES: u32 = 5_000;
-
-/// An edge that has seen something of everything.
-fn record(key: EdgeKey) -> EdgeRecord {
-    let mut record = EdgeRecord { key, state: SLOT_LIVE, peer_netns: 1, opened: 1, ..EdgeRecord::EMPTY };
-    record.comm[..4].copy_from_slice(b"curl");
-    record.connects[0] = 1;
-    record.in_flight = 100;
-    for histogram in [&mut record.latency, &mut record.full_latency_correction, &mut record.receive_queue_wait] {
-        histogram.sum_ns = 1_000_000;
-        histogram.buckets[20..30].fill(10);
-    }
-    record
-}
-
-/// `n` processes that call one service.
-fn clients(n: u32) -> Vec<EdgeRecord> {
-    let key = |tgid| EdgeKey { tgid, netns: 1, role: ROLE_CLIENT, address: [9; 16], port: 80, ..EdgeKey::default() };
-    (1..=n).map(|tgid| record(key(tgid))).collect()
-}
-
-fn take(engine: &mut Engine, records: &[EdgeRecord], at_ns: u64) {
-    for (slot, record) in (FIRST_SLOT..).zip(records) {
-        engine.take(Input::Edge { slot, record });
-    }
-    engine.take(Input::Tick { monotonic_ns: at_ns, unix_ns: at_ns });
-}
+#[path = "../../engine/benches/records/mod.rs"]
+mod records;
 
 /// 5,000 edges to as many addresses, each with so many connects of that outcome a window.
 fn decide(c: &mut Criterion) {
