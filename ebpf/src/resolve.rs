@@ -15,7 +15,7 @@ use crate::{
     edge::{self, Header, new_key},
     kernel::{Sock, Task, copy_address, pointer::Pointer},
     local_peer::{announce, peer_of},
-    maps::LISTENERS,
+    maps::{CLOSED_LISTENERS, LISTENERS},
     owner::OwnedBy,
     socket_table,
 };
@@ -31,7 +31,7 @@ pub(crate) fn by_current(sk: Sock<impl Pointer>, socket: &mut Socket) -> bool {
     socket.is_resolved()
 }
 
-/// Resolves a connection that no process has used: it belongs to the process that listens on the port.
+/// Resolves a connection that no process has used: it belongs to the process that listens on the port, or did so until just now.
 #[inline(always)]
 pub(crate) fn by_listener(sk: Sock<impl Pointer>, socket: &mut Socket) {
     let listener = ListeningPort {
@@ -39,7 +39,8 @@ pub(crate) fn by_listener(sk: Sock<impl Pointer>, socket: &mut Socket) {
         port: u32::from(sk.source_port()),
     };
     // SAFETY: an entry replaced meanwhile reads as the old or the new listener.
-    if let Some(owner) = unsafe { LISTENERS.get(listener) } {
+    let owner = unsafe { LISTENERS.get(listener).or_else(|| CLOSED_LISTENERS.get(listener)) };
+    if let Some(owner) = owner {
         count(Counter::AcceptedUntouched);
         resolve(sk, socket, OwnedBy::Known(owner));
     } else {

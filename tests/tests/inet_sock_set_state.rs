@@ -256,6 +256,31 @@ fn connections_never_accepted_belong_to_the_listener() {
     document.assert_lossless();
 }
 
+/// The listener closes before the connections in its queue do: they were its, whether their clients have left or not.
+#[test]
+fn connections_in_the_queue_of_a_listener_that_closes_belong_to_it() {
+    let lab = lab!();
+    let weir = lab.weir(&[]);
+    // Listeners that weir's scan has found are kept: this one is younger.
+    let server = lab.serve("deaf", "127.0.0.1:0");
+    let (server_pid, port) = (server.pid(), server.port());
+    let [mut gone, mut waiting] = [(); 2].map(|()| lab.client(&format!("127.0.0.1:{port}")));
+    gone.must("open 3", "opened 3");
+    waiting.must("open 4", "opened 4");
+    gone.must("close", "done");
+    server.kill();
+    waiting.must("ends", "ended 0 104:4");
+    let document = weir.finish();
+    for (client, connections) in [(&gone, 3), (&waiting, 4)] {
+        let edge = document.edge(client.pid(), port);
+        assert_eq!(edge.server_pids(), [server_pid]);
+        edge.assert_connects(&[("ok", connections)]);
+        edge.seen_by("server").assert_connects(&[("ok", connections)]);
+        assert_eq!((edge.count("open_connections"), edge.seen_by("server").count("open_connections")), (0, 0));
+    }
+    document.assert_lossless();
+}
+
 /// A server at its limit of clients may send a refusal before any request, and before the client reads.
 #[test]
 fn a_server_that_speaks_first_and_closes_does_so_early() {

@@ -17,7 +17,7 @@ use crate::{
         TCP_LAST_ACK, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT, Task, clear,
     },
     local_peer,
-    maps::{FAILED_CONNECTS, LISTENERS},
+    maps::{CLOSED_LISTENERS, FAILED_CONNECTS, LISTENERS},
     owner::{OwnedBy, Owner},
     resolve, socket_sampling, socket_table,
 };
@@ -147,6 +147,8 @@ fn listener_closed(sk: Sock) {
     };
     if left == 0 {
         accept_queue::closed(listener);
+        // SAFETY: as above.
+        let _ = CLOSED_LISTENERS.insert(listener, unsafe { &*owner }, 0);
         let _ = LISTENERS.remove(listener);
     }
 }
