@@ -72,12 +72,6 @@ fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
 }
 
 #[btf_tracepoint]
-fn tcp_cong_state_set(ctx: BtfTracePointContext) -> i32 {
-    probe::tcp_cong_state_set::run(sock!(ctx, 0), u32::from(ctx.arg::<u8>(1)));
-    0
-}
-
-#[btf_tracepoint]
 fn tcp_retransmit_synack(_ctx: BtfTracePointContext) -> i32 {
     probe::tcp_retransmit_synack::run();
     0

@@ -9,7 +9,6 @@ pub(crate) mod sock_recv_length;
 pub(crate) mod sock_send_length;
 pub(crate) mod sys_exit_accept;
 pub(crate) mod sys_exit_connect;
-pub(crate) mod tcp_cong_state_set;
 pub(crate) mod tcp_destroy_sock;
 pub(crate) mod tcp_receive_reset;
 pub(crate) mod tcp_retransmit_skb;

@@ -32,7 +32,6 @@ pub const PROBES: &[Probe] = &[
     optional("sys_exit_connect", &[]),
     Probe { always: false, ..optional("sys_exit_accept", &[]) },
     optional("tcp_retransmit_skb", &[]),
-    optional("tcp_cong_state_set", &[]),
     optional("tcp_retransmit_synack", &[]),
     optional("tcp_receive_reset", &["resets"]),
     optional("tcp_send_reset", &["resets"]),

@@ -178,16 +178,6 @@ pub static PROBES: &[Probe] = &[
         always: true,
     },
     Probe {
-        name: ProbeName::TcpCongStateSet,
-        entries: &[Entry {
-            since: "5.19",
-            parts: &[tp_btf("tcp_cong_state_set", "(void *, struct sock *, const u8)")],
-        }],
-        provides: "retransmitted segments of open connections where tcp_retransmit_skb is not served, but for the last",
-        required: false,
-        always: true,
-    },
-    Probe {
         name: ProbeName::TcpRetransmitSynack,
         entries: &[Entry {
             since: "4.16",

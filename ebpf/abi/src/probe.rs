@@ -43,8 +43,6 @@ probes! {
     SysExitAccept = "sys_exit_accept",
     /// Retransmitted segments of open connections.
     TcpRetransmitSkb = "tcp_retransmit_skb",
-    /// Connections that lose a whole flight.
-    TcpCongStateSet = "tcp_cong_state_set",
     /// Retransmitted SYN-ACKs.
     TcpRetransmitSynack = "tcp_retransmit_synack",
     /// Resets received.
