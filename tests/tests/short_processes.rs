@@ -9,7 +9,12 @@ use std::{
 };
 
 use serde_json::Value;
-use weir_tests::{Document, Lab, Traffic, Weir, lab, machine::enough, netns::own_connections, process, wait_until};
+use weir_tests::{
+    Document, Lab, Traffic, Weir, lab,
+    machine::{enough, is_slow},
+    netns::own_connections,
+    process, wait_until,
+};
 
 const AT_ONCE: u32 = 8;
 const LIFE_MS: u32 = 20;
@@ -56,8 +61,8 @@ impl Pond {
                         sums[1] += server.connects("ok");
                     }
                     // Where a window ends between a connect and the server's first read, that one's server is not known
-                    // in it.
-                    None => assert!(clients <= u64::from(AT_ONCE), "without a server: {edge}"),
+                    // in it. An emulated server may get to its first read of several only in the next window.
+                    None => assert!(clients <= u64::from(AT_ONCE) * if is_slow() { 8 } else { 1 }, "no server: {edge}"),
                 }
             }
         }
