@@ -77,8 +77,16 @@ impl Series {
 
     fn fetch(&self, cache: &Path, arch: Arch, root: &Path) -> Result<()> {
         eprintln!("fetching kernel {} for {} from Debian {}", self.name, arch.debian(), self.suite);
-        let release = Release::open(cache, self.suite, self.security, arch)?;
-        let files = release.kernel(&format!("linux-image-cloud-{}", arch.debian()))?;
+        let meta = format!("linux-image-cloud-{}", arch.debian());
+        let newest = Release::open(cache, self.suite, self.security, arch)?.kernel(&meta);
+        let files = match newest {
+            // A mirror may have the index of its security updates before their files.
+            Err(error) if self.security => {
+                eprintln!("without security updates of {}: {error:#}", self.suite);
+                Release::open(cache, self.suite, false, arch)?.kernel(&meta)?
+            }
+            newest => newest?,
+        };
         // Whole or not at all: the directory is the sign that it is complete.
         let new = root.with_file_name(format!("{}-{}.new", self.name, arch.name()));
         let _ = fs::remove_dir_all(&new);
