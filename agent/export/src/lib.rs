@@ -1,4 +1,4 @@
-//! From a snapshot to text. Exporters read the snapshot and nothing else.
+//! From a snapshot to bytes. Exporters read the snapshot and nothing else.
 
 mod csv;
 mod degraded;
@@ -11,6 +11,7 @@ mod json;
 mod known;
 mod label;
 mod network;
+pub mod prometheus;
 pub mod select;
 pub mod signals;
 mod table;

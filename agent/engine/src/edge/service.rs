@@ -64,6 +64,13 @@ impl Snapshot {
     }
 }
 
+impl Edge {
+    /// Adds what another edge between the same services, or of the same bucket, has counted.
+    pub fn merge(&mut self, edge: Self) {
+        merge(self, edge);
+    }
+}
+
 fn merge(sum: &mut Edge, edge: Edge) {
     sum.unpaired_view = merged(unpaired(sum), unpaired(&edge));
     let Edge { client, server, server_processes, client_view, server_view, unpaired_view: _, last_failure, .. } = edge;
