@@ -148,7 +148,8 @@ fn listener_closed(sk: Sock) {
     if left == 0 {
         accept_queue::closed(listener);
         // SAFETY: as above.
-        let _ = CLOSED_LISTENERS.insert(listener, unsafe { &*owner }, 0);
+        let owner: &Owner = unsafe { &*owner };
+        let _ = CLOSED_LISTENERS.insert(listener, owner, 0);
         let _ = LISTENERS.remove(listener);
     }
 }
