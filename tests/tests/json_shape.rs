@@ -94,7 +94,8 @@ fn the_contract_holds() {
     let lab = lab!();
     let server = lab.serve("echo", "127.0.0.1:0");
     let mut client = lab.client(&format!("127.0.0.1:{}", server.port()));
-    let weir = lab.weir(&["--max-edges", "5", "--cpu-budget", "100%", "--memory-limit", "1GiB"]);
+    let limits = ["--max-edges", "5", "--cpu-budget", "100%", "--memory-limit", "1GiB"];
+    let weir = lab.weir(&[&limits[..], &["--node-name", "node-1"]].concat());
     client.must("open 2", "opened 2");
     client.must("rounds 30 1", "done");
     client.must(&format!("to 127.0.0.1:{}", weir_tests::lab::free_port()), "done");

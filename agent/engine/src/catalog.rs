@@ -7,6 +7,7 @@
 mod edge;
 mod end;
 mod host;
+mod machine;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use weir_abi::{ConnectOutcome, ProbeName, SocketError};
 pub use edge::{EDGE, FAILURE};
 pub use end::{END, SERVER, SERVER_PROCESS};
 pub use host::{ACCEPT_QUEUE, CGROUP, LISTENER, PRESSURE, PROCESS, THROTTLE};
+pub use machine::MACHINE;
 pub use snapshot::{COST, COVERAGE, DEGRADED, GROUP, LOSSES, NAMING, PROBE, PROGRAM, SNAPSHOT, UNAVAILABLE};
 pub use value::{Part, Value, rounded, seconds};
 pub use view::{LITTLES_LAW, REUSED, VIEW};
@@ -143,6 +145,8 @@ impl About {
     /// The name in the style of Prometheus, of a field of `subject` (`edge`): the unit spelled out at the end, counters in `_total`.
     pub fn metric(&self, subject: &str) -> String {
         let base = self.name.strip_suffix(self.unit.suffix()).unwrap_or(self.name);
+        // `agent_cpu_s` of `agent`.
+        let base = base.strip_prefix(subject).and_then(|base| base.strip_prefix('_')).unwrap_or(base);
         let unit = match self.unit {
             Unit::None => String::new(),
             // `bytes_sent` has its unit already, if at the other end.

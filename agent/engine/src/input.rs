@@ -79,6 +79,19 @@ pub struct Started {
     pub kernel: String,
     /// weir's version.
     pub version: String,
+    /// Which machine it is of.
+    pub machine: Arc<Machine>,
+}
+
+/// A machine; nothing is known of it where a recording is older than these fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// Its name.
+    pub host: Option<String>,
+    /// Its name as a Kubernetes node.
+    pub node: Option<String>,
+    /// The id that the kernel gave this boot.
+    pub boot_id: Option<String>,
 }
 
 /// Whether a probe runs.

@@ -24,7 +24,7 @@ pub use edge::distribution::{Distribution, bounds_s, middle_s};
 pub use edge::view::{LittlesLaw, Reused, View};
 pub use engine::{Engine, Gaps};
 pub use identity::{Backend, Identity, Kind, Named, NamedEnd, Service, Short};
-pub use input::{AgentCost, Input, Naming, ProbeState, ProgramCost, Started};
+pub use input::{AgentCost, Input, Machine, Naming, ProbeState, ProgramCost, Started};
 pub use polled::{
     BusiestPoll, Busy, CgroupPoll, ConntrackPoll, HalfOpen, Listener, NamespacePoll, NetCounters, Owner, PollMisses,
     Polled, PortUse, PortsPoll, Pressure, ProcessPoll, ReadAt, Sender, SendersPoll, Throttle, UnixListener,

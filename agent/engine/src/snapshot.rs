@@ -11,7 +11,7 @@ use crate::{
     degraded::Degradation,
     edge::view::View,
     identity::Identity,
-    input::{Naming, ProbeState, ProgramCost},
+    input::{Machine, Naming, ProbeState, ProgramCost},
     state::{host::HostView, queues::AcceptQueueView},
 };
 
@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub kernel: String,
     /// weir's version.
     pub version: String,
+    /// Which machine it is of.
+    pub machine: Arc<Machine>,
     /// What was lost in the window.
     pub losses: Losses,
     /// Which share of connections was seen whole.

@@ -2,7 +2,10 @@
 
 use std::io::{self, Write};
 
-use weir_engine::catalog::{About, EDGE, Kind, Unit, abouts};
+use weir_engine::{
+    Machine,
+    catalog::{About, EDGE, Kind, Unit, abouts},
+};
 
 use super::{
     Shown,
@@ -24,9 +27,13 @@ pub(super) fn write(out: &mut impl Write, shown: &Shown<'_>, first: bool) -> io:
     let columns = columns(&abouts(EDGE));
     if first {
         let headers = columns.iter().map(|column| column.header.clone());
-        line(out, ["end_unix_s", "window_s"].map(str::to_owned).into_iter().chain(headers))?;
+        let first = ["end_unix_s", "window_s", "version", "host", "node", "boot_id"];
+        line(out, first.map(str::to_owned).into_iter().chain(headers))?;
     }
-    let window = [snapshot.end_unix_ns, snapshot.window_ns].map(|ns| (ns as f64 / 1e9).to_string());
+    let Machine { host, node, boot_id } = &*snapshot.machine;
+    let names = [host, node, boot_id].map(|name| name.clone().unwrap_or_default());
+    let times = [snapshot.end_unix_ns, snapshot.window_ns].map(|ns| (ns as f64 / 1e9).to_string());
+    let window: Vec<String> = times.into_iter().chain([snapshot.version.clone()]).chain(names).collect();
     for edge in *edges {
         let edge = object(EDGE, *edge, snapshot);
         line(out, window.iter().cloned().chain(columns.iter().map(|column| cell(&edge, &column.path))))?;

@@ -7,7 +7,10 @@ use std::{
 
 use weir_signals::{Document, Ended, Event, Happened, Item, Level, PendingAlarm, SIGNALS, Standing, WINDOW_NS};
 
-use super::json::{Json, Object};
+use super::{
+    json::{Json, Object},
+    machine,
+};
 
 /// What shape the output has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +61,9 @@ impl IncidentWriter {
             let is_new = self.written.insert(event.alert.id().to_owned());
             // Its beginning was in an update that was missed.
             if is_new && event.happened != Happened::Raised {
-                self.event(out, &Event { happened: Happened::Raised, ..event.clone() })?;
+                self.event(out, &Event { happened: Happened::Raised, ..event.clone() }, standing)?;
             }
-            self.event(out, event)?;
+            self.event(out, event, standing)?;
             self.sequence = entry.sequence;
         }
         if self.written.len() > 2 * MOST_KEPT.max(standing.incidents.len()) {
@@ -83,11 +86,12 @@ impl IncidentWriter {
         out.flush()
     }
 
-    fn event(&self, out: &mut impl Write, event: &Event) -> io::Result<()> {
+    fn event(&self, out: &mut impl Write, event: &Event, standing: &Standing) -> io::Result<()> {
         match self.form {
             Form::Text => write_event(out, event)?,
             Form::Jsonl => {
                 let document = object(&event.alert.document()).with("event", happened(event.happened));
+                let document = machine::with(document, &standing.version, &standing.machine);
                 serde_json::to_writer(&mut *out, &document)?;
                 out.write_all(b"\n")?;
             }
@@ -119,7 +123,7 @@ fn document(standing: &Standing) -> Object {
     let incidents = standing.incidents.iter().map(|entry| object(&entry.event.alert.document()).into());
     let pending = standing.pending.iter().map(|pending| pending_of(pending).into());
     let lost = standing.losses().iter().fold(Object::new(), |object, (name, n)| object.with(name, *n));
-    Object::new()
+    machine::with(Object::new(), &standing.version, &standing.machine)
         .with("watched_s", standing.watched_ns as f64 / 1e9)
         .with("windows", standing.windows)
         .with("window_s", WINDOW_NS as f64 / 1e9)

@@ -1,8 +1,8 @@
-use std::io::Write as _;
+use std::{io::Write as _, sync::Arc};
 
 use proptest::prelude::*;
 use weir_abi::{ConnectFailed, EdgeKey, EdgeRecord};
-use weir_engine::{AgentCost, Degraded, Engine, ProbeState, ProgramCost, Schedule, Started, WindowId};
+use weir_engine::{AgentCost, Degraded, Engine, Machine, ProbeState, ProgramCost, Schedule, Started, WindowId};
 
 use super::*;
 
@@ -34,7 +34,13 @@ fn a_record() -> Box<EdgeRecord> {
 
 fn inputs(record: &EdgeRecord) -> Vec<Input<'_>> {
     vec![
-        Input::Started(Started { monotonic_ns: 5, unix_ns: 6, kernel: "6.18".into(), version: "0.1.0".into() }),
+        Input::Started(Started {
+            monotonic_ns: 5,
+            unix_ns: 6,
+            kernel: "6.18".into(),
+            version: "0.1.0".into(),
+            machine: Machine { host: Some("db-1".into()), node: None, boot_id: Some("8d6f".into()) }.into(),
+        }),
         Input::Probe(ProbeState { name: "x".into(), missing: Some("no".into()), provides: "y".into() }),
         Input::Edge { slot: 1, record },
         Input::Counters([4; weir_abi::N_COUNTERS as usize]),
@@ -114,6 +120,10 @@ fn the_first_format_is_read_for_ever() {
     let mut counters = [0; weir_abi::N_COUNTERS as usize];
     counters[..13].fill(4);
     expected[3] = Input::Counters(counters);
+    // It named no machine.
+    if let Input::Started(started) = &mut expected[0] {
+        started.machine = Arc::default();
+    }
     expected.push(Input::Retired { slot: 4 });
     let (key, outcome, errno, syn_retransmits) = (record.key, 3, 4, 5);
     let failed = ConnectFailed { at_ns: 1, after_ns: 2, key, outcome, errno, syn_retransmits, _pad: 0 };

@@ -6,7 +6,7 @@ use std::{borrow::Cow, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 use weir_abi::{ConnectFailed, N_COUNTERS, SCALE};
-use weir_engine::{AgentCost, Backend, Degraded, Input, Naming, ProbeState, ProgramCost, Started};
+use weir_engine::{AgentCost, Backend, Degraded, Input, Machine, Naming, ProbeState, ProgramCost, Started};
 
 use super::{
     name::Name,
@@ -25,6 +25,12 @@ pub(super) enum Line<'a> {
         unix_ns: u64,
         kernel: Cow<'a, str>,
         version: Cow<'a, str>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host: Option<Cow<'a, str>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        node: Option<Cow<'a, str>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot_id: Option<Cow<'a, str>>,
     },
     Probe {
         name: Cow<'a, str>,
@@ -153,12 +159,12 @@ impl Header {
 impl<'a> From<&'a Input<'_>> for Line<'a> {
     fn from(input: &'a Input<'_>) -> Self {
         match input {
-            Input::Started(Started { monotonic_ns, unix_ns, kernel, version }) => Self::Started {
-                monotonic_ns: *monotonic_ns,
-                unix_ns: *unix_ns,
-                kernel: kernel.into(),
-                version: version.into(),
-            },
+            Input::Started(Started { monotonic_ns, unix_ns, kernel, version, machine }) => {
+                let Machine { host, node, boot_id } = &**machine;
+                let [host, node, boot_id] = [host, node, boot_id].map(|name| name.as_deref().map(Cow::Borrowed));
+                let (kernel, version) = (kernel.into(), version.into());
+                Self::Started { monotonic_ns: *monotonic_ns, unix_ns: *unix_ns, kernel, version, host, node, boot_id }
+            }
             Input::Probe(ProbeState { name, missing, provides }) => {
                 Self::Probe { name: name.into(), missing: missing.as_ref().map(Into::into), provides: provides.into() }
             }
@@ -195,9 +201,11 @@ impl Line<'_> {
     pub(super) fn emit(self, sink: &mut dyn FnMut(Input<'_>)) {
         sink(match self {
             Self::Header(_) | Self::End => return,
-            Self::Started { monotonic_ns, unix_ns, kernel, version } => {
+            Self::Started { monotonic_ns, unix_ns, kernel, version, host, node, boot_id } => {
                 let (kernel, version) = (kernel.into_owned(), version.into_owned());
-                Input::Started(Started { monotonic_ns, unix_ns, kernel, version })
+                let [host, node, boot_id] = [host, node, boot_id].map(|name| name.map(Cow::into_owned));
+                let machine = Machine { host, node, boot_id }.into();
+                Input::Started(Started { monotonic_ns, unix_ns, kernel, version, machine })
             }
             Self::Probe { name, missing, provides } => Input::Probe(ProbeState {
                 name: name.into_owned(),

@@ -130,7 +130,7 @@ impl Pipeline {
 
     /// Takes one input. An update comes of a tick that ends a window, or at which a sliding one is due.
     pub fn take(&mut self, input: Input<'_>) -> Option<Update> {
-        let tick = self.note_time(&input);
+        let tick = self.note(&input);
         let ended = self.engine.take(input);
         self.ended = ended;
         let now_ns = tick?;
@@ -176,12 +176,15 @@ impl Pipeline {
         self.engine.would_end(monotonic_ns)
     }
 
-    /// The time of a tick.
-    fn note_time(&mut self, input: &Input<'_>) -> Option<u64> {
+    /// What the stream is of, or the time of a tick.
+    fn note(&mut self, input: &Input<'_>) -> Option<u64> {
         match *input {
             Input::Started(ref started) => {
                 if let Some((_, LiveDue::Every(cadence))) = &mut self.live {
                     cadence.start(started.monotonic_ns);
+                }
+                if let Some((.., journal)) = &mut self.decisions {
+                    self.standing = Some(Arc::new(journal.begin(started)));
                 }
                 None
             }

@@ -9,19 +9,20 @@ mod wakeups;
 
 use std::{
     os::fd::OwnedFd,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, MapData};
 use weir_abi::{Counter, EdgeRecord, FIRST_SLOT, N_COUNTERS, ProbeName};
-use weir_engine::{Input, Started};
+use weir_engine::{Input, Machine, Started};
 use weir_names::{Identities, kubernetes};
 
 use crate::{
     memory::release_heap,
     probe::{control::ControlMap, load::Limits, serve::Probes},
-    source::{clock::monotonic_ns, poll::Poller},
+    source::{clock::monotonic_ns, machine, poll::Poller},
 };
 use cost::CostReader;
 pub use cost::Spent;
@@ -59,6 +60,7 @@ pub struct Reader {
     poller: Option<Poller>,
     /// None where accept queues are not watched.
     queues: Option<QueueReader>,
+    machine: Arc<Machine>,
 }
 
 /// When a reading was made, and what weir had used up to then.
@@ -108,6 +110,7 @@ impl Reader {
             cost,
             poller: None,
             queues,
+            machine: machine::this(cluster).into(),
         })
     }
 
@@ -124,7 +127,8 @@ impl Reader {
         let (monotonic_ns, unix_ns) = now();
         let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        sink(Input::Started(Started { monotonic_ns, unix_ns, kernel, version }));
+        let machine = Arc::clone(&self.machine);
+        sink(Input::Started(Started { monotonic_ns, unix_ns, kernel, version, machine }));
         for served in &self.probes.served {
             sink(Input::Probe(served.state.clone()));
         }

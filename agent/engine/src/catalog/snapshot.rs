@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     ACCEPT_QUEUE, EDGE, Field, Label, Part, Unit, Value, abouts, counter, counters, estimated, flag, gauge, label,
-    list, object, seconds,
+    list, machine::of_document, object, seconds,
 };
 use crate::{
     degraded::{CPU_STEPS, Degradation, Degraded, MEMORY_STEPS},
@@ -55,6 +55,9 @@ pub const SNAPSHOT: &[Field<Snapshot>] = &[
     object("cost", "what weir itself used", |snapshot: &Snapshot| Part::Cost(snapshot).into()).parts(|| abouts(COST)),
     label("kernel", "the kernel's release", |snapshot: &Snapshot| snapshot.kernel.as_str().into()),
     label("version", "weir's version", |snapshot: &Snapshot| snapshot.version.as_str().into()),
+    of_document(0),
+    of_document(1),
+    of_document(2),
     gauge("edges_total", "edges before `--filter`", |snapshot: &Snapshot| (snapshot.edges_total as u64).into()),
     list(
         "accept_queues",
@@ -305,6 +308,7 @@ const _: fn(&Snapshot, &Coverage, &Cost, &ProgramCost, &ProbeState, &Naming, &De
             end_unix_ns: _,
             kernel: _,
             version: _,
+            machine: _,
             losses: _,
             coverage: _,
             missing_probes: _,

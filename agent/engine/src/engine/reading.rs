@@ -1,5 +1,7 @@
 //! Reading a window: the difference between the state now and at its beginning, with all that was lost on the way.
 
+use std::sync::Arc;
+
 use weir_abi::Counter;
 
 use super::{Engine, open_window::Mark};
@@ -38,6 +40,7 @@ impl Engine {
             end_unix_ns: self.now.unix_ns,
             kernel: self.started.kernel.clone(),
             version: self.started.version.clone(),
+            machine: Arc::clone(&self.started.machine),
             losses: self.losses(before, &counted),
             coverage: self.coverage(&counted),
             missing_probes: self.probes.iter().filter(|p| p.missing.is_some()).cloned().collect(),

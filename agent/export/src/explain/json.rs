@@ -11,6 +11,7 @@ use crate::{
     fields::object,
     json::{Json, Object},
     known::{Known, ROUNDS},
+    machine,
     signals::{object as alert, pending_of},
 };
 
@@ -40,7 +41,7 @@ pub(super) fn document(picture: &Picture<'_>) -> Object {
         .with("watched_s", seconds(watched_ns))
         .with("learn_s", learn.as_secs_f64())
         .with("not_judged", picture.unjudged().map_or(Json::Null, Json::from));
-    Object::new()
+    let object = Object::new()
         .with("asked", asked.to_string())
         .with("window_s", seconds(snapshot.window_ns))
         .with("end_unix_s", seconds(snapshot.end_unix_ns))
@@ -50,8 +51,8 @@ pub(super) fn document(picture: &Picture<'_>) -> Object {
         .with("missing_probes", list(missing_probes.iter().map(|probe| object(catalog::PROBE, probe, snapshot))))
         .with("degraded", object(catalog::DEGRADED, degradation, snapshot))
         .with("estimated", degradation.estimated())
-        .with("kernel", snapshot.kernel.as_str())
-        .with("version", snapshot.version.as_str())
+        .with("kernel", snapshot.kernel.as_str());
+    machine::with(object, &snapshot.version, &snapshot.machine)
         .with("services", list(services))
         .with("instances", list(instances))
         .with("callers", list(callers.iter().map(|line| line_of(line, snapshot))))

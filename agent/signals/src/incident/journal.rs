@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use weir_engine::Snapshot;
+use weir_engine::{Machine, Snapshot, Started};
 
 use crate::{
     decider::Decider,
@@ -56,6 +56,10 @@ pub struct Standing {
     pub subjects_over_limit: u64,
     /// Incidents that are not in `incidents`.
     pub not_kept: u64,
+    /// weir's version.
+    pub version: String,
+    /// Which machine they are of.
+    pub machine: Arc<Machine>,
 }
 
 /// Keeps what stands.
@@ -66,6 +70,13 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
+    /// The stream begins: what stands before the first window.
+    pub(crate) fn begin(&mut self, started: &Started) -> Standing {
+        self.standing.version.clone_from(&started.version);
+        self.standing.machine = Arc::clone(&started.machine);
+        self.standing.clone()
+    }
+
     /// Adds a window's decisions.
     pub(crate) fn add(&mut self, snapshot: &Snapshot, decisions: Decisions, decider: &Decider) -> Standing {
         let Standing { windows, watched_ns, edges, .. } = &mut self.standing;
