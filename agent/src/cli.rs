@@ -1,5 +1,6 @@
 //! The command line: what was typed, turned into what to do.
 
+mod agent;
 mod doctor;
 mod edges;
 mod explain;
@@ -34,6 +35,7 @@ enum Command {
     Explain(explain::Args),
     Record(record::Args),
     Replay(replay::Args),
+    Agent(agent::Args),
     Doctor(doctor::Args),
 }
 
@@ -45,6 +47,7 @@ pub fn run() -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Record(args) => record::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Agent(args) => agent::run(args),
         Command::Doctor(args) => doctor::run(&args),
     };
     match outcome {

@@ -8,6 +8,7 @@ mod guard;
 mod memory;
 mod probe;
 mod run;
+mod serve;
 mod sink;
 mod source;
 

@@ -3,6 +3,7 @@
 //! A sink that is slow gets the newest update and loses those in between, which are counted; the last update, with the final
 //! documents, is never replaced. The reader waits for none of them.
 
+mod latest;
 mod mailbox;
 mod stdout;
 
@@ -12,6 +13,7 @@ use anyhow::{Context as _, Result, anyhow};
 use tokio::sync::Notify;
 use weir_signals::Update;
 
+pub(crate) use latest::LatestOutput;
 use mailbox::Mailbox;
 pub(crate) use stdout::{EdgeOutput, ExplainOutput, IncidentOutput};
 

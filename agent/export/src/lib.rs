@@ -10,6 +10,7 @@ pub mod group;
 mod json;
 mod known;
 mod label;
+mod machine;
 mod network;
 pub mod prometheus;
 pub mod select;

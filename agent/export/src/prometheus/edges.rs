@@ -74,7 +74,8 @@ impl Exported {
     /// a healthy one never gets these, so an edge that begins to fail is seen though all else is full.
     pub(super) fn select(&mut self, snapshot: &Snapshot, most: usize) -> Selected {
         let mut edges: BTreeMap<Names, Edge> = BTreeMap::new();
-        for edge in &snapshot.edges {
+        // A socket that was already closing when weir began has an edge, and nothing to count.
+        for edge in snapshot.edges.iter().filter(|edge| !is_silent(edge)) {
             let names = Names::of(edge);
             match edges.get_mut(&names) {
                 Some(sum) => sum.merge(edge.clone()),
@@ -117,6 +118,10 @@ impl Exported {
             self.own.insert(names.clone());
         }
     }
+}
+
+fn is_silent(edge: &Edge) -> bool {
+    edge.client_view.iter().chain(&edge.server_view).all(View::is_silent)
 }
 
 fn add(sum: &mut Option<Edge>, edge: Edge) {

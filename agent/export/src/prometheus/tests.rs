@@ -58,7 +58,13 @@ fn v4(last: u8) -> [u8; 16] {
 fn snapshot(records: &[EdgeRecord]) -> Snapshot {
     let mut engine = Engine::new([Schedule::Whole]);
     let (kernel, version) = ("6.18".into(), "0.1.0".into());
-    engine.take(Input::Started(Started { monotonic_ns: 10 * S, unix_ns: START_UNIX_NS, kernel, version }));
+    engine.take(Input::Started(Started {
+        monotonic_ns: 10 * S,
+        unix_ns: START_UNIX_NS,
+        kernel,
+        version,
+        machine: Machine { host: Some("db-1".into()), ..Machine::default() }.into(),
+    }));
     for (slot, record) in (11..).zip(records) {
         engine.take(Input::Edge { slot, record });
     }
@@ -72,7 +78,8 @@ fn shop() -> Snapshot {
 
 fn written(format: Exposition, mode: Mode, most: usize, snapshot: &Snapshot) -> Vec<u8> {
     let mut out = Vec::new();
-    Prometheus::new(mode, most).write(format, snapshot, &mut out).expect("a vector takes all");
+    let page = Prometheus::new(mode, most).select(snapshot.clone());
+    page.write(format, Some(&Standing::default()), &mut out).expect("a vector takes all");
     out
 }
 
@@ -157,7 +164,7 @@ fn beyond_the_limit_is_other_and_counters_only_rise() {
     let mut exporter = Prometheus::new(Mode::Minimal, 4);
     let mut scrape = |records: &[EdgeRecord]| {
         let mut out = Vec::new();
-        exporter.write(Exposition::Text, &snapshot(records), &mut out).expect("written");
+        exporter.select(snapshot(records)).write(Exposition::Text, None, &mut out).expect("written");
         String::from_utf8(out).expect("text")
     };
     let rounds = |text: &str, of: &str| {
@@ -193,4 +200,15 @@ fn modes_name_fields_that_exist() {
     for name in MINIMAL.iter().chain(STANDARD) {
         assert!(EDGE.iter().any(|field| field.about.name == *name), "{name}");
     }
+}
+
+/// What the documentation says of the default limit.
+#[test]
+fn a_thousand_edges_have_the_stated_size() {
+    let records: Vec<EdgeRecord> = (0..1500).map(|n| client(100 + n, &format!("checkout-{n}"), 8080, 1 + n)).collect();
+    let snapshot = snapshot(&records);
+    let [text, protobuf] = [Exposition::Text, Exposition::Protobuf]
+        .map(|format| written(format, Mode::Standard, Prometheus::MAX_EDGES, &snapshot).len());
+    println!("{text} bytes of text, {protobuf} of protobuf");
+    assert!(text < 15_000_000 && protobuf < 4_000_000, "{text} bytes of text, {protobuf} of protobuf");
 }

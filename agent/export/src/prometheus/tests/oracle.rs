@@ -15,6 +15,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use weir_engine::{Distribution, Snapshot};
+use weir_signals::Standing;
 
 use super::super::{
     Mode, Prometheus,
@@ -47,7 +48,8 @@ struct For {
 impl Oracle {
     pub(super) fn of(mode: Mode, snapshot: &Snapshot) -> Self {
         let mut oracle = Self::default();
-        Prometheus::new(mode, 9).encode(&mut oracle, snapshot).expect("a vector takes all");
+        let page = Prometheus::new(mode, 9).select(snapshot.clone());
+        page.encode(&mut oracle, Some(&Standing::default())).expect("a vector takes all");
         oracle
     }
 
