@@ -61,9 +61,9 @@ pub(crate) static HANDSHAKES: LruHashMap<Handshake, u32> = LruHashMap::with_max_
 pub(crate) static LISTENERS: HashMap<ListeningPort, Owner> = HashMap::with_max_entries(2048, 0);
 
 /// Listening ports that have closed: `inet_csk_listen_stop` closes the connections in the accept queue right after the listener,
-/// and they were its. LRU: an entry is needed for as long as that takes. Bound: 256: listeners that close at the same time.
+/// and they were its. LRU: an entry is needed for as long as that takes. Bound: 64: listeners that close at the same time.
 #[map]
-pub(crate) static CLOSED_LISTENERS: LruHashMap<ListeningPort, Owner> = LruHashMap::with_max_entries(256, 0);
+pub(crate) static CLOSED_LISTENERS: LruHashMap<ListeningPort, Owner> = LruHashMap::with_max_entries(64, 0);
 
 /// Accept queues, made with their listening port and looked up by each connection: only where they are observed, and else of
 /// one entry. Bound: 1,024 (0.6 MiB); more are a counted loss.
