@@ -1,7 +1,7 @@
 //! Metrics as Prometheus scrapes them, from the catalog's rows straight into a writer: one family is in memory at a time, of text
 //! one series.
 //!
-//! The snapshot is that of the window since weir's start, so counters only rise.
+//! The snapshot is that of the window since weir's start. Where its counters can fall is in docs/agent.md.
 
 mod buckets;
 mod edges;
