@@ -28,6 +28,9 @@ const PORT: u16 = 9797;
 /// Expositions written at once: each holds its edges, some MB. More get 503.
 const SCRAPES: usize = 2;
 
+/// Why there is nothing to serve.
+const STARTING: &str = "starting: the first window of 5 s is not over\n";
+
 /// Sockets that listen.
 pub(crate) struct Server(Vec<TcpListener>);
 
@@ -96,6 +99,6 @@ async fn healthz(State(served): State<Arc<Served>>) -> impl IntoResponse {
 async fn readyz(State(served): State<Arc<Served>>) -> impl IntoResponse {
     match served.latest.get() {
         Some(_) => (StatusCode::OK, "ok\n"),
-        None => (StatusCode::SERVICE_UNAVAILABLE, "starting: the first window of 5 s is not over\n"),
+        None => (StatusCode::SERVICE_UNAVAILABLE, STARTING),
     }
 }

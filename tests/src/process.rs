@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    fs,
     io::{BufRead as _, BufReader, Read, Write as _},
     os::unix::process::CommandExt as _,
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -15,6 +16,21 @@ use crate::machine::patient;
 const POLL: Duration = Duration::from_millis(2);
 /// How long a process may take to end on request.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// A size of a process's memory (`VmRSS`, `VmHWM`) in bytes; none when it is gone.
+pub fn memory_bytes(pid: u32, field: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib << 10)
+}
+
+/// Sets a process's peak (`VmHWM`) back to what is resident now.
+///
+/// # Panics
+/// If it is gone.
+pub fn forget_peak(pid: u32) {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("set the peak back");
+}
 
 /// A child process, ended on drop: on request, and by force where that does not help.
 pub struct Process {

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use weir_tests::lab;
+use weir_tests::{lab, process::memory_bytes};
 
 const IDLE: Duration = Duration::from_secs(20);
 const MOST_CPU: f64 = 0.002;
@@ -24,12 +24,6 @@ fn cpu_time(pid: u32) -> Duration {
     Duration::from_nanos(nanoseconds.sum())
 }
 
-fn resident(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a resident size");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a size") << 10
-}
-
 #[test]
 fn idle_weir_costs_next_to_nothing() {
     let lab = lab!();
@@ -37,7 +31,7 @@ fn idle_weir_costs_next_to_nothing() {
     let (before, began) = (cpu_time(weir.pid()), Instant::now());
     sleep(IDLE);
     let share = (cpu_time(weir.pid()) - before).as_secs_f64() / began.elapsed().as_secs_f64();
-    let rss = resident(weir.pid());
+    let rss = memory_bytes(weir.pid(), "VmRSS").expect("a process");
     let document = weir.finish();
     println!("{:.4}% of a core, {:.1} MiB resident", share * 100.0, rss as f64 / 1048576.0);
     assert!(share < MOST_CPU, "{:.3}% of a core", share * 100.0);

@@ -4,7 +4,6 @@
 //! Alone: measures weir's own memory, which other tests' sockets and edges add to.
 
 use std::{
-    fs,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use weir_tests::{Document, Traffic, Weir, lab};
+use weir_tests::{
+    Document, Traffic, Weir, lab,
+    process::{forget_peak, memory_bytes},
+};
 
 const MOST: u64 = 16 << 20;
 const EDGES: u64 = 1000;
@@ -28,18 +30,14 @@ struct Peak {
 
 impl Peak {
     fn of(pid: u32) -> Self {
-        // 5: set the peak back to what is resident now.
-        fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("set the peak back");
+        forget_peak(pid);
         let over = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&over);
         // It outlives nothing: the peak is in a file that goes with the process, so it is read all the time.
         let follower = thread::spawn(move || {
             let mut peak = 0;
             while !until.load(Ordering::Relaxed) {
-                let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-                let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-                let now = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-                peak = now.map_or(peak, |kib| kib << 10);
+                peak = memory_bytes(pid, "VmHWM").unwrap_or(peak);
                 thread::sleep(Duration::from_millis(1));
             }
             peak

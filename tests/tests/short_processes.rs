@@ -13,7 +13,8 @@ use weir_tests::{
     Document, Lab, Traffic, Weir, lab,
     machine::{enough, is_slow},
     netns::own_connections,
-    process, wait_until,
+    process::{self, forget_peak, memory_bytes},
+    wait_until,
 };
 
 const AT_ONCE: u32 = 8;
@@ -100,18 +101,6 @@ fn edges_kept(weir: &Weir) -> usize {
     json(&["-j", "map", "dump", "id", &id]).as_array().expect("a list of entries").len()
 }
 
-/// The most that was resident since `forget_peak`. What is resident now depends on the moment: the heap keeps 2.4 MiB of what
-/// a tick has freed until 512 edges are retired (`MANY_EDGES`).
-fn peak(weir: &Weir) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", weir.pid())).expect("weir's status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its memory");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("KiB") << 10
-}
-
-fn forget_peak(weir: &Weir) {
-    fs::write(format!("/proc/{}/clear_refs", weir.pid()), "5").expect("to forget the peak");
-}
-
 /// More processes than there are slots: those of the dead serve the living.
 #[test]
 fn none_is_remembered() {
@@ -122,11 +111,13 @@ fn none_is_remembered() {
     let before = edges_kept(&weir);
     let mut memory = Vec::new();
     for wave in 1..=3 {
-        forget_peak(&weir);
+        forget_peak(weir.pid());
         pond.swarm(processes);
         // Others on this host may have come by.
         wait_until(Duration::from_secs(30), "the slots of the dead", || edges_kept(&weir) <= before + 20);
-        memory.push(peak(&weir));
+        // Not what is resident at one moment: the heap keeps 2.4 MiB of what a tick has freed until 512 edges are retired
+        // (`MANY_EDGES`).
+        memory.push(memory_bytes(weir.pid(), "VmHWM").expect("weir's memory"));
         println!(
             "wave {wave}: {} edges kept, {:.1} MiB resident at most",
             edges_kept(&weir),

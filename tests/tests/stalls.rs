@@ -12,7 +12,7 @@ use weir_tests::{
     Document, Traffic, Weir,
     incidents::{assert_replays, events_at, for_a_while, text},
     lab,
-    process::Process,
+    process::{Process, memory_bytes},
     weir,
 };
 
@@ -50,9 +50,7 @@ fn live_and_replay_agree_after_a_stall() {
 
 /// Resident memory in KiB.
 fn resident(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the status of weir");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
+    memory_bytes(pid, "VmRSS").expect("the status of weir") >> 10
 }
 
 /// For a minute a document is due each 200 ms, and no one reads them. With 64 edges other tests' edges take no memory.

@@ -2,15 +2,13 @@
 
 use std::io::{self, Write};
 
-use weir_engine::{
-    Machine,
-    catalog::{About, EDGE, Kind, Unit, abouts},
-};
+use weir_engine::catalog::{About, EDGE, Kind, Unit, abouts};
 
 use super::{
     Shown,
     fields::object,
     json::{Json, Object},
+    machine,
 };
 
 /// A cell of each line: its name in the header, and the place of its value in an edge's object.
@@ -25,15 +23,15 @@ struct Column {
 pub(super) fn write(out: &mut impl Write, shown: &Shown<'_>, first: bool) -> io::Result<()> {
     let Shown { snapshot, edges, groups: _ } = shown;
     let columns = columns(&abouts(EDGE));
+    let names = || machine::names(&snapshot.version, &snapshot.machine);
     if first {
         let headers = columns.iter().map(|column| column.header.clone());
-        let first = ["end_unix_s", "window_s", "version", "host", "node", "boot_id"];
-        line(out, first.map(str::to_owned).into_iter().chain(headers))?;
+        let first = ["end_unix_s", "window_s"].into_iter().chain(names().map(|(name, _)| name));
+        line(out, first.map(str::to_owned).chain(headers))?;
     }
-    let Machine { host, node, boot_id } = &*snapshot.machine;
-    let names = [host, node, boot_id].map(|name| name.clone().unwrap_or_default());
     let times = [snapshot.end_unix_ns, snapshot.window_ns].map(|ns| (ns as f64 / 1e9).to_string());
-    let window: Vec<String> = times.into_iter().chain([snapshot.version.clone()]).chain(names).collect();
+    let names = names().map(|(_, value)| value.unwrap_or_default().into_owned());
+    let window: Vec<String> = times.into_iter().chain(names).collect();
     for edge in *edges {
         let edge = object(EDGE, *edge, snapshot);
         line(out, window.iter().cloned().chain(columns.iter().map(|column| cell(&edge, &column.path))))?;

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use weir_abi::ProbeName;
 use weir_engine::{
     Distribution, LittlesLaw, Snapshot, View,
     catalog::{self, About, Field, Part, Value, rounded},
@@ -34,11 +33,7 @@ pub(super) fn json<'a>(about: &About, value: Value<'a>, snapshot: &Snapshot) -> 
     Ok(match value {
         Value::Absent(reason) => return Err(reason.into()),
         // Where arrivals were not timed all the window, the waits that there are would mislead.
-        Value::Distribution(..)
-            if about.needs.contains(&ProbeName::SkDataReady) && !snapshot.degradation.times_queue_wait() =>
-        {
-            return Err(degraded::QUEUE_WAIT_OFF.into());
-        }
+        Value::Distribution(..) if Known(snapshot).lacks_arrivals(about) => return Err(degraded::QUEUE_WAIT_OFF.into()),
         Value::Distribution(times, nothing) => distribution(times).ok_or(nothing)?.into(),
         Value::Count(value) => value.into(),
         Value::Number(value) => value.into(),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use weir_abi::ProbeName;
 use weir_engine::{
     Snapshot,
     catalog::{About, EDGE, named},
@@ -21,6 +22,16 @@ impl Known<'_> {
     /// Whether all probes of this field run.
     pub(super) fn has(self, field: &About) -> bool {
         self.missing(field).is_none()
+    }
+
+    /// Whether the field needs arrivals and they were not timed all the window: what there is of it would mislead.
+    pub(super) fn lacks_arrivals(self, field: &About) -> bool {
+        field.needs.contains(&ProbeName::SkDataReady) && !self.0.degradation.times_queue_wait()
+    }
+
+    /// Whether all that the field needs was there all the window.
+    pub(super) fn is_whole(self, field: &About) -> bool {
+        self.has(field) && !self.lacks_arrivals(field)
     }
 
     /// A value of this field, or of what is made of it.

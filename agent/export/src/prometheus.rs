@@ -18,13 +18,14 @@ mod text;
 use std::io::{self, Write};
 
 use weir_engine::{
-    Edge, Machine, Snapshot,
+    Edge, Snapshot,
     catalog::{ACCEPT_QUEUE, About, COST, COVERAGE, EDGE, PROGRAM},
 };
 use weir_signals::Standing;
 
+use crate::machine;
 use edges::{Exported, Names, Selected};
-use encode::{Encode, Family, Kind, Labels, Number};
+use encode::{Encode, Family, Kind, Labels, Number, single};
 use families::table;
 pub use negotiation::{Exposition, accepts_gzip};
 use protobuf::Protobuf;
@@ -96,8 +97,9 @@ impl Prometheus {
 
     /// Chooses the edges for one exposition of a snapshot of edges by service (`Snapshot::by_service`), of the window since the
     /// start. What is chosen is written later, so that a slow scraper holds up no other.
-    pub fn select(&mut self, snapshot: Snapshot) -> Page {
-        let Selected { edges, in_other } = self.exported.select(&snapshot, self.max_edges);
+    pub fn select(&mut self, mut snapshot: Snapshot) -> Page {
+        let edges = std::mem::take(&mut snapshot.edges);
+        let Selected { edges, in_other } = self.exported.select(edges, self.max_edges);
         Page { mode: self.mode, edges, in_other, snapshot }
     }
 }
@@ -107,6 +109,7 @@ pub struct Page {
     mode: Mode,
     edges: Vec<(Names, Edge)>,
     in_other: usize,
+    /// Without its edges.
     snapshot: Snapshot,
 }
 
@@ -150,25 +153,16 @@ impl Page {
     fn agent(&self, encoder: &mut impl Encode) -> io::Result<()> {
         let Self { in_other, snapshot, .. } = self;
         let none = Labels::default();
-        let Machine { host, node, boot_id } = &*snapshot.machine;
-        let [host, node, boot_id] = [host, node, boot_id].map(|name| name.as_deref().unwrap_or_default());
-        let (version, kernel) = (&*snapshot.version, &*snapshot.kernel);
-        let info = encoder.labels(&[
-            ("version", version),
-            ("kernel", kernel),
-            ("host", host),
-            ("node", node),
-            ("boot_id", boot_id),
-        ]);
-        one(encoder, "weir_agent_info", "The agent's version, and its machine.", Number::Count(1), &info)?;
+        let machine: Vec<_> = machine::names(&snapshot.version, &snapshot.machine)
+            .filter_map(|(name, value)| value.ok().map(|value| (name, value)))
+            .collect();
+        let pairs: Vec<_> = machine.iter().map(|(name, value)| (*name, &**value)).collect();
+        let info = encoder.labels(&[&pairs[..], &[("kernel", &snapshot.kernel)]].concat());
+        let (name, help) = ("weir_agent_info", "The agent's version, and its machine.");
+        single(encoder, Kind::Gauge, name, help, Number::Count(1), &info)?;
         let in_other = Number::Count(*in_other as u64);
-        one(
-            encoder,
-            "weir_agent_edges_in_other",
-            "Edges without series of their own, beyond the limit.",
-            in_other,
-            &none,
-        )?;
+        let (name, help) = ("weir_agent_edges_in_other", "Edges without series of their own, beyond the limit.");
+        single(encoder, Kind::Gauge, name, help, in_other, &none)?;
         let (name, help) = ("weir_agent_losses", "What was lost, by name: see the document's `losses`.");
         encoder.begin(&Family { name: name.into(), help: help.into(), unit: "", kind: Kind::Counter })?;
         for (name, n) in snapshot.losses.named() {
@@ -183,11 +177,4 @@ impl Page {
             snapshot.cost.programs.iter().map(|p| (p, encoder.labels(&[("program", &p.name)]))).collect();
         table(encoder, "agent_program", PROGRAM, |_| true, &programs, snapshot)
     }
-}
-
-/// A gauge with one series.
-fn one(encoder: &mut impl Encode, name: &str, help: &str, value: Number, labels: &Labels) -> io::Result<()> {
-    encoder.begin(&Family { name: name.into(), help: help.into(), unit: "", kind: Kind::Gauge })?;
-    encoder.number([labels, &Labels::default()], value)?;
-    encoder.end()
 }

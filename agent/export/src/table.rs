@@ -116,7 +116,7 @@ fn row(edge: &Edge, snapshot: &Snapshot) -> Vec<String> {
     };
     let here = edge.client_view.is_ok() && known.has(&ROUNDS);
     let quantile = |q| if here { edge.latency().quantile_s(q).map_or("-".into(), duration) } else { "-".into() };
-    let timed = snapshot.degradation.times_queue_wait() && known.has(&QUEUE_WAIT);
+    let timed = known.is_whole(&QUEUE_WAIT);
     let queued = edge.server_view.as_ref().ok().filter(|_| timed).and_then(|v| v.receive_queue_wait.quantile_s(0.5));
     vec![
         client_label(&edge.client),

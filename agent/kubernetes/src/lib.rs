@@ -72,8 +72,7 @@ impl Kubernetes {
             return Self { shared: None, _stop: None };
         };
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let node_name = config.node_name.clone().or_else(|| std::env::var("NODE_NAME").ok());
-        let locality = Locality::new(node_name.filter(|name| !name.is_empty()), boot_id.trim().into());
+        let locality = Locality::new(config.node_name.clone(), boot_id.trim().into());
         let shared = Arc::new(Shared::new(Table::new(config.max_objects, locality)));
         let (stop, stopped) = oneshot::channel();
         let watching = shared.clone();

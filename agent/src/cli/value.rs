@@ -96,7 +96,8 @@ impl ClusterArgs {
             "off" => Mode::Off,
             path => Mode::Kubeconfig(path.into()),
         };
-        Config { mode, node_name: self.node_name, ..Config::default() }
+        let node_name = self.node_name.or_else(|| std::env::var("NODE_NAME").ok()).filter(|name| !name.is_empty());
+        Config { mode, node_name, ..Config::default() }
     }
 }
 

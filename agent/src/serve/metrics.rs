@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{Sender, channel};
 use weir_export::prometheus::{Exposition, Page, accepts_gzip};
 use weir_signals::{Standing, Update};
 
-use super::Served;
+use super::{STARTING, Served};
 
 /// Bytes handed over at once.
 const CHUNK: usize = 64 << 10;
@@ -28,7 +28,7 @@ const CHUNKS: usize = 2;
 pub(super) async fn answer(State(served): State<Arc<Served>>, headers: HeaderMap) -> Response {
     let Ok(place) = Arc::clone(&served.scrapes).try_acquire_owned() else { return later("busy with other scrapes\n") };
     let Some(Update { live: Some(snapshot), incidents, .. }) = served.latest.get() else {
-        return later("starting: the first window of 5 s is not over\n");
+        return later(STARTING);
     };
     let format = Exposition::negotiate(text(&headers, &header::ACCEPT));
     let is_packed = accepts_gzip(text(&headers, &header::ACCEPT_ENCODING));

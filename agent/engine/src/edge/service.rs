@@ -51,7 +51,7 @@ impl Snapshot {
             let sum = services.entry(Key::of(&edge)).or_default();
             match sum {
                 _ if !wanted(&edge) => {}
-                Some(sum) => merge(sum, edge),
+                Some(sum) => sum.merge(edge),
                 None => *sum = Some(edge),
             }
         }
@@ -67,24 +67,21 @@ impl Snapshot {
 impl Edge {
     /// Adds what another edge between the same services, or of the same bucket, has counted.
     pub fn merge(&mut self, edge: Self) {
-        merge(self, edge);
+        self.unpaired_view = merged(unpaired(self), unpaired(&edge));
+        let Edge { client, server, server_processes, client_view, server_view, unpaired_view: _, last_failure, .. } =
+            edge;
+        merge_end(&mut self.client, client);
+        merge_end(&mut self.server, server);
+        merge_processes(&mut self.server_processes, server_processes);
+        merge_view(&mut self.client_view, client_view);
+        merge_view(&mut self.server_view, server_view);
+        // Where no client view came of it, the server's is all there is, and needs no second copy.
+        if self.client_view.is_err() {
+            self.unpaired_view = None;
+        }
+        let latest = [self.last_failure, last_failure].into_iter().flatten().min_by_key(|failure| failure.ago_ns);
+        self.last_failure = latest;
     }
-}
-
-fn merge(sum: &mut Edge, edge: Edge) {
-    sum.unpaired_view = merged(unpaired(sum), unpaired(&edge));
-    let Edge { client, server, server_processes, client_view, server_view, unpaired_view: _, last_failure, .. } = edge;
-    merge_end(&mut sum.client, client);
-    merge_end(&mut sum.server, server);
-    merge_processes(&mut sum.server_processes, server_processes);
-    merge_view(&mut sum.client_view, client_view);
-    merge_view(&mut sum.server_view, server_view);
-    // Where no client view came of it, the server's is all there is, and needs no second copy.
-    if sum.client_view.is_err() {
-        sum.unpaired_view = None;
-    }
-    let latest = [sum.last_failure, last_failure].into_iter().flatten().min_by_key(|failure| failure.ago_ns);
-    sum.last_failure = latest;
 }
 
 /// What only the server's sockets counted.

@@ -36,7 +36,7 @@ pub(super) fn of(pair: Option<&Edge>, edge: &Edge, snapshot: &Snapshot) -> Resul
     if let Some(reason) = known.missing(&ROUNDS).or_else(|| known.missing(&QUEUE_WAIT)) {
         return Err(reason);
     }
-    if !snapshot.degradation.times_queue_wait() {
+    if known.lacks_arrivals(&QUEUE_WAIT) {
         return Err("waits in receive queues were not timed, to stay within --cpu-budget".to_owned());
     }
     let elsewhere = |who: &str| format!("the {who} is not on this host, or its sockets were not seen");

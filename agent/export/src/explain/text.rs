@@ -149,7 +149,7 @@ fn row(name: String, line: &Line, snapshot: &Snapshot) -> Vec<String> {
     let per_s = |n: u64| rate(n as f64 / (snapshot.window_ns.max(1) as f64 / 1e9));
     let rounds = |text: String| if known.has(&ROUNDS) { text } else { UNKNOWN.to_owned() };
     let quantile = |q| rounds(edge.latency().quantile_s(q).map_or(NONE.into(), duration));
-    let timed = known.has(&QUEUE_WAIT) && snapshot.degradation.times_queue_wait();
+    let timed = known.is_whole(&QUEUE_WAIT);
     let queued = match edge.server_view.as_ref() {
         Ok(view) if timed => view.receive_queue_wait.quantile_s(0.95).map_or(NONE.into(), duration),
         Ok(_) => UNKNOWN.into(),

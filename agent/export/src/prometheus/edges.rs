@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use weir_engine::{Edge, End, Kind, Snapshot, View};
+use weir_engine::{Edge, End, Kind, View};
 
 /// Labels of an edge. Edges between services that these do not separate are one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,24 +70,24 @@ pub(super) struct Selected {
 }
 
 impl Exported {
-    /// Chooses from a snapshot of edges by service. Of `most` edges with series of their own a quarter is for such as have failures:
+    /// Chooses from all edges by service. Of `most` edges with series of their own a quarter is for such as have failures:
     /// a healthy one never gets these, so an edge that begins to fail is seen though all else is full.
-    pub(super) fn select(&mut self, snapshot: &Snapshot, most: usize) -> Selected {
+    pub(super) fn select(&mut self, all: Vec<Edge>, most: usize) -> Selected {
         let mut edges: BTreeMap<Names, Edge> = BTreeMap::new();
         // A socket that was already closing when weir began has an edge, and nothing to count.
-        for edge in snapshot.edges.iter().filter(|edge| !is_silent(edge)) {
-            let names = Names::of(edge);
+        for edge in all.into_iter().filter(|edge| !is_silent(edge)) {
+            let names = Names::of(&edge);
             match edges.get_mut(&names) {
-                Some(sum) => sum.merge(edge.clone()),
-                None => drop(edges.insert(names, edge.clone())),
+                Some(sum) => sum.merge(edge),
+                None => drop(edges.insert(names, edge)),
             }
         }
         let mut other = edges.remove(&Names::other());
         self.own.retain(|names| edges.contains_key(names));
         self.in_other.retain(|names| edges.contains_key(names));
         self.choose(&edges, most);
-        for sum in [self.before.clone()].into_iter().flatten() {
-            add(&mut other, sum);
+        if let Some(before) = self.before.clone() {
+            add(&mut other, before);
         }
         let (own, rest): (Vec<_>, Vec<_>) = edges.into_iter().partition(|(names, _)| self.own.contains(names));
         let in_other = rest.len();

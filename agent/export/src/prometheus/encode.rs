@@ -59,6 +59,28 @@ pub(super) trait Encode {
     fn finish(&mut self) -> io::Result<()>;
 }
 
+/// A family with one series.
+pub(super) fn single(
+    encoder: &mut impl Encode,
+    kind: Kind,
+    name: &str,
+    help: &str,
+    value: Number,
+    labels: &Labels,
+) -> io::Result<()> {
+    encoder.begin(&Family { name: name.into(), help: help.into(), unit: "", kind })?;
+    encoder.number([labels, &Labels::default()], value)?;
+    encoder.end()
+}
+
+impl Family {
+    /// The name of its series.
+    pub(super) fn series_name(&self) -> String {
+        let total = if self.kind == Kind::Counter { "_total" } else { "" };
+        format!("{}{total}", self.name)
+    }
+}
+
 impl Number {
     pub(super) fn real(self) -> f64 {
         match self {

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use weir_abi::ProbeName;
 use weir_engine::{
     Snapshot,
     catalog::{self, About, Field, Unit, Value},
@@ -24,9 +23,10 @@ pub(super) fn table<T>(
     items: &[(&T, Labels)],
     snapshot: &Snapshot,
 ) -> io::Result<()> {
+    let (known, none) = (Known(snapshot), Labels::default());
     for Field { about, read } in fields.iter().filter(|field| wanted(&field.about)) {
         let Some(family) = family(about, subject) else { continue };
-        if items.is_empty() || !is_known(about, snapshot) {
+        if items.is_empty() || !known.is_whole(about) {
             continue;
         }
         encoder.begin(&family)?;
@@ -34,18 +34,18 @@ pub(super) fn table<T>(
         let mut separate: Vec<(String, Labels)> = Vec::new();
         for (item, labels) in items {
             match read(item) {
-                Value::Count(n) => encoder.number([labels, &Labels::default()], Number::Count(n))?,
-                Value::Number(value) => encoder.number([labels, &Labels::default()], Number::Real(value))?,
-                Value::Flag(value) => encoder.number([labels, &Labels::default()], Number::Count(value.into()))?,
-                Value::Distribution(times, _) => encoder.histogram([labels, &Labels::default()], times)?,
+                Value::Count(n) => encoder.number([labels, &none], Number::Count(n))?,
+                Value::Number(value) => encoder.number([labels, &none], Number::Real(value))?,
+                Value::Flag(value) => encoder.number([labels, &none], Number::Count(value.into()))?,
+                Value::Distribution(times, _) => encoder.histogram([labels, &none], times)?,
                 Value::Counts(counts) => {
                     let by = about.by.map_or("", |label| label.name);
                     for (name, n) in counts {
-                        let known = separate.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+                        let place = separate.iter().position(|(made, _)| made == name).unwrap_or_else(|| {
                             separate.push((name.to_owned(), encoder.labels(&[(by, name)])));
                             separate.len() - 1
                         });
-                        encoder.number([labels, &separate[known].1], Number::Count(n))?;
+                        encoder.number([labels, &separate[place].1], Number::Count(n))?;
                     }
                 }
                 // No number, or none now.
@@ -97,10 +97,4 @@ pub(super) fn sentence(help: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     format!("{first}{}.", letters.as_str())
-}
-
-/// Whether all that the field needs was there all the time.
-fn is_known(about: &About, snapshot: &Snapshot) -> bool {
-    let queue_wait = about.needs.contains(&ProbeName::SkDataReady);
-    Known(snapshot).has(about) && (!queue_wait || snapshot.degradation.times_queue_wait())
 }

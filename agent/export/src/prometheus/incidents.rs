@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io};
 
 use weir_signals::{Happened, SIGNALS, Standing};
 
-use super::encode::{Encode, Family, Kind, Labels, Number};
+use super::encode::{Encode, Family, Kind, Labels, Number, single};
 
 /// Writes how many incidents of each signal and severity go on, and what has been judged.
 pub(super) fn write(encoder: &mut impl Encode, standing: &Standing) -> io::Result<()> {
@@ -26,9 +26,7 @@ pub(super) fn write(encoder: &mut impl Encode, standing: &Standing) -> io::Resul
         ("weir_incidents", "Incidents that began since the start.", raised),
         ("weir_windows_judged", "Windows of five seconds that were judged.", standing.windows),
     ] {
-        encoder.begin(&Family { name: name.into(), help: help.into(), unit: "", kind: Kind::Counter })?;
-        encoder.number([&none, &none], Number::Count(n))?;
-        encoder.end()?;
+        single(encoder, Kind::Counter, name, help, Number::Count(n), &none)?;
     }
     Ok(())
 }

@@ -117,11 +117,10 @@ impl<W: Write> Encode for Protobuf<W> {
     }
 
     fn begin(&mut self, family: &Family) -> io::Result<()> {
-        let Family { name, help, unit, kind } = family;
+        let Family { name: _, help, unit, kind } = family;
         (self.kind, self.unit) = (*kind, unit);
         self.family.clear();
-        let total = if *kind == Kind::Counter { "_total" } else { "" };
-        message(&mut self.family, NAME, format!("{name}{total}").as_bytes());
+        message(&mut self.family, NAME, family.series_name().as_bytes());
         message(&mut self.family, HELP, help.as_bytes());
         let number = match kind {
             Kind::Counter => 0,

@@ -4,7 +4,7 @@
 mod oracle;
 
 use weir_abi::{ConnectOutcome, EdgeKey, EdgeRecord, Histogram, ROLE_CLIENT, ROLE_SERVER, SLOT_LIVE};
-use weir_engine::{Engine, Input, Schedule, Started, WindowId};
+use weir_engine::{Engine, Input, Machine, Schedule, Started, WindowId};
 
 use super::*;
 use oracle::Oracle;

@@ -64,8 +64,7 @@ impl<W: Write> Encode for Text<W> {
 
     fn begin(&mut self, family: &Family) -> io::Result<()> {
         let Family { name, help, unit, kind } = family;
-        let total = if *kind == Kind::Counter { "_total" } else { "" };
-        self.name = format!("{name}{total}");
+        self.name = family.series_name();
         let announced = if self.open_metrics { name } else { &self.name };
         let kind = match kind {
             Kind::Counter => "counter",
